@@ -1,0 +1,58 @@
+package argosyv1
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// InstanceID returns the id of an instance: the lower-case hexadecimal SHA-256
+// of the runtime configuration without leading and trailing white space.
+func InstanceID(runtimeConfig string) string {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(runtimeConfig)))
+	return hex.EncodeToString(sum[:])
+}
+
+// InstanceOf returns the name of the instance that a workload asks for.
+func InstanceOf(w *Workload) *InstanceName {
+	return &InstanceName{Workload: w.GetName(), Agent: w.GetAgent(), Id: InstanceID(w.GetRuntimeConfig())}
+}
+
+// Key returns the text form workload.id.agent, which is unique.
+func (n *InstanceName) Key() string {
+	return n.GetWorkload() + "." + n.GetId() + "." + n.GetAgent()
+}
+
+// ParseInstanceName reads the text form workload.id.agent.
+func ParseInstanceName(text string) (*InstanceName, error) {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" {
+		return nil, fmt.Errorf("parse instance name %q: want workload.id.agent", text)
+	}
+	return &InstanceName{Workload: parts[0], Id: parts[1], Agent: parts[2]}, nil
+}
+
+// AssignmentHash returns the hash over a set of assigned workloads by which an
+// agent and the leader find out whether they agree: SHA-256 over each name and
+// revision, in order of name. It is nil for no workloads.
+func AssignmentHash(workloads []*Workload) []byte {
+	if len(workloads) == 0 {
+		return nil
+	}
+	sorted := make([]*Workload, len(workloads))
+	copy(sorted, workloads)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].GetName() < sorted[j].GetName() })
+	hash := sha256.New()
+	var number [8]byte
+	for _, w := range sorted {
+		binary.BigEndian.PutUint64(number[:], uint64(len(w.GetName())))
+		hash.Write(number[:])
+		hash.Write([]byte(w.GetName()))
+		binary.BigEndian.PutUint64(number[:], w.GetRevision())
+		hash.Write(number[:])
+	}
+	return hash.Sum(nil)
+}
