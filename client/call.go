@@ -1,0 +1,226 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// largeRequest is the size above which a request is not sent to a second server
+// merely because the first one is slow, in bytes.
+const largeRequest = 64 << 10
+
+// patienceLarge is how much longer a server may be silent over a large request.
+const patienceLarge = 40
+
+// attempt is one try at one endpoint.
+type attempt[T any] func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (T, error)
+
+// request describes a call to the part that makes it.
+type request struct {
+	// what is done, for the error message.
+	what string
+	// size of the message in bytes.
+	size int
+	// write is set when the call changes something.
+	write bool
+	// ambiguous is set by the first try that failed after the request may have
+	// reached the leader.
+	ambiguous atomic.Bool
+}
+
+// call makes a unary call, wherever it succeeds first.
+func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (T, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+		defer cancel()
+		ctx = bounded
+	}
+	failures := newFailures(req)
+	for round := 0; ; round++ {
+		for range c.endpoints {
+			index := int(c.preferred.Load())
+			result, err := hedged(ctx, c, index, req, try)
+			if err == nil {
+				return result, nil
+			}
+			failures.add(c.endpoints[index].address, err)
+			if !movesOn(err) || ctx.Err() != nil {
+				var zero T
+				return zero, failures.verdict(ctx)
+			}
+			c.abandon(index)
+		}
+		if !pause(ctx, round) {
+			var zero T
+			return zero, failures.verdict(ctx)
+		}
+	}
+}
+
+// hedged tries one endpoint and, should it fall silent, the next ones beside it.
+func hedged[T any](ctx context.Context, c *Client, first int, req *request, try attempt[T]) (T, error) {
+	if len(c.endpoints) == 1 || c.config.HedgeAfter <= 0 {
+		return once(ctx, c, first, req, try)
+	}
+	patience := c.config.HedgeAfter
+	if req.size > largeRequest {
+		patience *= patienceLarge
+	}
+	race := &race[T]{client: c, request: req, try: try, patience: patience}
+	race.ctx, race.cancel = context.WithCancel(ctx)
+	defer race.end()
+	race.arm(first, 1)
+	result, err := once(race.ctx, c, first, req, try)
+	if err == nil {
+		return result, nil
+	}
+	if won := race.won.Load(); won != nil {
+		return *won, nil
+	}
+	if movesOn(err) && race.running.Load() > 0 {
+		// The first broke while another is under way: that one is the next try.
+		return race.wait(ctx, err)
+	}
+	return result, err
+}
+
+// once makes one try and remembers what it tells of the endpoint.
+func once[T any](ctx context.Context, c *Client, index int, req *request, try attempt[T]) (T, error) {
+	var reached peer.Peer
+	result, err := try(ctx, c.endpoints[index].stub(), grpc.Peer(&reached))
+	if err == nil {
+		c.heard(index)
+		c.prefer(index)
+		return result, nil
+	}
+	e, spoken := argosyv1.AsError(err)
+	switch {
+	case spoken:
+		c.heard(index)
+		if e.Code() == argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN {
+			req.ambiguous.Store(true)
+		}
+	case reached.Addr != nil:
+		// There was a connection, and no answer came back on it.
+		req.ambiguous.Store(true)
+	}
+	return result, err
+}
+
+// race is a call that is made at several endpoints at once.
+type race[T any] struct {
+	client   *Client
+	request  *request
+	try      attempt[T]
+	patience time.Duration
+	ctx      context.Context
+	cancel   context.CancelFunc
+	won      atomic.Pointer[T]
+	running  atomic.Int32
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+	group sync.WaitGroup
+}
+
+// arm asks the endpoint after the given one when that one stays silent.
+func (r *race[T]) arm(index, asked int) {
+	if asked >= len(r.client.endpoints) {
+		return
+	}
+	armed := r.client.now()
+	var check func()
+	check = func() {
+		last := max(armed, r.client.endpoints[index].heard.Load())
+		if left := r.patience - time.Duration(r.client.now()-last); left > 0 {
+			// It answers others: it is slow, not silent.
+			r.schedule(left, check)
+			return
+		}
+		r.mu.Lock()
+		if r.ended {
+			r.mu.Unlock()
+			return
+		}
+		r.running.Add(1)
+		r.group.Add(1)
+		r.mu.Unlock()
+		go r.second((index+1)%len(r.client.endpoints), asked+1)
+	}
+	r.schedule(r.patience, check)
+}
+
+func (r *race[T]) schedule(after time.Duration, check func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.timer = time.AfterFunc(after, check)
+	}
+}
+
+func (r *race[T]) second(index, asked int) {
+	defer r.group.Done()
+	defer r.running.Add(-1)
+	r.arm(index, asked)
+	result, err := once(r.ctx, r.client, index, r.request, r.try)
+	if err == nil && r.won.CompareAndSwap(nil, &result) {
+		r.cancel()
+	}
+}
+
+// wait lets the tries beside the first come to an end.
+func (r *race[T]) wait(ctx context.Context, firstErr error) (T, error) {
+	done := make(chan struct{})
+	go func() { r.group.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	if won := r.won.Load(); won != nil {
+		return *won, nil
+	}
+	var zero T
+	return zero, firstErr
+}
+
+func (r *race[T]) end() {
+	r.mu.Lock()
+	r.ended = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.mu.Unlock()
+	r.cancel()
+}
+
+// movesOn reports whether another try, at another server or later, may succeed
+// where this one failed.
+func movesOn(err error) bool {
+	if e, ok := argosyv1.AsError(err); ok {
+		switch e.Code() {
+		case argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER,
+			argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN, argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
+			argosyv1.ErrorCode_ERROR_CODE_STOPPING, argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER,
+			argosyv1.ErrorCode_ERROR_CODE_INTERNAL:
+			return true
+		default:
+			return false
+		}
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Aborted, codes.Internal:
+		return true
+	default:
+		return false
+	}
+}

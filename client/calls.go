@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// NewRequestID returns a fresh id for a write. A caller that may have to repeat
+// a write after its own crash chooses and keeps the id itself.
+func NewRequestID() []byte {
+	id := uuid.New()
+	return id[:]
+}
+
+// Apply creates or replaces workloads. A request without an id is given one.
+func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+	if len(req.GetRequestId()) == 0 {
+		req = proto.CloneOf(req)
+		req.RequestId = NewRequestID()
+	}
+	return call(ctx, c, &request{what: "apply workloads", size: proto.Size(req), write: true},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+			return stub.Apply(ctx, req, options...)
+		})
+}
+
+// Delete removes workloads. A request without an id is given one.
+func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argosyv1.WriteResponse, error) {
+	if len(req.GetRequestId()) == 0 {
+		req = proto.CloneOf(req)
+		req.RequestId = NewRequestID()
+	}
+	return call(ctx, c, &request{what: "delete workloads", size: proto.Size(req), write: true},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+			return stub.Delete(ctx, req, options...)
+		})
+}
+
+// GetWorkload reads one workload.
+func (c *Client) GetWorkload(ctx context.Context, req *argosyv1.GetWorkloadRequest) (*argosyv1.GetWorkloadResponse, error) {
+	return call(ctx, c, &request{what: "read workload " + req.GetName()},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.GetWorkloadResponse, error) {
+			return stub.GetWorkload(ctx, req, options...)
+		})
+}
+
+// GetState reads many objects at one revision and returns them in one message.
+func (c *Client) GetState(ctx context.Context, req *argosyv1.GetStateRequest) (*argosyv1.GetStateResponse, error) {
+	// A whole state takes as long as it is large: only a server that says
+	// nothing at all for long is passed over.
+	return call(ctx, c, &request{what: "read state", size: largeRequest + 1},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.GetStateResponse, error) {
+			stream, err := stub.GetState(ctx, req, options...)
+			if err != nil {
+				return nil, err
+			}
+			return collect(stream)
+		})
+}
+
+func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse]) (*argosyv1.GetStateResponse, error) {
+	whole := &argosyv1.GetStateResponse{}
+	err := receive(stream, func(chunk *argosyv1.GetStateResponse) error {
+		if chunk.GetHeader() != nil {
+			whole.Header = chunk.GetHeader()
+		}
+		whole.Workloads = append(whole.Workloads, chunk.GetWorkloads()...)
+		whole.States = append(whole.States, chunk.GetStates()...)
+		whole.Agents = append(whole.Agents, chunk.GetAgents()...)
+		whole.AgentStatuses = append(whole.AgentStatuses, chunk.GetAgentStatuses()...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return whole, nil
+}
+
+// Status asks any server for the state of the cluster.
+func (c *Client) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
+	return call(ctx, c, &request{what: "read status"},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.StatusResponse, error) {
+			return stub.Status(ctx, &argosyv1.StatusRequest{}, options...)
+		})
+}
+
+// StatusOf asks one server, and no other, for its view of the cluster.
+func (c *Client) StatusOf(ctx context.Context, address string) (*argosyv1.StatusResponse, error) {
+	for _, e := range c.endpoints {
+		if e.address == address {
+			return e.stub().Status(ctx, &argosyv1.StatusRequest{})
+		}
+	}
+	return nil, fmt.Errorf("ask server %s for its status: it is not among the client's servers", address)
+}
+
+// TransferLeadership makes another server lead; any when the id is empty.
+func (c *Client) TransferLeadership(ctx context.Context, serverID string) (*argosyv1.TransferLeadershipResponse, error) {
+	return call(ctx, c, &request{what: "transfer leadership", size: largeRequest + 1, write: true},
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.TransferLeadershipResponse, error) {
+			return stub.TransferLeadership(ctx, &argosyv1.TransferLeadershipRequest{ServerId: serverID}, options...)
+		})
+}

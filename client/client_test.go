@@ -1,0 +1,281 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/argosy-cluster/argosy/client"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scripted is a server whose answers a test decides.
+type scripted struct {
+	argosyv1.UnimplementedClusterServiceServer
+	apply func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
+	watch func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
+	logs  func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
+	calls atomic.Int32
+	mu    sync.Mutex
+	ids   []string
+}
+
+func (s *scripted) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+	s.calls.Add(1)
+	s.mu.Lock()
+	s.ids = append(s.ids, string(req.GetRequestId()))
+	s.mu.Unlock()
+	return s.apply(ctx, req)
+}
+
+// requests returns the ids of the writes that came in.
+func (s *scripted) requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ids)
+}
+
+func (s *scripted) Watch(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+	return s.watch(req, stream)
+}
+
+func (s *scripted) Logs(_ *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
+	return s.logs(stream)
+}
+
+func mustServe(t *testing.T, s *scripted) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	argosyv1.RegisterClusterServiceServer(server, s)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Stop(); <-done })
+	return listener.Addr().String()
+}
+
+// mustRefuse returns an address on which nothing listens.
+func mustRefuse(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+func mustClient(t *testing.T, config client.Config) *client.Client {
+	t.Helper()
+	c, err := client.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func answer(revision uint64) func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+	return func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		return &argosyv1.WriteResponse{Header: &argosyv1.ResponseHeader{Revision: revision}}, nil
+	}
+}
+
+func fail(code argosyv1.ErrorCode) func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+	return func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		return nil, argosyv1.Errorf(code, "scripted failure")
+	}
+}
+
+func TestAWriteMovesOnToAServerThatAnswers(t *testing.T) {
+	silent := func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	tests := []struct {
+		name  string
+		first func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
+	}{
+		{"nothing listens", nil},
+		{"no leader known", fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER)},
+		{"stopping", fail(argosyv1.ErrorCode_ERROR_CODE_STOPPING)},
+		{"fate unknown", fail(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN)},
+		{"overloaded", fail(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED)},
+		{"silent", silent},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			bad, good := &scripted{apply: test.first}, &scripted{apply: answer(7)}
+			first := mustRefuse(t)
+			if test.first != nil {
+				first = mustServe(t, bad)
+			}
+			second := mustServe(t, good)
+			c := mustClient(t, client.Config{Endpoints: []string{first, second}, HedgeAfter: 20 * time.Millisecond})
+			response, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if response.GetHeader().GetRevision() != 7 {
+				t.Fatalf("answered %v", response)
+			}
+			if before, after := bad.requests(), good.requests(); len(before) > 0 && (before[0] != after[0] || len(before[0]) != 16) {
+				t.Errorf("the repeat bears another request id: %x, then %x", before, after)
+			}
+			if got := c.Endpoints()[0]; got != second {
+				t.Errorf("prefers %s after %s answered", got, second)
+			}
+		})
+	}
+}
+
+func TestASlowServerThatAnswersOthersIsNotAskedTwice(t *testing.T) {
+	release := make(chan struct{})
+	var slow scripted
+	slow.apply = func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		if len(req.GetWorkloads()) == 0 {
+			return answer(1)(ctx, req)
+		}
+		<-release
+		return answer(2)(ctx, req)
+	}
+	other := &scripted{apply: answer(3)}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, &slow), mustServe(t, other)}, HedgeAfter: 300 * time.Millisecond})
+	result := make(chan uint64)
+	go func() {
+		response, _ := c.Apply(t.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{Name: "a"}}})
+		result <- response.GetHeader().GetRevision()
+	}()
+	// While the slow call is under way, the server goes on answering others for
+	// longer than the client's patience.
+	for begin := time.Now(); time.Since(begin) < 450*time.Millisecond; {
+		if _, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	if got := <-result; got != 2 {
+		t.Fatalf("answered by revision %d, want the slow server's 2", got)
+	}
+	if other.calls.Load() != 0 {
+		t.Fatalf("the other server was asked %d times", other.calls.Load())
+	}
+}
+
+func TestAFinalErrorIsNotRepeated(t *testing.T) {
+	for _, code := range []argosyv1.ErrorCode{
+		argosyv1.ErrorCode_ERROR_CODE_INVALID, argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND,
+		argosyv1.ErrorCode_ERROR_CODE_CONFLICT, argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN,
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			one, two := &scripted{apply: fail(code)}, &scripted{apply: answer(1)}
+			c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, one), mustServe(t, two)}})
+			_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+			if argosyv1.CodeOf(err) != code {
+				t.Fatalf("error %v", err)
+			}
+			if one.calls.Load() != 1 || two.calls.Load() != 0 {
+				t.Fatalf("asked %d and %d times, want 1 and 0", one.calls.Load(), two.calls.Load())
+			}
+		})
+	}
+}
+
+func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
+	tests := []struct {
+		name string
+		end  func(t *testing.T) string
+		want argosyv1.ErrorCode
+	}{
+		{"refused everywhere", mustRefuse, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		{"no leader", func(t *testing.T) string {
+			return mustServe(t, &scripted{apply: fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER)})
+		}, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		{"fate unknown", func(t *testing.T) string {
+			return mustServe(t, &scripted{apply: fail(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN)})
+		}, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"no answer", func(t *testing.T) string {
+			return mustServe(t, &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}})
+		}, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := mustClient(t, client.Config{Endpoints: []string{test.end(t), test.end(t)}, Timeout: 150 * time.Millisecond})
+			_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+			if argosyv1.CodeOf(err) != test.want {
+				t.Fatalf("error %v, want code %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAWatchOfDesiredStateResumesElsewhereWithoutAGap(t *testing.T) {
+	send := func(stream grpc.ServerStreamingServer[argosyv1.WatchResponse], revision uint64, begin, end bool) {
+		_ = stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: revision}, SnapshotBegin: begin, SnapshotEnd: end})
+	}
+	first := &scripted{watch: func(_ *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		send(stream, 5, true, true)
+		send(stream, 6, false, false)
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER, "cut off")
+	}}
+	var resumed atomic.Uint64
+	second := &scripted{watch: func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		resumed.Store(req.GetAfterRevision())
+		send(stream, 7, false, false)
+		<-stream.Context().Done()
+		return nil
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, first), mustServe(t, second)}})
+	var seen []uint64
+	err := c.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true}, func(message *argosyv1.WatchResponse) error {
+		seen = append(seen, message.GetHeader().GetRevision())
+		if message.GetHeader().GetRevision() == 7 {
+			return client.ErrStop
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(seen, []uint64{5, 6, 7}) || resumed.Load() != 6 {
+		t.Fatalf("error %v, saw %v, resumed after %d", err, seen, resumed.Load())
+	}
+}
+
+func TestLogsThatBreakOffSaySo(t *testing.T) {
+	broken := &scripted{logs: func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
+		_ = stream.Send(&argosyv1.LogsResponse{})
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "the leader was lost")
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, broken)}})
+	err := c.Logs(t.Context(), &argosyv1.LogsRequest{}, func(*argosyv1.LogsResponse) error { return nil })
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestBadConfigurationsAreRefused(t *testing.T) {
+	for _, config := range []client.Config{
+		{}, {Endpoints: []string{""}}, {Endpoints: []string{":1"}}, {Endpoints: []string{"a"}, Timeout: -1},
+	} {
+		if c, err := client.New(config); err == nil {
+			t.Errorf("%+v was accepted: %v", config, c.Endpoints())
+		}
+	}
+	if _, err := client.New(client.Config{}); !errors.Is(err, client.ErrNoEndpoints) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,64 @@
+package client
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// endpoint is one server and the connections to it.
+type endpoint struct {
+	address string
+	conns   []*grpc.ClientConn
+	stubs   []argosyv1.ClusterServiceClient
+	next    atomic.Uint32
+	// heard is when the server last answered anything, in nanoseconds since the
+	// client's start: what tells a slow server from a silent one.
+	heard atomic.Int64
+}
+
+func newEndpoint(address string, tlsConfig *tls.Config, connections int) (*endpoint, error) {
+	creds := insecure.NewCredentials()
+	if tlsConfig != nil {
+		creds = credentials.NewTLS(tlsConfig)
+	}
+	e := &endpoint{address: address}
+	for range connections {
+		// A killed server is usually back within a second: dial again soon.
+		conn, err := grpc.NewClient("passthrough:///"+address,
+			grpc.WithTransportCredentials(creds),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+				MinConnectTimeout: time.Second,
+			}),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+			grpc.WithDisableServiceConfig(),
+		)
+		if err != nil {
+			e.close()
+			return nil, fmt.Errorf("prepare connection to %s: %w", address, err)
+		}
+		e.conns = append(e.conns, conn)
+		e.stubs = append(e.stubs, argosyv1.NewClusterServiceClient(conn))
+	}
+	return e, nil
+}
+
+func (e *endpoint) stub() argosyv1.ClusterServiceClient {
+	return e.stubs[e.next.Add(1)%uint32(len(e.stubs))]
+}
+
+func (e *endpoint) close() {
+	for _, conn := range e.conns {
+		// The error says that it is closed already.
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// receive reads a stream to its end.
+func receive[T any](stream grpc.ServerStreamingClient[T], handle func(*T) error) error {
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := handle(message); err != nil {
+			return &handlerError{err}
+		}
+	}
+}
+
+// handlerError tells what the caller's handler returned from what went wrong on
+// the way.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Unwrap() error { return e.err }
+
+// ErrStop may be returned by a handler to end a watch or a log without an error.
+var ErrStop = errors.New("stop")
+
+// Watch calls handle with the state and every change after it, until the context
+// ends or handle returns an error (ErrStop ends it with nil). When a server is
+// lost it goes on at another: desired state from the revision it has seen, with
+// no gap and no repetition; a watch that also covers observed state begins again
+// with a snapshot (SnapshotBegin is set: forget what you have), since observed
+// state has no revisions.
+func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle func(*argosyv1.WatchResponse) error) error {
+	next := &argosyv1.WatchRequest{AfterRevision: req.GetAfterRevision(), OmitDesired: req.GetOmitDesired(), OmitObserved: req.GetOmitObserved(), Names: req.GetNames()}
+	inSnapshot := false
+	return c.stream(ctx, "watch",
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error {
+			stream, err := stub.Watch(ctx, next)
+			if err != nil {
+				return err
+			}
+			return receive(stream, func(message *argosyv1.WatchResponse) error {
+				heard()
+				if err := handle(message); err != nil {
+					return err
+				}
+				inSnapshot = (inSnapshot || message.GetSnapshotBegin()) && !message.GetSnapshotEnd()
+				if req.GetOmitObserved() && !inSnapshot {
+					next.AfterRevision = message.GetHeader().GetRevision()
+				}
+				return nil
+			})
+		})
+}
+
+// Logs calls handle with what workloads print. It does not go on at another
+// server by itself, since lines would be lost or repeated: the error says where
+// it ended.
+func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle func(*argosyv1.LogsResponse) error) error {
+	begun := false
+	return c.stream(ctx, "read logs",
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error {
+			stream, err := stub.Logs(ctx, req)
+			if err != nil {
+				return err
+			}
+			err = receive(stream, func(message *argosyv1.LogsResponse) error {
+				heard()
+				begun = true
+				return handle(message)
+			})
+			if err != nil && begun {
+				return &handlerError{err}
+			}
+			return err
+		})
+}
+
+// stream keeps a stream going over the endpoints until it ends by itself, by its
+// handler or by its context. Rounds in which no endpoint answers are bounded by
+// the client's timeout.
+func (c *Client) stream(ctx context.Context, what string, try func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error) error {
+	failed := newFailures(&request{what: what})
+	lastHeard := c.now()
+	for round := 0; ; round++ {
+		for range c.endpoints {
+			index := int(c.preferred.Load())
+			progress := false
+			err := try(ctx, c.endpoints[index].stub(), func() {
+				progress = true
+				c.heard(index)
+				lastHeard = c.now()
+			})
+			if progress {
+				round = 0
+				failed = newFailures(&request{what: what})
+			}
+			var handled *handlerError
+			switch {
+			case err == nil:
+				return nil
+			case errors.As(err, &handled):
+				if errors.Is(err, ErrStop) {
+					return nil
+				}
+				return handled.err
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			}
+			failed.add(c.endpoints[index].address, err)
+			if !movesOn(err) {
+				return failed.verdict(ctx)
+			}
+			c.abandon(index)
+		}
+		if c.now()-lastHeard > int64(c.config.Timeout) || !pause(ctx, round) {
+			return failed.verdict(ctx)
+		}
+	}
+}
