@@ -75,8 +75,8 @@ type StartOptions struct {
 
 // LogOptions tell which lines are wanted.
 type LogOptions struct {
-	// Follow goes on with new lines until the context ends or the instance is
-	// gone.
+	// Follow goes on with new lines until the context ends, or until the
+	// instance has ended or is gone and everything it printed was emitted.
 	Follow bool
 	// Tail is the number of last lines wanted; negative means all.
 	Tail int
@@ -119,8 +119,9 @@ type Observer interface {
 
 // LogReader reads what instances print.
 type LogReader interface {
-	// Logs calls emit for each line in order. It returns nil at the end,
-	// ErrNotFound when there is no such instance, or emit's error.
+	// Logs calls emit for each line in order; the line's bytes are only valid
+	// during the call. It returns nil at the end, ErrNotFound when there is no
+	// such instance, the cause of a context that ended, or emit's error.
 	Logs(ctx context.Context, name *argosyv1.InstanceName, options LogOptions, emit func(LogLine) error) error
 }
 
