@@ -48,10 +48,10 @@ func PrincipalOf(ctx context.Context) string {
 func CheckPeerName(state tls.ConnectionState, name string) error {
 	certificate, ok := verified(state)
 	if !ok {
-		return fmt.Errorf("%w %q: the caller has shown no verified certificate", ErrName, name)
+		return fmt.Errorf("%w %q: the other side has shown no verified certificate", ErrName, name)
 	}
 	if !slices.Contains(Names(certificate), name) {
-		return fmt.Errorf("%w %q: that of the caller (%s) carries %s",
+		return fmt.Errorf("%w %q: that of the other side (%s) carries %s",
 			ErrName, name, certificate.Subject, list(Names(certificate)))
 	}
 	return nil
