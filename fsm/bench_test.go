@@ -1,0 +1,90 @@
+package fsm_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// BenchmarkApply applies entries of 16 requests that each put a workload of
+// 1 KB, as the writer makes them when many clients write at once.
+func BenchmarkApply(b *testing.B) {
+	const batch = 16
+	for _, rows := range []int{1_000, 10_000, 100_000} {
+		for _, mode := range []string{"update", "create"} {
+			b.Run(fmt.Sprintf("%s/rows=%d", mode, rows), func(b *testing.B) {
+				m, err := fsm.New(fsm.DefaultConfig())
+				if err != nil {
+					b.Fatal(err)
+				}
+				index := uint64(0)
+				apply := func(e []byte) {
+					index++
+					if err, failed := m.Apply(&raft.Log{Index: index, Data: e}).(error); failed {
+						b.Fatal(err)
+					}
+				}
+				for at := 0; at < rows; at += batch {
+					apply(benchEntry(at, batch, nil))
+				}
+				entries := make([][]byte, b.N)
+				for i := range entries {
+					first := (i * 7919 * batch) % rows
+					if mode == "create" {
+						first = rows + i*batch
+					}
+					entries[i] = benchEntry(first, batch, binary.BigEndian.AppendUint64(nil, uint64(i)))
+					if i%256 == 255 {
+						entries[i] = append(entries[i], benchExpire(uint64(rows/batch+i-2048))...)
+					}
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for _, e := range entries {
+					apply(e)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/write")
+			})
+		}
+	}
+}
+
+// benchEntry puts some workloads, whose keys are spread over the key space.
+// With an id it remembers the outcomes too.
+func benchEntry(first, n int, id []byte) []byte {
+	value := make([]byte, 1000)
+	e := &argosyv1.Entry{ProposedUnixNanos: 1}
+	for i := range n {
+		at := first + i
+		key := fmt.Sprintf("workload-%08x", uint32(at)*2654435761)
+		e.Mutations = append(e.Mutations, &argosyv1.Mutation{Kind: &argosyv1.Mutation_Put{Put: &argosyv1.PutRow{
+			Kind: argosyv1.RowKind_ROW_KIND_WORKLOAD, Key: key, Group: fmt.Sprintf("agent-%d", at%20), Value: value,
+		}}})
+		if id != nil {
+			e.Outcomes = append(e.Outcomes, &argosyv1.Outcome{
+				RequestId: binary.BigEndian.AppendUint64(id[:8:8], uint64(i)), Principal: "anonymous", Result: make([]byte, 100),
+			})
+		}
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func benchExpire(upTo uint64) []byte {
+	data, err := proto.Marshal(&argosyv1.Entry{Mutations: []*argosyv1.Mutation{{
+		Kind: &argosyv1.Mutation_ExpireOutcomes{ExpireOutcomes: &argosyv1.ExpireOutcomes{UpToRevision: upTo}},
+	}}})
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

@@ -1,0 +1,96 @@
+package fsm
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// digest is a 128-bit hash, and also the sum of many.
+//
+// The hash of the state is the sum, modulo 2^64 in each half, of the digests
+// of everything in it. A sum does not depend on order and is kept up to date
+// by adding what comes and subtracting what goes, so that it costs the write
+// path a fraction of a microsecond a row. It finds damage and divergence, by
+// accident or by error in the code; it is no defence against somebody who
+// chooses rows to collide, who would need to be the leader and could write
+// what he likes anyway. That is why it is two runs of XXH64 (specified, the
+// same on every machine, about ten times as fast as SHA-256) and not SHA-256.
+type digest [2]uint64
+
+func (d *digest) add(other digest) { d[0] += other[0]; d[1] += other[1] }
+func (d *digest) sub(other digest) { d[0] -= other[0]; d[1] -= other[1] }
+
+// Seeds of the two halves; part of the snapshot format.
+const (
+	seedLow  = 0
+	seedHigh = 0x9e3779b97f4a7c15
+)
+
+// Domains of what is hashed; part of the snapshot format.
+const (
+	domainRow      = 'r'
+	domainOutcomes = 'o'
+)
+
+// hasher computes digests. It holds scratch memory and is for one goroutine.
+type hasher struct {
+	low, high xxhash.Digest
+	head      []byte
+}
+
+func (h *hasher) reset() {
+	h.low.ResetWithSeed(seedLow)
+	h.high.ResetWithSeed(seedHigh)
+	h.head = h.head[:0]
+}
+
+func (h *hasher) write(b []byte) {
+	_, _ = h.low.Write(b)
+	_, _ = h.high.Write(b)
+}
+
+func (h *hasher) sum() digest { return digest{h.low.Sum64(), h.high.Sum64()} }
+
+// row digests everything of a row that is replicated.
+func (h *hasher) row(r *Row) digest {
+	h.reset()
+	head := append(h.head, domainRow)
+	head = binary.AppendUvarint(head, r.CreatedRevision)
+	head = binary.AppendUvarint(head, r.Revision)
+	// Kind, length of the group, group, kind, key.
+	head = binary.AppendUvarint(head, uint64(len(r.index)))
+	head = append(head, r.index...)
+	h.head = head
+	h.write(head)
+	h.write(r.Value)
+	return h.sum()
+}
+
+// outcomes digests the remembered outcomes of one entry.
+func (h *hasher) outcomes(o *outcomes) digest {
+	h.reset()
+	head := append(h.head, domainOutcomes)
+	head = binary.AppendUvarint(head, o.revision)
+	head = binary.AppendVarint(head, o.proposedAt)
+	for _, item := range o.items {
+		for _, part := range [...]string{item.id, item.principal, item.result} {
+			head = binary.AppendUvarint(head, uint64(len(part)))
+			head = append(head, part...)
+		}
+	}
+	h.head = head
+	h.write(head)
+	return h.sum()
+}
+
+// stateHash lays the sum out with the counts of what it was made from: hashes
+// that differ then tell at a glance whether rows are missing.
+func stateHash(sum digest, rows, outcomes int) [32]byte {
+	var out [32]byte
+	binary.BigEndian.PutUint64(out[0:], sum[0])
+	binary.BigEndian.PutUint64(out[8:], sum[1])
+	binary.BigEndian.PutUint64(out[16:], uint64(rows))
+	binary.BigEndian.PutUint64(out[24:], uint64(outcomes))
+	return out
+}

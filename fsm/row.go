@@ -1,0 +1,131 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Row is one object of the state in the form in which it is replicated: its
+// message stays encoded until somebody asks for it. Rows are immutable and
+// shared.
+type Row struct {
+	// Kind says what Value is.
+	Kind argosyv1.RowKind
+	// where in index the id key begins
+	idAt int32
+	// Key is unique within the kind.
+	Key string
+	// Group is what the row is found by beside its key: the agent of a
+	// workload; may be empty.
+	Group string
+	// Value is the encoded message without its revisions. Read only.
+	Value []byte
+	// CreatedRevision is the revision of the entry that created the row.
+	CreatedRevision uint64
+	// Revision is the revision of the entry that last wrote it.
+	Revision uint64
+
+	digest digest
+	// index is the row's key in the group index; the key in the id index is
+	// its tail. Both live as long as the row in the trees, which keep slices
+	// of them instead of copies.
+	index []byte
+}
+
+// Workload decodes a row of that kind, with its revisions filled in. The
+// caller owns the result.
+func (r *Row) Workload() (*argosyv1.Workload, error) {
+	w := &argosyv1.Workload{}
+	if err := r.decode(argosyv1.RowKind_ROW_KIND_WORKLOAD, w); err != nil {
+		return nil, err
+	}
+	w.CreatedRevision, w.Revision = r.CreatedRevision, r.Revision
+	return w, nil
+}
+
+// Agent decodes a row of that kind, with its revisions filled in. The caller
+// owns the result.
+func (r *Row) Agent() (*argosyv1.Agent, error) {
+	a := &argosyv1.Agent{}
+	if err := r.decode(argosyv1.RowKind_ROW_KIND_AGENT, a); err != nil {
+		return nil, err
+	}
+	a.CreatedRevision, a.Revision = r.CreatedRevision, r.Revision
+	return a, nil
+}
+
+// ClusterSettings decodes the row of that kind, with its revisions filled in.
+// The caller owns the result.
+func (r *Row) ClusterSettings() (*argosyv1.ClusterSettings, error) {
+	c := &argosyv1.ClusterSettings{}
+	if err := r.decode(argosyv1.RowKind_ROW_KIND_CLUSTER, c); err != nil {
+		return nil, err
+	}
+	c.CreatedRevision, c.Revision = r.CreatedRevision, r.Revision
+	return c, nil
+}
+
+func (r *Row) decode(kind argosyv1.RowKind, into proto.Message) error {
+	if r.Kind != kind {
+		return fmt.Errorf("decode row %q: it is a %s, not a %s", r.Key, r.Kind, kind)
+	}
+	if err := proto.Unmarshal(r.Value, into); err != nil {
+		return fmt.Errorf("decode %s %q of revision %d: %w", r.Kind, r.Key, r.Revision, err)
+	}
+	return nil
+}
+
+// ClusterKey is the key of the one row of the cluster's settings.
+const ClusterKey = "cluster"
+
+// kinds is the number of row kinds, the unspecified one included.
+const kinds = int(argosyv1.RowKind_ROW_KIND_CLUSTER) + 1
+
+func knownKind(kind uint64) bool { return kind > 0 && kind < uint64(kinds) }
+
+// appendID appends the key of a row in the id index: its kind and its key, so
+// that rows of one kind stand together in order of key.
+func appendID[K string | []byte](b []byte, kind argosyv1.RowKind, key K) []byte {
+	return append(append(b, byte(kind)), key...)
+}
+
+// appendGroup appends the part of a group index key that all rows of a group
+// share. The length stands before the group, so that no group's rows are found
+// under another that begins like it.
+func appendGroup[K string | []byte](b []byte, kind argosyv1.RowKind, group K) []byte {
+	b = append(b, byte(kind))
+	b = binary.AppendUvarint(b, uint64(len(group)))
+	return append(b, group...)
+}
+
+// newRow makes a row that is written by the entry of a revision. It copies what
+// it keeps of key, group and value: they are slices of the log's buffer, which
+// holds up to hundreds of requests, and one row that stays would keep all of
+// it. A row that replaces another takes over its strings.
+func newRow(before *Row, kind argosyv1.RowKind, key, group, value []byte, revision uint64) *Row {
+	r := &Row{Kind: kind, CreatedRevision: revision, Revision: revision}
+	if len(value) > 0 {
+		r.Value = append(make([]byte, 0, len(value)), value...)
+	}
+	if before != nil {
+		r.CreatedRevision = before.CreatedRevision
+		if before.Group == string(group) {
+			r.Key, r.Group, r.index, r.idAt = before.Key, before.Group, before.index, before.idAt
+			return r
+		}
+	}
+	r.index = make([]byte, 0, 2+binary.MaxVarintLen32+len(group)+len(key))
+	r.index = appendGroup(r.index, kind, group)
+	r.idAt = int32(len(r.index))
+	r.index = appendID(r.index, kind, key)
+	text := string(r.index)
+	r.Key = text[int(r.idAt)+1:]
+	r.Group = text[int(r.idAt)-len(group) : r.idAt]
+	return r
+}
+
+func (r *Row) id() []byte { return r.index[r.idAt:] }

@@ -1,0 +1,200 @@
+package fsm
+
+import (
+	"fmt"
+	"iter"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// View is the whole state at one revision. It never changes and any number of
+// goroutines may read it.
+type View struct {
+	reader   reader
+	index    *outcomeIndex
+	revision uint64
+	totals   totals
+}
+
+// totals are what is kept count of as the state changes.
+type totals struct {
+	sum          digest
+	rows         [kinds]int
+	outcomes     int
+	outcomeBytes int
+	// revision and time of the oldest entry of which outcomes are remembered
+	oldestRevision uint64
+	oldestProposed int64
+}
+
+func (t *totals) putRow(before, row *Row) {
+	if before != nil {
+		t.deleteRow(before)
+	}
+	t.rows[row.Kind]++
+	t.sum.add(row.digest)
+}
+
+func (t *totals) deleteRow(row *Row) {
+	t.rows[row.Kind]--
+	t.sum.sub(row.digest)
+}
+
+func (t *totals) remember(o *outcomes) {
+	if t.outcomes == 0 {
+		t.oldestRevision, t.oldestProposed = o.revision, o.proposedAt
+	}
+	t.outcomes += len(o.items)
+	t.outcomeBytes += o.size
+	t.sum.add(o.digest)
+}
+
+// forget takes out the oldest; next is what is then the oldest, nil for none.
+func (t *totals) forget(o, next *outcomes) {
+	t.outcomes -= len(o.items)
+	t.outcomeBytes -= o.size
+	t.sum.sub(o.digest)
+	t.oldestRevision, t.oldestProposed = 0, 0
+	if next != nil {
+		t.oldestRevision, t.oldestProposed = next.revision, next.proposedAt
+	}
+}
+
+// Revision returns the revision of the state: the index of the last entry that
+// is in it.
+func (v *View) Revision() uint64 { return v.revision }
+
+// Hash returns the running hash of the state. Machines that hold the same
+// state have the same hash.
+func (v *View) Hash() [32]byte {
+	rows := 0
+	for _, n := range v.totals.rows {
+		rows += n
+	}
+	return stateHash(v.totals.sum, rows, v.totals.outcomes)
+}
+
+// Rehash computes the hash from the state itself, in time proportional to its
+// size. It differs from Hash when memory was damaged or a shared row was
+// written to.
+func (v *View) Rehash() [32]byte {
+	var hasher hasher
+	var sum digest
+	rows, remembered := 0, 0
+	for row := range v.Rows() {
+		rows++
+		sum.add(hasher.row(row))
+	}
+	for o := range v.reader.outcomes() {
+		remembered += len(o.items)
+		sum.add(hasher.outcomes(o))
+	}
+	return stateHash(sum, rows, remembered)
+}
+
+// Row returns one row.
+func (v *View) Row(kind argosyv1.RowKind, key string) (*Row, bool) {
+	row := v.reader.row(appendID(make([]byte, 0, 64), kind, key))
+	return row, row != nil
+}
+
+// Rows yields all rows, in order of kind and key.
+func (v *View) Rows() iter.Seq[*Row] { return v.reader.all() }
+
+// Workload returns the row of a workload.
+func (v *View) Workload(name string) (*Row, bool) {
+	return v.Row(argosyv1.RowKind_ROW_KIND_WORKLOAD, name)
+}
+
+// Workloads yields the rows of all workloads, in order of name.
+func (v *View) Workloads() iter.Seq[*Row] {
+	return v.reader.rows(argosyv1.RowKind_ROW_KIND_WORKLOAD)
+}
+
+// WorkloadsOf yields the rows of the workloads that name an agent, in order of
+// name; those that name none for the empty name.
+func (v *View) WorkloadsOf(agent string) iter.Seq[*Row] {
+	return v.reader.group(argosyv1.RowKind_ROW_KIND_WORKLOAD, agent)
+}
+
+// Agent returns the row of an agent.
+func (v *View) Agent(name string) (*Row, bool) {
+	return v.Row(argosyv1.RowKind_ROW_KIND_AGENT, name)
+}
+
+// Agents yields the rows of all agents, in order of name.
+func (v *View) Agents() iter.Seq[*Row] {
+	return v.reader.rows(argosyv1.RowKind_ROW_KIND_AGENT)
+}
+
+// Cluster returns the settings of the cluster, false when none were written
+// yet. Settings that do not decode are an empty message, but true: a cluster
+// that has settings must not be taken for a new one.
+func (v *View) Cluster() (*argosyv1.ClusterSettings, bool) {
+	row, ok := v.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, ClusterKey)
+	if !ok {
+		return nil, false
+	}
+	settings, err := row.ClusterSettings()
+	if err != nil {
+		return &argosyv1.ClusterSettings{CreatedRevision: row.CreatedRevision, Revision: row.Revision}, true
+	}
+	return settings, true
+}
+
+// Count returns the number of rows of a kind, without looking at them.
+func (v *View) Count(kind argosyv1.RowKind) int {
+	if kind < 0 || int(kind) >= kinds {
+		return 0
+	}
+	return v.totals.rows[kind]
+}
+
+// Outcome returns the remembered answer to a request. An empty id has none.
+func (v *View) Outcome(requestID []byte) (OutcomeRef, bool) {
+	if len(requestID) == 0 || v.totals.outcomes == 0 {
+		return OutcomeRef{}, false
+	}
+	place, forgotten := v.index.find(requestID)
+	if place.of != nil && place.of.revision <= v.revision {
+		return place.of.ref(place.at), true
+	}
+	if place.of == nil && forgotten < v.totals.oldestRevision {
+		return OutcomeRef{}, false
+	}
+	// The index went on without this view. Only a view that has been held
+	// while outcomes were forgotten comes here, or one asked for a request
+	// that was answered after it.
+	var found OutcomeRef
+	ok := false
+	for o := range v.reader.outcomes() {
+		if ref, hit := o.find(string(requestID)); hit {
+			found, ok = ref, true
+		}
+	}
+	return found, ok
+}
+
+// OutcomeStats returns how many outcomes are remembered, about how many bytes
+// they take, and revision and time of the oldest (zero when there is none).
+func (v *View) OutcomeStats() (count, bytes int, oldestRevision uint64, oldestProposed int64) {
+	t := &v.totals
+	return t.outcomes, t.outcomeBytes, t.oldestRevision, t.oldestProposed
+}
+
+// Outcomes yields what is remembered of each entry, the oldest first.
+func (v *View) Outcomes() iter.Seq[OutcomeBatch] {
+	return func(yield func(OutcomeBatch) bool) {
+		for o := range v.reader.outcomes() {
+			if !yield(OutcomeBatch{Revision: o.revision, ProposedAt: o.proposedAt, Count: len(o.items), Bytes: o.size}) {
+				return
+			}
+		}
+	}
+}
+
+// String says which state this is, for logs.
+func (v *View) String() string {
+	hash := v.Hash()
+	return fmt.Sprintf("revision %d hash %x", v.revision, hash[:8])
+}
