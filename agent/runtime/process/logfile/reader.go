@@ -1,0 +1,184 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// MaxLine is the longest line a reader puts together, in bytes. What is longer
+// comes as several lines.
+const MaxLine = 1 << 20
+
+// Reader reads a log from its oldest record on. It holds the directory open, so
+// that it reads to the end of what it began even when the log is removed.
+type Reader struct {
+	root    *os.Root
+	segment int
+	scan    scanner
+	// begun are the lines of the two streams that go on in later records.
+	begun [2][]byte
+	last  [2]Record
+}
+
+// OpenReader opens the log in a directory.
+func OpenReader(dir string) (*Reader, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &Reader{root: root}, nil
+}
+
+// Close closes the reader.
+func (r *Reader) Close() error {
+	return errors.Join(r.closeSegment(), r.root.Close())
+}
+
+// Next returns the next whole line, or nil when there is none yet. The line is
+// valid until the next call.
+func (r *Reader) Next() (*Record, error) {
+	for {
+		record, err := r.nextRecord()
+		if err != nil || record == nil {
+			return nil, err
+		}
+		stream := streamOf(record)
+		begun := r.begun[stream]
+		if record.Partial && len(begun)+len(record.Line) < MaxLine {
+			r.begun[stream] = append(begun, record.Line...)
+			r.last[stream] = *record
+			continue
+		}
+		if len(begun) > 0 {
+			record.Line = append(begun, record.Line...)
+			r.begun[stream] = nil
+		}
+		return record, nil
+	}
+}
+
+// Rest returns the lines that were begun and not ended, to be asked for when
+// nothing more will come.
+func (r *Reader) Rest() []Record {
+	var rest []Record
+	for stream, begun := range r.begun {
+		if len(begun) > 0 {
+			record := r.last[stream]
+			record.Line = begun
+			rest = append(rest, record)
+			r.begun[stream] = nil
+		}
+	}
+	return rest
+}
+
+func streamOf(r *Record) int {
+	if r.Stderr {
+		return 1
+	}
+	return 0
+}
+
+func (r *Reader) nextRecord() (*Record, error) {
+	for {
+		if r.scan.file != nil {
+			if record, err := r.scan.next(); err != nil || record != nil {
+				return record, err
+			}
+		}
+		next, err := r.following()
+		if err != nil || next == 0 {
+			return nil, err
+		}
+		if r.scan.file != nil {
+			// The writer may have added to this segment after it was read to its
+			// end, but not after it began the next.
+			if record, err := r.scan.next(); err != nil || record != nil {
+				return record, err
+			}
+		}
+		if err := r.open(next); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// following returns the number of the oldest segment after the present one, zero
+// when there is none.
+func (r *Reader) following() (int, error) {
+	dir, err := r.root.Open(".")
+	if err != nil {
+		return 0, fmt.Errorf("list log: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("list log: %w", err)
+	}
+	numbers := slices.DeleteFunc(segmentNumbers(names), func(n int) bool { return n <= r.segment })
+	if len(numbers) == 0 {
+		return 0, nil
+	}
+	return slices.Min(numbers), nil
+}
+
+func (r *Reader) open(segment int) error {
+	file, err := r.root.Open(segmentName(segment))
+	if errors.Is(err, os.ErrNotExist) {
+		// Dropped by the writer while we looked; the next round finds a later one.
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open log segment: %w", err)
+	}
+	err = r.closeSegment()
+	r.segment = segment
+	r.scan = scanner{file: file, buffer: r.scan.buffer[:0]}
+	return err
+}
+
+func (r *Reader) closeSegment() error {
+	if closer, ok := r.scan.file.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
+// scanner reads records of one file one after the other.
+type scanner struct {
+	file   io.ReaderAt
+	offset int64 // of the first byte not handed out
+	buffer []byte
+	used   int // bytes of buffer handed out
+}
+
+// next returns the next record, nil when there is no whole one. Its line is
+// valid until the next call.
+func (s *scanner) next() (*Record, error) {
+	for {
+		record, size, err := parse(s.buffer[s.used:])
+		if err != nil {
+			return nil, err
+		}
+		if size > 0 {
+			s.used += size
+			s.offset += int64(size)
+			return &record, nil
+		}
+		s.buffer = append(s.buffer[:0], s.buffer[s.used:]...)
+		s.used = 0
+		have := len(s.buffer)
+		s.buffer = slices.Grow(s.buffer, MaxPiece+overhead)
+		n, err := s.file.ReadAt(s.buffer[have:cap(s.buffer)], s.offset+int64(have))
+		s.buffer = s.buffer[:have+n]
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read log segment: %w", err)
+		}
+		if n == 0 {
+			return nil, nil
+		}
+	}
+}
