@@ -1,0 +1,106 @@
+package writer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// batch is one entry of the log in the making or in flight, and the requests
+// that it answers.
+type batch struct {
+	proposed time.Time
+	items    []*item
+	// records are encoded mutations, in order.
+	records  [][]byte
+	size     int
+	outcomes int
+	keys     []rowKey
+	pending  Pending
+	// revision is set when the batch is committed.
+	revision uint64
+}
+
+// item is one request of a batch and what it will be answered.
+type item struct {
+	request *Request
+	result  *argosyv1.WriteResult
+	// resultSize is proto.Size of result.
+	resultSize int
+	// remembered tells that the entry holds the outcome.
+	remembered bool
+	// refusal is why the request was refused; it may have to wait for the
+	// revision of a batch in flight.
+	refusal func() error
+	// repeats are requests of the same id that came while this one was in flight.
+	repeats []*Request
+}
+
+func (b *batch) append(record []byte) {
+	b.records = append(b.records, record)
+	b.size += len(record)
+}
+
+// empty tells whether there is nothing to propose.
+func (b *batch) empty() bool { return len(b.records) == 0 && b.outcomes == 0 }
+
+func (b *batch) encode() []byte {
+	size := b.size + 16
+	for _, it := range b.items {
+		if it.remembered {
+			size += sizeBytesField(fieldEntryOutcomes, sizeOutcome(it.request.Principal, it.resultSize))
+		}
+	}
+	entry := make([]byte, 0, size)
+	for _, record := range b.records {
+		entry = append(entry, record...)
+	}
+	for _, it := range b.items {
+		if it.remembered {
+			// Encoding a WriteResult fails only on invalid UTF-8, and its texts come
+			// from names that were checked.
+			entry, _ = appendOutcome(entry, it.request.requestID[:], it.request.Principal, it.result, it.resultSize)
+		}
+	}
+	return appendProposed(entry, b.proposed.UnixNano())
+}
+
+// answer tells every request how it ended, once the batch is committed.
+func (b *batch) answer() {
+	for _, it := range b.items {
+		if it.refusal != nil {
+			it.request.answer(Outcome{Err: it.refusal()})
+			continue
+		}
+		it.request.answer(Outcome{Revision: b.revision, Result: it.result})
+		for _, r := range it.repeats {
+			r.answer(Outcome{Revision: b.revision, Result: it.result, Replayed: true})
+		}
+	}
+}
+
+// abandon answers every request of a batch that was not committed as far as
+// this server knows.
+func (b *batch) abandon(cause error) {
+	fate := fmt.Errorf("%w: leadership ended while the write was in flight: %v", ErrFateUnknown, cause)
+	select {
+	case <-b.pending.Done():
+		if _, err := b.pending.Result(); errors.Is(err, ErrNotDone) {
+			fate = err
+		}
+	default:
+	}
+	for _, it := range b.items {
+		// A refused request changes nothing whatever becomes of the batch.
+		if it.refusal != nil {
+			it.request.answer(Outcome{Err: notDone(cause)})
+			continue
+		}
+		it.request.answer(Outcome{Err: fate})
+		for _, r := range it.repeats {
+			r.answer(Outcome{Err: fate})
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package writer
+
+import (
+	"sync"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// queue holds the requests that wait. It is bounded by count and bytes: a
+// leader that cannot keep up says so instead of growing.
+type queue struct {
+	// ready holds a token when there may be something to take.
+	ready chan struct{}
+
+	mu       sync.Mutex
+	items    []*Request
+	head     int
+	bytes    int
+	closed   bool
+	maxItems int
+	maxBytes int
+}
+
+func (q *queue) init(maxItems, maxBytes int) {
+	q.ready = make(chan struct{}, 1)
+	q.maxItems, q.maxBytes = maxItems, maxBytes
+}
+
+func (q *queue) push(r *Request) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return ErrNotDone
+	}
+	if waiting := len(q.items) - q.head; waiting >= q.maxItems || (waiting > 0 && q.bytes+r.size > q.maxBytes) {
+		bytes := q.bytes
+		q.mu.Unlock()
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
+			"queue write: %d requests of %d bytes wait already; try again later", waiting, bytes)
+	}
+	q.items = append(q.items, r)
+	q.bytes += r.size
+	q.mu.Unlock()
+	q.wake()
+	return nil
+}
+
+// take removes requests from the front: at least one if there is any, and no
+// more once a limit is reached. Withdrawn requests are dropped.
+func (q *queue) take(maxItems, maxBytes int) []*Request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := make([]*Request, 0, min(len(q.items)-q.head, maxItems))
+	bytes := 0
+	for q.head < len(q.items) && len(taken) < maxItems {
+		r := q.items[q.head]
+		if len(taken) > 0 && bytes+r.size > maxBytes {
+			break
+		}
+		q.items[q.head] = nil
+		q.head++
+		q.bytes -= r.size
+		if !r.Begin() {
+			continue
+		}
+		bytes += r.size
+		taken = append(taken, r)
+	}
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+		if cap(q.items) > 4096 {
+			q.items = nil
+		}
+	} else {
+		q.wake()
+	}
+	return taken
+}
+
+// close refuses further requests and returns those that wait.
+func (q *queue) close() []*Request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	rest := q.items[q.head:]
+	q.items, q.head, q.bytes = nil, 0, 0
+	return rest
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
