@@ -1,0 +1,267 @@
+// Package forward brings writes to the leader: from the API of any replica to
+// the writer of this server when it leads, or over one stream to the server
+// that does, at most one hop.
+//
+// It protects one invariant: a write is given to another leader, or again to the
+// same one, only under the request id it came with. The state machine remembers
+// ids, so whatever breaks on the way, the write happens at most once; and what
+// certainly did not happen is never reported as unknown, nor the other way round.
+package forward
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/route"
+	"github.com/argosy-cluster/argosy/server/writer"
+)
+
+// Target is something that carries out writes: the local writer or a stream to
+// the leader. It answers every request, ErrNotDone or ErrFateUnknown (both of
+// package writer) when it ends.
+type Target interface {
+	Submit(*writer.Request)
+}
+
+// Config says how long writes wait.
+type Config struct {
+	// DefaultTimeout is how long a write waits when its client set no deadline.
+	// Default 10 s.
+	DefaultTimeout time.Duration
+	// RetryMin and RetryMax bound the pause before a write is offered again to a
+	// leader that just refused it, doubling in between. Default 1 ms and 50 ms. A
+	// change of leader ends the pause.
+	RetryMin, RetryMax time.Duration
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{DefaultTimeout: 10 * time.Second, RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond}
+}
+
+// Validate says what is wrong with the configuration.
+func (c Config) Validate() error {
+	if c.DefaultTimeout <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
+		return errors.New("DefaultTimeout and RetryMin must be positive, and RetryMax not below RetryMin")
+	}
+	return nil
+}
+
+// Absence tells why there is no leader, for people, and whether waiting is of
+// no use because too few servers are left.
+type Absence func() (reason string, hopeless bool)
+
+// Router carries out writes by whatever way is open, and waits for one while
+// there is none.
+type Router struct {
+	cfg     Config
+	absence Absence
+	way     route.Switch[Target]
+	// timers are kept: one is needed for each write and hardly ever fires.
+	timers sync.Pool
+}
+
+// NewRouter makes a Router with no way open.
+func NewRouter(cfg Config, absence Absence) (*Router, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Router{cfg: cfg, absence: absence}, nil
+}
+
+// Open sends writes to a target from now on; those on their way to another one
+// are given to this one.
+func (r *Router) Open(t Target) { r.way.Set(t) }
+
+// Close lets writes wait.
+func (r *Router) Close() { r.way.Close() }
+
+// Write is one write of a user; exactly one of Apply and Delete is set. The
+// messages must not be changed after it was handed over.
+type Write struct {
+	Principal string
+	Apply     *argosyv1.ApplyRequest
+	Delete    *argosyv1.DeleteRequest
+}
+
+// how often it is looked whether waiting has become hopeless.
+const absenceInterval = 250 * time.Millisecond
+
+// Do carries out a write within the deadline of the context. The error is an API
+// error.
+func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
+	wait := r.patience(ctx)
+	deadline := time.Now().Add(wait)
+	timer := r.timer(wait)
+	defer r.release(timer)
+
+	uncertain := false
+	var last error
+	pause := r.cfg.RetryMin
+	for {
+		way := r.way.Now()
+		if !way.Open {
+			err := r.await(ctx, way, timer)
+			if err != nil {
+				return writer.Outcome{}, r.giveUp(err, last, uncertain)
+			}
+			continue
+		}
+		o, verdict := r.attempt(ctx, way, w, deadline, timer)
+		switch verdict {
+		case answered:
+			return o, o.Err
+		case expired:
+			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
+		case expiredInFlight:
+			return writer.Outcome{}, r.giveUp(errDeadline, last, true)
+		case moved:
+			continue
+		case movedInFlight:
+			uncertain = true
+			continue
+		case unknown:
+			uncertain = true
+		}
+		last = o.Err
+		select {
+		case <-way.Gone():
+		case <-timer.C:
+			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
+		case <-ctx.Done():
+			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
+		case <-time.After(pause):
+			pause = min(2*pause, r.cfg.RetryMax)
+		}
+	}
+}
+
+type verdict int
+
+const (
+	answered verdict = iota
+	// notDone: certainly not done, try again.
+	notDone
+	// unknown: perhaps done, try again with the same id.
+	unknown
+	// moved: another leader took over before the write was begun.
+	moved
+	// movedInFlight: another leader took over, the write was perhaps done.
+	movedInFlight
+	expired
+	expiredInFlight
+)
+
+func (r *Router) attempt(ctx context.Context, way *route.Way[Target], w Write, deadline time.Time, timer *time.Timer) (writer.Outcome, verdict) {
+	done := make(chan writer.Outcome, 1)
+	request := &writer.Request{
+		Principal: w.Principal,
+		Apply:     w.Apply,
+		Delete:    w.Delete,
+		Deadline:  deadline,
+		Done:      func(o writer.Outcome) { done <- o },
+	}
+	way.To.Submit(request)
+	giveUp := func() (writer.Outcome, verdict) {
+		if request.Withdraw() {
+			return writer.Outcome{}, expired
+		}
+		return writer.Outcome{}, expiredInFlight
+	}
+	select {
+	case o := <-done:
+		switch {
+		case o.Err == nil:
+			return o, answered
+		case errors.Is(o.Err, writer.ErrNotDone):
+			return o, notDone
+		case errors.Is(o.Err, writer.ErrFateUnknown):
+			return o, unknown
+		}
+		return o, answered
+	case <-way.Gone():
+		// The old leader may have answered in the same moment.
+		select {
+		case o := <-done:
+			if o.Err == nil {
+				return o, answered
+			}
+		default:
+		}
+		if request.Withdraw() {
+			return writer.Outcome{}, moved
+		}
+		return writer.Outcome{}, movedInFlight
+	case <-timer.C:
+		return giveUp()
+	case <-ctx.Done():
+		return giveUp()
+	}
+}
+
+var errDeadline = errors.New("deadline passed")
+
+// await waits until there may be a way.
+func (r *Router) await(ctx context.Context, way *route.Way[Target], timer *time.Timer) error {
+	look := time.NewTicker(absenceInterval)
+	defer look.Stop()
+	for {
+		if _, hopeless := r.absence(); hopeless {
+			return errHopeless
+		}
+		select {
+		case <-way.Gone():
+			return nil
+		case <-timer.C:
+			return errDeadline
+		case <-ctx.Done():
+			return errDeadline
+		case <-look.C:
+		}
+	}
+}
+
+var errHopeless = errors.New("no quorum")
+
+func (r *Router) giveUp(cause, last error, uncertain bool) error {
+	reason, _ := r.absence()
+	if reason == "" {
+		reason = "the leader did not answer in time"
+		if last != nil {
+			reason += ": " + last.Error()
+		}
+	}
+	if uncertain {
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN,
+			"write: it is not known whether it was done (%v; %s); repeat it with the same request id", cause, reason)
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER,
+		"write: %s; nothing was changed, try again", reason)
+}
+
+// patience is how long a write may wait: a little less than its client does, so
+// that the client gets the reason and not just the end of its own patience.
+func (r *Router) patience(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return r.cfg.DefaultTimeout
+	}
+	left := time.Until(deadline)
+	return max(left-min(left/10, 100*time.Millisecond), 0)
+}
+
+func (r *Router) timer(d time.Duration) *time.Timer {
+	if t, ok := r.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (r *Router) release(t *time.Timer) {
+	t.Stop()
+	r.timers.Put(t)
+}

@@ -1,0 +1,247 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/writer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// leader is a Target that does what the test says.
+type leader struct {
+	mu       sync.Mutex
+	requests []*writer.Request
+	answer   func(*writer.Request) (writer.Outcome, bool)
+}
+
+func (l *leader) Submit(r *writer.Request) {
+	l.mu.Lock()
+	l.requests = append(l.requests, r)
+	l.mu.Unlock()
+	if o, now := l.answer(r); now {
+		if r.Begin() {
+			r.Done(o)
+		}
+	}
+}
+
+func (l *leader) asked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.requests)
+}
+
+func says(o writer.Outcome) *leader {
+	return &leader{answer: func(*writer.Request) (writer.Outcome, bool) { return o, true }}
+}
+
+func good() *leader { return says(writer.Outcome{Revision: 7}) }
+
+// silent begins a request and never answers it.
+func silent() *leader {
+	return &leader{answer: func(r *writer.Request) (writer.Outcome, bool) { r.Begin(); return writer.Outcome{}, false }}
+}
+
+// idle does not even begin it.
+func idle() *leader {
+	return &leader{answer: func(*writer.Request) (writer.Outcome, bool) { return writer.Outcome{}, false }}
+}
+
+func mustRouter(t *testing.T, absence Absence) *Router {
+	t.Helper()
+	if absence == nil {
+		absence = func() (string, bool) { return "no leader: 1 of 3 servers reachable, 2 needed", false }
+	}
+	r, err := NewRouter(DefaultConfig(), absence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func aWrite() Write {
+	return Write{Principal: "ann", Apply: &argosyv1.ApplyRequest{RequestId: []byte("0123456789abcdef")}}
+}
+
+func TestAWriteWaitsForALeaderAndGoesToItAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		begun := time.Now()
+		go func() {
+			time.Sleep(3 * time.Second)
+			r.Open(good())
+		}()
+		o, err := r.Do(t.Context(), aWrite())
+		if err != nil || o.Revision != 7 {
+			t.Fatalf("%+v, %v", o, err)
+		}
+		if waited := time.Since(begun); waited != 3*time.Second {
+			t.Errorf("answered after %v, the leader was known after 3s", waited)
+		}
+	})
+}
+
+func TestWithoutALeaderAWriteIsRefusedWithTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		_, err := r.Do(t.Context(), aWrite())
+		if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER || !strings.Contains(err.Error(), "1 of 3 servers reachable") {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestTheReasonArrivesBeforeTheClientGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := mustRouter(t, nil).Do(ctx, aWrite()); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+			t.Errorf("error is %v", err)
+		}
+		if ctx.Err() != nil {
+			t.Error("the client's deadline passed first")
+		}
+	})
+}
+
+func TestWhenWaitingIsHopelessAWriteIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		hopeless := false
+		r := mustRouter(t, func() (string, bool) { mu.Lock(); defer mu.Unlock(); return "no leader: no quorum", hopeless })
+		begun := time.Now()
+		go func() {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			hopeless = true
+		}()
+		if _, err := r.Do(t.Context(), aWrite()); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+			t.Errorf("error is %v", err)
+		}
+		if waited := time.Since(begun); waited > 2*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+func TestAJudgementIsFinal(t *testing.T) {
+	r := mustRouter(t, nil)
+	l := says(writer.Outcome{Err: argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT, "no")})
+	r.Open(l)
+	if _, err := r.Do(t.Context(), aWrite()); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_CONFLICT {
+		t.Errorf("error is %v", err)
+	}
+	if l.asked() != 1 {
+		t.Errorf("asked %d times", l.asked())
+	}
+}
+
+func TestAWriteIsTakenToTheNextLeaderUnderItsOwnID(t *testing.T) {
+	for name, first := range map[string]*leader{
+		"certainly not done": says(writer.Outcome{Err: fmt.Errorf("%w: deposed", writer.ErrNotDone)}),
+		"fate unknown":       says(writer.Outcome{Err: fmt.Errorf("%w: deposed", writer.ErrFateUnknown)}),
+		"no answer":          silent(),
+		"not begun":          idle(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := mustRouter(t, nil)
+				r.Open(first)
+				go func() {
+					time.Sleep(time.Second)
+					r.Close()
+					time.Sleep(time.Second)
+					r.Open(good())
+				}()
+				o, err := r.Do(t.Context(), aWrite())
+				if err != nil || o.Revision != 7 {
+					t.Fatalf("%+v, %v", o, err)
+				}
+				if string(first.requests[0].Apply.GetRequestId()) != "0123456789abcdef" {
+					t.Error("the request id changed")
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsKnownOfAWriteThatRanOutOfTimeIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		leader *leader
+		then   bool // the leader is lost after a second
+		want   argosyv1.ErrorCode
+	}{
+		"begun, no answer":              {silent(), false, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		"begun, leader lost":            {silent(), true, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		"never begun":                   {idle(), false, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		"never begun, leader lost":      {idle(), true, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		"fate unknown, leader lost":     {says(writer.Outcome{Err: writer.ErrFateUnknown}), true, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		"refused for as long as it led": {says(writer.Outcome{Err: writer.ErrNotDone}), true, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := mustRouter(t, nil)
+				r.Open(c.leader)
+				if c.then {
+					go func() {
+						time.Sleep(time.Second)
+						r.Close()
+					}()
+				}
+				if _, err := r.Do(t.Context(), aWrite()); argosyv1.CodeOf(err) != c.want {
+					t.Errorf("error is %v (%v), want %v", argosyv1.CodeOf(err), err, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestALeaderThatIsNotReadyIsAskedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		begun := time.Now()
+		r.Open(&leader{answer: func(*writer.Request) (writer.Outcome, bool) {
+			if time.Since(begun) < 20*time.Millisecond {
+				return writer.Outcome{Err: writer.ErrNotDone}, true
+			}
+			return writer.Outcome{Revision: 7}, true
+		}})
+		if _, err := r.Do(t.Context(), aWrite()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(begun); waited > 50*time.Millisecond {
+			t.Errorf("waited %v for a leader that was ready after 20ms", waited)
+		}
+	})
+}
+
+func TestACanceledClientIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		l := idle()
+		r := mustRouter(t, nil)
+		r.Open(l)
+		go func() {
+			time.Sleep(time.Second)
+			cancel(errors.New("gone"))
+		}()
+		if _, err := r.Do(ctx, aWrite()); err == nil {
+			t.Error("no error")
+		}
+		if l.requests[0].Begin() {
+			t.Error("the write may still be carried out")
+		}
+	})
+}

@@ -1,0 +1,234 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/writer"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+)
+
+// Limits of one message; one request alone may be larger.
+const (
+	maxWrites = 256
+	maxBytes  = 512 << 10
+)
+
+// Opener opens the stream; argosyv1.PeerServiceClient does.
+type Opener interface {
+	Forward(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[argosyv1.ForwardRequest, argosyv1.ForwardResponse], error)
+}
+
+// Stream carries the writes of a follower to the leader. It is a Target.
+type Stream struct {
+	check  func(*argosyv1.PeerHandshake) error
+	cancel context.CancelCauseFunc
+	ready  chan struct{}
+	lost   chan struct{}
+	tasks  sync.WaitGroup
+
+	mu       sync.Mutex
+	waiting  []*writer.Request
+	sent     map[uint64]*writer.Request
+	sequence uint64
+	err      error
+}
+
+// NewStream starts a stream to a leader. It does not wait for the other side;
+// when that cannot be reached, or check refuses its handshake, the stream is
+// lost. Close must be called in any case.
+func NewStream(ctx context.Context, peer Opener, hello *argosyv1.PeerHandshake, check func(*argosyv1.PeerHandshake) error) *Stream {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &Stream{
+		check:  check,
+		cancel: cancel,
+		ready:  make(chan struct{}, 1),
+		lost:   make(chan struct{}),
+		sent:   map[uint64]*writer.Request{},
+	}
+	s.tasks.Go(func() { s.run(ctx, peer, hello) })
+	return s
+}
+
+// Lost is closed when the stream has ended; every write it had was answered.
+func (s *Stream) Lost() <-chan struct{} { return s.lost }
+
+// Close ends the stream and waits until it has ended.
+func (s *Stream) Close() {
+	s.cancel(errClosed)
+	s.tasks.Wait()
+}
+
+var errClosed = errors.New("stream closed")
+
+// Submit sends a write.
+func (s *Stream) Submit(r *writer.Request) {
+	s.mu.Lock()
+	if s.err != nil {
+		err := s.err
+		s.mu.Unlock()
+		r.Done(writer.Outcome{Err: fmt.Errorf("%w: %v", writer.ErrNotDone, err)})
+		return
+	}
+	s.waiting = append(s.waiting, r)
+	s.mu.Unlock()
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Stream) run(ctx context.Context, peer Opener, hello *argosyv1.PeerHandshake) {
+	stream, err := peer.Forward(ctx)
+	if err != nil {
+		s.end(err)
+		return
+	}
+	s.tasks.Go(func() { s.end(s.receive(stream)) })
+	if err := s.send(ctx, stream, hello); err != nil {
+		// The receiver learns the true reason and ends the stream.
+		s.cancel(err)
+	}
+}
+
+func (s *Stream) send(ctx context.Context, stream grpc.BidiStreamingClient[argosyv1.ForwardRequest, argosyv1.ForwardResponse], hello *argosyv1.PeerHandshake) error {
+	message := &argosyv1.ForwardRequest{Handshake: hello}
+	for {
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+		if message = s.next(); message != nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ready:
+		}
+		// Whoever is about to submit may do so first: fewer, larger messages.
+		runtime.Gosched()
+		for message = s.next(); message == nil; message = s.next() {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-s.ready:
+			}
+		}
+	}
+}
+
+// next makes a message of what waits, nil when nothing does.
+func (s *Stream) next() *argosyv1.ForwardRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	count := min(len(s.waiting), maxWrites)
+	writes := make([]*argosyv1.ForwardedWrite, 0, count)
+	bytes, taken := 0, 0
+	for _, r := range s.waiting[:count] {
+		size := 0
+		if r.Apply != nil {
+			size = proto.Size(r.Apply)
+		}
+		if len(writes) > 0 && bytes+size > maxBytes {
+			break
+		}
+		taken++
+		if !r.Begin() {
+			continue
+		}
+		bytes += size
+		s.sequence++
+		s.sent[s.sequence] = r
+		writes = append(writes, forwarded(s.sequence, r))
+	}
+	rest := copy(s.waiting, s.waiting[taken:])
+	clear(s.waiting[rest:])
+	s.waiting = s.waiting[:rest]
+	if len(writes) == 0 {
+		return nil
+	}
+	return &argosyv1.ForwardRequest{Writes: writes}
+}
+
+func forwarded(sequence uint64, r *writer.Request) *argosyv1.ForwardedWrite {
+	w := &argosyv1.ForwardedWrite{Sequence: sequence, Principal: r.Principal}
+	if !r.Deadline.IsZero() {
+		w.TimeoutMs = uint64(max(time.Until(r.Deadline).Milliseconds(), 1))
+	}
+	if r.Apply != nil {
+		w.Write = &argosyv1.ForwardedWrite_Apply{Apply: r.Apply}
+	} else {
+		w.Write = &argosyv1.ForwardedWrite_Delete{Delete: r.Delete}
+	}
+	return w
+}
+
+func (s *Stream) receive(stream grpc.BidiStreamingClient[argosyv1.ForwardRequest, argosyv1.ForwardResponse]) error {
+	var answered []*writer.Request
+	for first := true; ; first = false {
+		message, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if first {
+			if err := s.check(message.GetHandshake()); err != nil {
+				return err
+			}
+		}
+		results := message.GetResults()
+		answered = answered[:0]
+		s.mu.Lock()
+		for _, result := range results {
+			answered = append(answered, s.sent[result.GetSequence()])
+			delete(s.sent, result.GetSequence())
+		}
+		s.mu.Unlock()
+		for i, r := range answered {
+			if r != nil {
+				r.Done(outcomeOf(results[i]))
+			}
+		}
+		clear(answered)
+	}
+}
+
+// end answers everything that the stream has.
+func (s *Stream) end(err error) {
+	s.cancel(err)
+	s.mu.Lock()
+	s.err = err
+	waiting, sent := s.waiting, s.sent
+	s.waiting, s.sent = nil, nil
+	s.mu.Unlock()
+	for _, r := range waiting {
+		if r.Begin() {
+			r.Done(writer.Outcome{Err: fmt.Errorf("%w: stream to the leader: %v", writer.ErrNotDone, err)})
+		}
+	}
+	for _, r := range sent {
+		r.Done(writer.Outcome{Err: fmt.Errorf("%w: stream to the leader: %v", writer.ErrFateUnknown, err)})
+	}
+	close(s.lost)
+}
+
+func outcomeOf(r *argosyv1.ForwardedResult) writer.Outcome {
+	if r.GetError() == nil {
+		return writer.Outcome{Revision: r.GetRevision(), Result: r.GetResult(), Replayed: r.GetReplayed()}
+	}
+	switch r.GetError().GetCode() {
+	case argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, argosyv1.ErrorCode_ERROR_CODE_STOPPING:
+		return writer.Outcome{Err: fmt.Errorf("%w: %s", writer.ErrNotDone, r.GetMessage())}
+	case argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN:
+		return writer.Outcome{Err: fmt.Errorf("%w: %s", writer.ErrFateUnknown, r.GetMessage())}
+	}
+	return writer.Outcome{Err: &argosyv1.Error{Detail: r.GetError(), Message: r.GetMessage()}}
+}
