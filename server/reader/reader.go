@@ -1,0 +1,244 @@
+// Package reader makes reads linearizable on any replica. It protects one
+// invariant: when Await returns, this replica's state contains everything that
+// was acknowledged anywhere before Await was called.
+//
+// The leader is asked for a read index, which it confirms with a majority; then
+// the reader waits until the state machine has applied that index and the mirror
+// of observed state has reached the leader's position. All reads that wait share
+// one question: a question is under way, the next one serves all that came in
+// the meantime.
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/route"
+)
+
+// Index is what a replica must have reached to answer.
+type Index struct {
+	// Revision is that of the state machine.
+	Revision uint64
+	// Term is the leader's.
+	Term uint64
+	// Observation is the position in the leader's stream of observations.
+	Observation uint64
+}
+
+// Source gives read indexes: the local Raft node when it leads, or the leader
+// over the network. Each index was confirmed by a majority after it was asked
+// for.
+type Source interface {
+	ReadIndex(context.Context) (Index, error)
+}
+
+// Applied waits for the local state machine.
+type Applied interface {
+	WaitApplied(ctx context.Context, revision uint64) error
+}
+
+// Observed waits for the local mirror of observed state.
+type Observed interface {
+	WaitPosition(ctx context.Context, term, sequence uint64) error
+}
+
+// Config says how long reads wait.
+type Config struct {
+	// DefaultTimeout is how long a read waits when its client set no deadline.
+	// Default 10 s.
+	DefaultTimeout time.Duration
+	// RetryMin and RetryMax bound the pause before a leader that just refused is
+	// asked again, doubling in between. Default 1 ms and 50 ms. A change of leader
+	// ends the pause.
+	RetryMin, RetryMax time.Duration
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{DefaultTimeout: 10 * time.Second, RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond}
+}
+
+// Validate says what is wrong with the configuration.
+func (c Config) Validate() error {
+	if c.DefaultTimeout <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
+		return errors.New("DefaultTimeout and RetryMin must be positive, and RetryMax not below RetryMin")
+	}
+	return nil
+}
+
+// Deps are what a Reader works with.
+type Deps struct {
+	Applied  Applied
+	Observed Observed
+	// Absence tells why there is no leader and whether waiting is of no use.
+	Absence func() (reason string, hopeless bool)
+}
+
+// Reader lets reads wait until this replica may answer them.
+type Reader struct {
+	cfg  Config
+	deps Deps
+	way  route.Switch[Source]
+	wake chan struct{}
+
+	mu   sync.Mutex
+	next *round
+}
+
+// round is one question that many reads wait for.
+type round struct {
+	done  chan struct{}
+	index Index
+}
+
+// New makes a Reader with no source; Run must be running for it to answer.
+func New(deps Deps, cfg Config) (*Reader, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure reader: %w", err)
+	}
+	return &Reader{cfg: cfg, deps: deps, wake: make(chan struct{}, 1)}, nil
+}
+
+// Open asks a source from now on.
+func (r *Reader) Open(s Source) { r.way.Set(s) }
+
+// Close lets reads wait.
+func (r *Reader) Close() { r.way.Close() }
+
+// Run asks for the reads that wait until the context ends.
+func (r *Reader) Run(ctx context.Context) error {
+	// The question under way ends with the way it took.
+	stop := context.AfterFunc(ctx, r.way.Close)
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.wake:
+		}
+		r.mu.Lock()
+		current := r.next
+		r.next = nil
+		r.mu.Unlock()
+		if current == nil {
+			continue
+		}
+		index, err := r.ask(ctx)
+		if err != nil {
+			// Whoever waits ends with its own context.
+			return err
+		}
+		current.index = index
+		close(current.done)
+	}
+}
+
+// ask asks until there is an answer or the context ends.
+func (r *Reader) ask(ctx context.Context) (Index, error) {
+	pause := r.cfg.RetryMin
+	for {
+		way := r.way.Now()
+		var retry <-chan time.Time
+		if way.Open {
+			index, err := way.To.ReadIndex(way.Context())
+			if err == nil {
+				return index, nil
+			}
+			retry = time.After(pause)
+			pause = min(2*pause, r.cfg.RetryMax)
+		}
+		select {
+		case <-ctx.Done():
+			return Index{}, context.Cause(ctx)
+		case <-way.Gone():
+			pause = r.cfg.RetryMin
+		case <-retry:
+		}
+	}
+}
+
+// Await returns when this replica may answer a linearizable read. The error is
+// an API error.
+func (r *Reader) Await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.patience(ctx))
+	defer cancel()
+	current := r.join()
+	if err := r.awaitRound(ctx, current); err != nil {
+		return err
+	}
+	index := current.index
+	if err := r.deps.Applied.WaitApplied(ctx, index.Revision); err != nil {
+		return r.giveUp(fmt.Sprintf("this server is behind: it has not applied revision %d yet (%v)", index.Revision, err))
+	}
+	if err := r.deps.Observed.WaitPosition(ctx, index.Term, index.Observation); err != nil {
+		return r.giveUp(fmt.Sprintf("this server is behind: it has not mirrored the leader's observations yet (%v)", err))
+	}
+	return nil
+}
+
+// join joins the next question.
+func (r *Reader) join() *round {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = &round{done: make(chan struct{})}
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	return r.next
+}
+
+// how often it is looked whether waiting has become hopeless.
+const absenceInterval = 250 * time.Millisecond
+
+func (r *Reader) awaitRound(ctx context.Context, current *round) error {
+	select {
+	case <-current.done:
+		return nil
+	case <-ctx.Done():
+		return r.giveUp("")
+	case <-time.After(absenceInterval):
+	}
+	look := time.NewTicker(absenceInterval)
+	defer look.Stop()
+	for {
+		if reason, hopeless := r.deps.Absence(); hopeless {
+			return r.giveUp(reason)
+		}
+		select {
+		case <-current.done:
+			return nil
+		case <-ctx.Done():
+			return r.giveUp("")
+		case <-look.C:
+		}
+	}
+}
+
+func (r *Reader) giveUp(reason string) error {
+	if reason == "" {
+		reason, _ = r.deps.Absence()
+	}
+	if reason == "" {
+		reason = "the leader did not confirm in time that it still leads"
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "read: %s; try again, or ask for a stale read", reason)
+}
+
+// patience is how long a read may wait: a little less than its client does, so
+// that the client gets the reason and not just the end of its own patience.
+func (r *Reader) patience(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return r.cfg.DefaultTimeout
+	}
+	left := time.Until(deadline)
+	return max(left-min(left/10, 100*time.Millisecond), 0)
+}
