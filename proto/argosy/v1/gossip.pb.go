@@ -163,26 +163,126 @@ func (x *GossipMember) GetProtocol() *VersionRange {
 	return nil
 }
 
-// LeaderAnnouncement is the datagram that a new leader sends to every member.
-type LeaderAnnouncement struct {
+// GossipMessage is a datagram that one member sends to every other one
+// directly. It may be lost: gossip tells the same a little later.
+type GossipMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Format that a reader must know; 1.
 	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
-	// Id of the cluster.
+	// Id of the cluster, empty when the sender does not know it yet.
 	ClusterId string `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Types that are valid to be assigned to Content:
+	//
+	//	*GossipMessage_Leader
+	//	*GossipMessage_Farewell
+	Content       isGossipMessage_Content `protobuf_oneof:"content"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GossipMessage) Reset() {
+	*x = GossipMessage{}
+	mi := &file_argosy_v1_gossip_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GossipMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GossipMessage) ProtoMessage() {}
+
+func (x *GossipMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_gossip_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GossipMessage.ProtoReflect.Descriptor instead.
+func (*GossipMessage) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_gossip_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GossipMessage) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *GossipMessage) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *GossipMessage) GetContent() isGossipMessage_Content {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *GossipMessage) GetLeader() *LeaderAnnouncement {
+	if x != nil {
+		if x, ok := x.Content.(*GossipMessage_Leader); ok {
+			return x.Leader
+		}
+	}
+	return nil
+}
+
+func (x *GossipMessage) GetFarewell() *Farewell {
+	if x != nil {
+		if x, ok := x.Content.(*GossipMessage_Farewell); ok {
+			return x.Farewell
+		}
+	}
+	return nil
+}
+
+type isGossipMessage_Content interface {
+	isGossipMessage_Content()
+}
+
+type GossipMessage_Leader struct {
+	// A server has become the leader.
+	Leader *LeaderAnnouncement `protobuf:"bytes,3,opt,name=leader,proto3,oneof"`
+}
+
+type GossipMessage_Farewell struct {
+	// A member is about to leave of its own will.
+	Farewell *Farewell `protobuf:"bytes,4,opt,name=farewell,proto3,oneof"`
+}
+
+func (*GossipMessage_Leader) isGossipMessage_Content() {}
+
+func (*GossipMessage_Farewell) isGossipMessage_Content() {}
+
+// LeaderAnnouncement is the word of a new leader.
+type LeaderAnnouncement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
 	// Raft term it leads in.
-	Term uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	// Id of the leader.
-	ServerId string `protobuf:"bytes,4,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
+	ServerId string `protobuf:"bytes,2,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// Address of its API, host:port.
-	ApiAddress    string `protobuf:"bytes,5,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
+	ApiAddress    string `protobuf:"bytes,3,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaderAnnouncement) Reset() {
 	*x = LeaderAnnouncement{}
-	mi := &file_argosy_v1_gossip_proto_msgTypes[1]
+	mi := &file_argosy_v1_gossip_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +294,7 @@ func (x *LeaderAnnouncement) String() string {
 func (*LeaderAnnouncement) ProtoMessage() {}
 
 func (x *LeaderAnnouncement) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_gossip_proto_msgTypes[1]
+	mi := &file_argosy_v1_gossip_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,21 +307,7 @@ func (x *LeaderAnnouncement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderAnnouncement.ProtoReflect.Descriptor instead.
 func (*LeaderAnnouncement) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_gossip_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *LeaderAnnouncement) GetFormat() uint32 {
-	if x != nil {
-		return x.Format
-	}
-	return 0
-}
-
-func (x *LeaderAnnouncement) GetClusterId() string {
-	if x != nil {
-		return x.ClusterId
-	}
-	return ""
+	return file_argosy_v1_gossip_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *LeaderAnnouncement) GetTerm() uint64 {
@@ -245,6 +331,61 @@ func (x *LeaderAnnouncement) GetApiAddress() string {
 	return ""
 }
 
+// Farewell is the word of a member that leaves.
+type Farewell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of its node.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Generation of its process, as in GossipMember.
+	Generation    int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Farewell) Reset() {
+	*x = Farewell{}
+	mi := &file_argosy_v1_gossip_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Farewell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Farewell) ProtoMessage() {}
+
+func (x *Farewell) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_gossip_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Farewell.ProtoReflect.Descriptor instead.
+func (*Farewell) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_gossip_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Farewell) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Farewell) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 var File_argosy_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_gossip_proto_rawDesc = "" +
@@ -266,15 +407,24 @@ const file_argosy_v1_gossip_proto_rawDesc = "" +
 	"\aleading\x18\t \x01(\bR\aleading\x12)\n" +
 	"\x10bootstrap_expect\x18\n" +
 	" \x01(\rR\x0fbootstrapExpect\x123\n" +
-	"\bprotocol\x18\v \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\"\x9d\x01\n" +
-	"\x12LeaderAnnouncement\x12\x16\n" +
+	"\bprotocol\x18\v \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\"\xbd\x01\n" +
+	"\rGossipMessage\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserver_id\x18\x04 \x01(\tR\bserverId\x12\x1f\n" +
-	"\vapi_address\x18\x05 \x01(\tR\n" +
-	"apiAddressB;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
+	"cluster_id\x18\x02 \x01(\tR\tclusterId\x127\n" +
+	"\x06leader\x18\x03 \x01(\v2\x1d.argosy.v1.LeaderAnnouncementH\x00R\x06leader\x121\n" +
+	"\bfarewell\x18\x04 \x01(\v2\x13.argosy.v1.FarewellH\x00R\bfarewellB\t\n" +
+	"\acontent\"f\n" +
+	"\x12LeaderAnnouncement\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1b\n" +
+	"\tserver_id\x18\x02 \x01(\tR\bserverId\x12\x1f\n" +
+	"\vapi_address\x18\x03 \x01(\tR\n" +
+	"apiAddress\">\n" +
+	"\bFarewell\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03R\n" +
+	"generationB;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
 
 var (
 	file_argosy_v1_gossip_proto_rawDescOnce sync.Once
@@ -288,19 +438,23 @@ func file_argosy_v1_gossip_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_gossip_proto_rawDescData
 }
 
-var file_argosy_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_argosy_v1_gossip_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_argosy_v1_gossip_proto_goTypes = []any{
 	(*GossipMember)(nil),       // 0: argosy.v1.GossipMember
-	(*LeaderAnnouncement)(nil), // 1: argosy.v1.LeaderAnnouncement
-	(*VersionRange)(nil),       // 2: argosy.v1.VersionRange
+	(*GossipMessage)(nil),      // 1: argosy.v1.GossipMessage
+	(*LeaderAnnouncement)(nil), // 2: argosy.v1.LeaderAnnouncement
+	(*Farewell)(nil),           // 3: argosy.v1.Farewell
+	(*VersionRange)(nil),       // 4: argosy.v1.VersionRange
 }
 var file_argosy_v1_gossip_proto_depIdxs = []int32{
-	2, // 0: argosy.v1.GossipMember.protocol:type_name -> argosy.v1.VersionRange
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: argosy.v1.GossipMember.protocol:type_name -> argosy.v1.VersionRange
+	2, // 1: argosy.v1.GossipMessage.leader:type_name -> argosy.v1.LeaderAnnouncement
+	3, // 2: argosy.v1.GossipMessage.farewell:type_name -> argosy.v1.Farewell
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_gossip_proto_init() }
@@ -309,13 +463,17 @@ func file_argosy_v1_gossip_proto_init() {
 		return
 	}
 	file_argosy_v1_model_proto_init()
+	file_argosy_v1_gossip_proto_msgTypes[1].OneofWrappers = []any{
+		(*GossipMessage_Leader)(nil),
+		(*GossipMessage_Farewell)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_gossip_proto_rawDesc), len(file_argosy_v1_gossip_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

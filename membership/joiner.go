@@ -1,0 +1,196 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// joinFirst is the first delay of a joiner that has not reached a seed: nodes
+	// that are started together shall find each other at once.
+	joinFirst = 20 * time.Millisecond
+	// joinLost is the first delay after a member was lost: it was given up after
+	// seconds of silence, so that there is no hurry.
+	joinLost = time.Second
+	// joinConflict is the first delay after this node was taken for its former
+	// process, which the others will not find dead before a second or two.
+	joinConflict = 200 * time.Millisecond
+	// joinSlow is the longest delay while a seed was not reached or this node is
+	// alone, joinSlowest while members are only missing.
+	joinSlow    = 5 * time.Second
+	joinSlowest = 15 * time.Second
+	// joinAtOnce is how many nodes are tried at the same time.
+	joinAtOnce = 8
+	// joinHelpers is how many peers are told the own address in a conflict.
+	joinHelpers = 3
+	// joinPatience is after how many failures in a row, about 1.3 s, a seed that
+	// is not reached is worth a warning; joinReminder after how many more again.
+	joinPatience = 6
+	joinReminder = 60
+)
+
+// joiner brings this node together with the others and keeps it so. A round of
+// it tries what is missing; rounds follow each other with growing delays until
+// nothing is.
+type joiner struct {
+	directory *directory
+	resolver  Resolver
+	log       *slog.Logger
+	role      Role
+	seeds     []*seed
+	// join exchanges what is known with the node at an address.
+	join func(netip.AddrPort) error
+
+	// seenConflicts are the conflicts before the last round.
+	seenConflicts int
+}
+
+// seed is a member to start from.
+type seed struct {
+	endpoint endpoint
+	// reached tells whether it was reached once.
+	reached  bool
+	failures int
+}
+
+// run works until the context ends.
+func (j *joiner) run(ctx context.Context) {
+	changed, cancel := j.directory.watch()
+	defer cancel()
+	delay, lost := joinFirst, 0
+	for {
+		longest := j.round(ctx)
+		if longest == 0 {
+			delay = joinFirst
+		}
+		next := after(longest > 0, delay)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-next:
+				delay, waiting = min(2*delay, longest), false
+			case <-changed:
+				now := j.directory.survey()
+				switch {
+				case now.ownConflicts > j.seenConflicts && (longest == 0 || delay > joinSlow):
+					delay, longest = joinConflict, joinSlow
+					next = after(true, delay)
+				case now.lost() > lost && longest == 0:
+					delay, longest = joinLost, joinSlowest
+					next = after(true, delay)
+				}
+				lost = now.lost()
+			}
+		}
+	}
+}
+
+// after returns a timer with jitter, so that nodes that lost each other together
+// do not all try at the same moments.
+func after(set bool, delay time.Duration) <-chan time.Time {
+	if !set {
+		return nil
+	}
+	return time.After(delay*4/5 + rand.N(delay*2/5))
+}
+
+// round tries everything that is missing once. It returns the longest delay
+// before the next round, 0 when nothing is missing.
+func (j *joiner) round(ctx context.Context) time.Duration {
+	before := j.directory.survey()
+	conflict := before.ownConflicts > j.seenConflicts
+	j.seenConflicts = before.ownConflicts
+
+	attempts, ctx := errgroup.WithContext(ctx)
+	attempts.SetLimit(joinAtOnce)
+	for _, seed := range j.seeds {
+		if !seed.reached || before.alone() || before.lost() > 0 {
+			attempts.Go(func() error { j.trySeed(ctx, seed, before); return nil })
+		}
+	}
+	for _, address := range j.missing(before, conflict) {
+		attempts.Go(func() error {
+			if err := j.join(address); err != nil {
+				j.log.Debug("lost member not reached", "address", address.String(), "err", err)
+			}
+			return nil
+		})
+	}
+	_ = attempts.Wait() // none returns an error
+
+	now := j.directory.survey()
+	switch {
+	case j.unreached(now) || now.ownConflicts > j.seenConflicts:
+		return joinSlow
+	case now.lost() > 0:
+		return joinSlowest
+	default:
+		return 0
+	}
+}
+
+// unreached tells whether a seed has never been reached, or none is there now.
+func (j *joiner) unreached(now survey) bool {
+	for _, seed := range j.seeds {
+		if !seed.reached || now.alone() {
+			return true
+		}
+	}
+	return false
+}
+
+// missing returns the addresses of nodes to try beside the seeds. Agents are
+// many and come and go: of lost ones a server tries one a round, an agent none.
+func (j *joiner) missing(now survey, conflict bool) []netip.AddrPort {
+	addresses := append([]netip.AddrPort(nil), now.lostServers...)
+	if j.role == RoleServer && len(now.lostAgents) > 0 {
+		addresses = append(addresses, now.lostAgents[rand.IntN(len(now.lostAgents))])
+	}
+	if conflict {
+		addresses = append(addresses, now.peers[:min(len(now.peers), joinHelpers)]...)
+	}
+	return addresses
+}
+
+// trySeed tries all addresses of a seed that are not those of live members. Its
+// own address is among those.
+func (j *joiner) trySeed(ctx context.Context, seed *seed, now survey) {
+	addresses, err := seed.endpoint.resolve(ctx, j.resolver)
+	var failed error
+	reached := false
+	for _, address := range addresses {
+		if _, ok := now.live[address]; ok {
+			reached = true
+			continue
+		}
+		if err := j.join(address); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		reached = true
+	}
+	if reached {
+		if seed.failures >= joinPatience {
+			j.log.Info("seed reached", "seed", seed.endpoint.String())
+		}
+		seed.reached, seed.failures = true, 0
+		return
+	}
+	if err = errors.Join(err, failed); ctx.Err() != nil {
+		return
+	}
+	seed.failures++
+	level := slog.LevelDebug
+	if seed.failures%joinReminder == joinPatience {
+		level = slog.LevelWarn
+	}
+	j.log.Log(ctx, level, "seed not reached, trying again: is it up, and has it the same cluster name and keyring?",
+		"seed", seed.endpoint.String(), "failures", seed.failures, "err", err)
+}
