@@ -32,6 +32,9 @@ func shortDir(t *testing.T) string {
 // fails.
 func mustStart(t *testing.T, cfg podmand.Config) *podmand.Service {
 	t.Helper()
+	if err := podmand.Bridge(); err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
 	s, err := podmand.Start(t.Context(), cfg)
 	if err != nil {
 		if errors.Is(err, podmand.ErrMissing) && os.Getenv("CI") == "" {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,6 +140,22 @@ func trialSpec() map[string]any {
 		"mounts": mounts,
 		"linux":  map[string]any{"namespaces": namespaces},
 	}
+}
+
+// Bridge returns nil when the programs that podman needs for bridge networks and
+// published ports are installed, else what is missing. Containers with the
+// host's network or none work without them.
+func Bridge() error {
+	helpers := []string{"/usr/libexec/podman/netavark", "/usr/lib/podman/netavark", "/usr/local/libexec/podman/netavark"}
+	if !slices.ContainsFunc(helpers, func(path string) bool { _, err := os.Stat(path); return err == nil }) {
+		return errors.New("bridge networks do not work: netavark is missing: install the package netavark")
+	}
+	for _, program := range []string{"iptables", "nft"} {
+		if _, err := exec.LookPath(program); err == nil {
+			return nil
+		}
+	}
+	return errors.New("bridge networks do not work: iptables is missing: install the package iptables")
 }
 
 // mayRaiseLimits says whether this process may raise resource limits
