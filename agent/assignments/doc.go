@@ -1,0 +1,54 @@
+// Package assignments keeps what the leader told this agent to run, in memory
+// and in a file, so that an agent that starts again knows what to supervise
+// before it has found a leader. It protects two invariants: nothing is taken
+// from a leader of a lower term than the highest that was ever accepted, and
+// nothing from another cluster than the one the agent belongs to.
+package assignments
+
+import (
+	"errors"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+var (
+	// ErrStaleLeader is returned when a leader of a lower term speaks than one
+	// that was accepted before, or the same leader goes back in time.
+	ErrStaleLeader = errors.New("stale leader")
+	// ErrOtherCluster is returned when a server of another cluster speaks.
+	ErrOtherCluster = errors.New("server of another cluster")
+)
+
+// Change is a change of what shall run.
+type Change struct {
+	// Full is set when Upserts is everything there is.
+	Full bool
+	// Vouched is set when a leader stands behind it. What is only remembered is
+	// not vouched for: it is supervised, but nothing is created or removed
+	// because of it.
+	Vouched bool
+	// Revision up to which the assignments are complete with it.
+	Revision uint64
+	// Upserts are the workloads that are new or changed.
+	Upserts []*argosyv1.Workload
+	// Removals are the names of those not to run any more; one that stands in
+	// Upserts too was made again.
+	Removals []string
+	// Started names those among Upserts that were started in an earlier life of
+	// the agent.
+	Started map[string]bool
+}
+
+// Same tells whether two versions of a workload ask for the same instance, so
+// that going from one to the other touches nothing that runs. A workload that
+// was deleted and made again is not the same, even when it reads alike.
+func Same(a, b *argosyv1.Workload) bool {
+	if a.GetName() != b.GetName() || a.GetAgent() != b.GetAgent() || a.GetRuntime() != b.GetRuntime() {
+		return false
+	}
+	if a.GetCreatedRevision() != b.GetCreatedRevision() && a.GetCreatedRevision() != 0 && b.GetCreatedRevision() != 0 {
+		return false
+	}
+	return a.GetRuntimeConfig() == b.GetRuntimeConfig() ||
+		argosyv1.InstanceID(a.GetRuntimeConfig()) == argosyv1.InstanceID(b.GetRuntimeConfig())
+}

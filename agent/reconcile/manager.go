@@ -1,0 +1,384 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/agent/assignments"
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Recorder remembers over a restart of the agent that the instance of a
+// workload was started. It must not block.
+type Recorder interface {
+	Started(workload *argosyv1.Workload)
+}
+
+// Manager makes what runs equal to what is assigned.
+type Manager struct {
+	cfg      Config
+	logger   *slog.Logger
+	recorder Recorder
+	journal  *Journal
+	ready    chan struct{}
+
+	mu    sync.Mutex
+	hosts map[string]*host
+	// usable mirrors hosts for the planner.
+	usable map[string]bool
+	slots  map[string]*slot
+	// seq orders what was learned: an answer that was asked for at seq n says
+	// nothing against what was learned later.
+	seq       uint64
+	vouched   bool
+	revision  uint64
+	unsettled int
+	running   bool
+	// toList counts the runtimes that were not asked yet what they have.
+	toList int
+	// work is the context of operations; it outlives Run's by StopGrace.
+	work context.Context
+	jobs sync.WaitGroup
+}
+
+// New makes a manager for runtimes. It starts nothing.
+func New(cfg Config, runtimes []runtime.Runtime, recorder Recorder) (*Manager, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		cfg:      cfg,
+		logger:   cfg.Logger,
+		recorder: recorder,
+		journal:  newJournal(cfg.QueueLimit),
+		ready:    make(chan struct{}),
+		hosts:    make(map[string]*host),
+		usable:   make(map[string]bool),
+		slots:    make(map[string]*slot),
+		toList:   len(runtimes),
+	}
+	for _, rt := range runtimes {
+		name := rt.Info(context.Background()).GetName()
+		if name == "" || m.hosts[name] != nil {
+			return nil, fmt.Errorf("reconcile: two runtimes are named %q: %w", name, ErrConfig)
+		}
+		m.hosts[name] = &host{name: name, runtime: rt}
+		m.usable[name] = false
+	}
+	return m, nil
+}
+
+// Run works until the context ends. What runs goes on running then.
+func (m *Manager) Run(ctx context.Context) error {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+
+	m.mu.Lock()
+	m.work, m.running = work, true
+	if m.toList == 0 {
+		close(m.ready)
+	}
+	var watchers sync.WaitGroup
+	for _, h := range m.hosts {
+		watchers.Go(func() { m.watch(ctx, h) })
+		m.list(h)
+	}
+	m.mu.Unlock()
+
+	<-ctx.Done()
+	m.mu.Lock()
+	m.running = false
+	for _, h := range m.hosts {
+		h.stopTimer()
+	}
+	for _, s := range m.slots {
+		s.stopTimer()
+	}
+	m.mu.Unlock()
+
+	grace := time.AfterFunc(m.cfg.StopGrace, func() { cancel(context.Cause(ctx)) })
+	watchers.Wait()
+	m.jobs.Wait()
+	grace.Stop()
+	return nil
+}
+
+// Ready is closed once every runtime was asked what it has, or failed to
+// answer: from then on a full report says something.
+func (m *Manager) Ready() <-chan struct{} { return m.ready }
+
+// Journal returns what there is to tell of the instances.
+func (m *Manager) Journal() *Journal { return m.journal }
+
+// Apply takes a change of what shall run.
+func (m *Manager) Apply(change assignments.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	vouches := change.Vouched && !m.vouched
+	m.vouched = m.vouched || change.Vouched
+	m.revision = change.Revision
+	var touched []*slot
+	for _, name := range change.Removals {
+		if s := m.slots[name]; s != nil {
+			m.want(s, nil, false)
+			touched = append(touched, s)
+		}
+	}
+	upserted := make(map[string]struct{}, len(change.Upserts))
+	for _, w := range change.Upserts {
+		if w.GetAgent() != m.cfg.Agent {
+			m.logger.Error("refused a workload that names another agent", "workload", w.GetName(), "agent", w.GetAgent())
+			continue
+		}
+		s := m.slot(w.GetName())
+		m.want(s, w, change.Started[w.GetName()])
+		touched = append(touched, s)
+		upserted[w.GetName()] = struct{}{}
+	}
+	if change.Full {
+		for name, s := range m.slots {
+			if _, there := upserted[name]; !there {
+				m.want(s, nil, false)
+				touched = append(touched, s)
+			}
+		}
+	}
+	if vouches {
+		m.decideAll()
+	} else {
+		for _, s := range touched {
+			m.decide(s)
+		}
+	}
+	m.converge()
+}
+
+// Confirm says that a leader vouches for the assignments as they are.
+func (m *Manager) Confirm() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.vouched {
+		m.vouched = true
+		m.decideAll()
+	}
+	m.converge()
+}
+
+// Runtimes tells the runtimes as they are now.
+func (m *Manager) Runtimes(ctx context.Context) []*argosyv1.RuntimeInfo {
+	m.mu.Lock()
+	hosts := make([]*host, 0, len(m.hosts))
+	problems := make(map[string]string)
+	for name, h := range m.hosts {
+		hosts = append(hosts, h)
+		problems[name] = h.problem
+	}
+	m.mu.Unlock()
+	slices.SortFunc(hosts, func(a, b *host) int { return strings.Compare(a.name, b.name) })
+	infos := make([]*argosyv1.RuntimeInfo, 0, len(hosts))
+	for _, h := range hosts {
+		info := h.runtime.Info(ctx)
+		problem := info.GetProblem()
+		if problem == "" {
+			problem = problems[h.name]
+		}
+		infos = append(infos, &argosyv1.RuntimeInfo{Name: h.name, Version: clean(info.GetVersion()), Problem: clean(problem)})
+	}
+	return infos
+}
+
+// Locate returns the runtime that has an instance, for reading its logs.
+func (m *Manager) Locate(name *argosyv1.InstanceName) (runtime.LogReader, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.slots[name.GetWorkload()]
+	if s == nil {
+		return nil, false
+	}
+	key := name.Key()
+	for _, o := range s.actual {
+		if o.place.key == key {
+			return m.hosts[o.place.runtime].runtime, true
+		}
+	}
+	return nil, false
+}
+
+func (m *Manager) slot(name string) *slot {
+	s := m.slots[name]
+	if s == nil {
+		s = &slot{name: name, settled: true}
+		m.slots[name] = s
+	}
+	return s
+}
+
+// want changes what a slot is to run; nil means nothing.
+func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
+	switch {
+	case s.desired == nil && w == nil:
+		return
+	case s.desired != nil && w != nil && assignments.Same(s.desired.workload, w):
+		// Tags and restart policy count from the next decision on.
+		s.desired.workload = w
+		return
+	}
+	if old := s.desired; old != nil {
+		m.retire(s, old)
+	}
+	s.desired, s.book = nil, book{}
+	if w == nil {
+		return
+	}
+	s.desired = desire(w)
+	s.book.seen = started
+	if r := s.retiree(s.desired.place); r != nil {
+		if r.begun || r.workload == nil || !assignments.Same(r.workload, w) {
+			return
+		}
+		// Wanted again before its removal began.
+		s.book = r.book
+		s.drop(s.desired.place)
+	}
+	if o := find(s.actual, s.desired.place); o != nil {
+		m.note(s, o.instance)
+	}
+}
+
+// retire hands the desired instance over to removal.
+func (m *Manager) retire(s *slot, old *desired) {
+	if s.lane != nil && s.lane.verb == start && s.lane.place == old.place {
+		// It may be waiting for an image for minutes. What it has made by now
+		// is removed after it has returned.
+		s.lane.cancel(errSuperseded)
+	}
+	if s.retiree(old.place) != nil {
+		// Deleted, made again, and deleted again while being removed.
+		return
+	}
+	s.retiring = append(s.retiring, retiree{place: old.place, instance: old.instance, workload: old.workload, book: s.book})
+}
+
+// note brings the book up to date with the desired instance as it is now.
+func (m *Manager) note(s *slot, i runtime.Instance) {
+	seen := s.book.seen
+	s.book.observe(i, time.Now(), m.cfg.QuickRun, rand.Float64())
+	if s.book.seen && !seen && m.recorder != nil {
+		m.recorder.Started(s.desired.workload)
+	}
+}
+
+// situation gathers what the planner looks at.
+func (m *Manager) situation(s *slot) situation {
+	return situation{
+		now: time.Now(), vouched: m.vouched, desired: s.desired, book: s.book,
+		retiring: s.retiring, actual: s.actual, usable: m.usable, patience: m.cfg.StartingPatience,
+	}
+}
+
+func (m *Manager) decideAll() {
+	for _, s := range m.slots {
+		m.decide(s)
+	}
+}
+
+// decide tells the state of a slot and does the next thing about it.
+func (m *Manager) decide(s *slot) {
+	if s.lane != nil {
+		m.tell(s)
+		m.settle(s, false)
+		return
+	}
+	d := plan(m.situation(s))
+	for _, p := range d.gone {
+		m.retired(s, p)
+	}
+	m.tell(s)
+	m.settle(s, d.settled)
+	s.stopTimer()
+	switch {
+	case !m.running:
+	case d.verb != rest:
+		m.execute(s, d)
+	case !d.wake.IsZero():
+		s.timer = time.AfterFunc(time.Until(d.wake), func() { m.wake(s) })
+	}
+	m.collect(s)
+}
+
+func (m *Manager) wake(s *slot) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.slots[s.name] == s && m.running {
+		m.decide(s)
+		m.converge()
+	}
+}
+
+// tell publishes the state of the desired instance.
+func (m *Manager) tell(s *slot) {
+	if s.desired == nil || s.retiringKey(s.desired.place.key) {
+		return
+	}
+	starting := s.lane != nil && s.lane.verb == start && s.lane.place == s.desired.place
+	if e := show(m.situation(s), starting); e != nil && m.journal.set(s.desired.place.key, s.desired.instance, e) {
+		m.logger.Info("instance changed state", "workload", s.name, "state", e.Text(), "info", e.GetAdditionalInfo(), "restarts", e.GetRestarts())
+	}
+}
+
+// retired takes note that a retiree is gone for good.
+func (m *Manager) retired(s *slot, p place) {
+	if r := s.retiree(p); r != nil {
+		name := r.instance
+		s.drop(p)
+		m.journal.removed(p.key, name)
+		m.logger.Info("instance was removed", "workload", s.name, "runtime", p.runtime)
+	}
+}
+
+func (m *Manager) settle(s *slot, settled bool) {
+	if s.settled == settled {
+		return
+	}
+	s.settled = settled
+	if settled {
+		m.unsettled--
+	} else {
+		m.unsettled++
+	}
+}
+
+func (m *Manager) converge() {
+	if m.vouched && m.unsettled == 0 {
+		m.journal.converge(m.revision)
+	}
+}
+
+func (m *Manager) collect(s *slot) {
+	if s.empty() && m.slots[s.name] == s {
+		m.settle(s, true)
+		s.stopTimer()
+		delete(m.slots, s.name)
+	}
+}
+
+func (s *slot) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+func (s *slot) retiringKey(key string) bool {
+	return slices.ContainsFunc(s.retiring, func(r retiree) bool { return r.place.key == key })
+}

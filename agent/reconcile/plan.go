@@ -1,0 +1,173 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// situation is all that the decision about one workload depends on.
+type situation struct {
+	now time.Time
+	// vouched is set once a leader stood behind the assignments in this life.
+	vouched  bool
+	desired  *desired
+	book     book
+	retiring []retiree
+	actual   []observed
+	// usable has an entry for each runtime the agent offers: whether it is
+	// known what instances it has, and it may be asked to do something.
+	usable   map[string]bool
+	patience time.Duration
+}
+
+type verb uint8
+
+const (
+	rest verb = iota
+	start
+	remove
+)
+
+// decision is what to do about one workload now.
+type decision struct {
+	verb  verb
+	place place
+	// instance is set with verb remove.
+	instance *argosyv1.InstanceName
+	// reuse and restart are set with verb start: whether to start the ended
+	// instance again as it is, and whether it counts as a restart.
+	reuse, restart bool
+	// wake is when to decide again though nothing happens; zero: never.
+	wake time.Time
+	// gone are the retirees of which nothing is left.
+	gone []place
+	// settled says that all was carried out that was asked for.
+	settled bool
+}
+
+// plan decides. It is a pure function of its argument.
+func plan(s situation) decision {
+	var d decision
+	if s.vouched && s.clear(&d) {
+		return d
+	}
+	if s.desired == nil {
+		d.settled = s.vouched
+		return d
+	}
+	s.supervise(&d)
+	return d
+}
+
+// clear removes what is not wanted (any more). It returns true while there is
+// something of the kind: nothing is started beside it.
+func (s *situation) clear(d *decision) bool {
+	blocked := false
+	for _, r := range s.retiring {
+		usable, offered := s.usable[r.place.runtime]
+		exists := find(s.actual, r.place) != nil
+		switch {
+		case !offered:
+			// The agent was started without this runtime: it cannot know more.
+			d.gone = append(d.gone, r.place)
+		case !usable:
+			blocked = true
+		case !exists && (r.begun || !r.book.called):
+			d.gone = append(d.gone, r.place)
+		case s.now.Before(r.notBefore):
+			blocked = true
+			d.wakeAt(r.notBefore)
+		case d.verb == rest:
+			d.verb, d.place, d.instance = remove, r.place, r.instance
+		}
+	}
+	for _, o := range s.actual {
+		if d.verb != rest || s.isDesired(o.place) || s.isRetiring(o.place) {
+			continue
+		}
+		if s.usable[o.place.runtime] {
+			d.verb, d.place, d.instance = remove, o.place, o.instance.Name
+		} else {
+			blocked = true
+		}
+	}
+	return blocked || d.verb != rest
+}
+
+func (s *situation) isDesired(p place) bool { return s.desired != nil && s.desired.place == p }
+
+func (s *situation) isRetiring(p place) bool {
+	for _, r := range s.retiring {
+		if r.place == p {
+			return true
+		}
+	}
+	return false
+}
+
+// supervise keeps the desired instance as its restart policy wants it.
+func (s *situation) supervise(d *decision) {
+	usable, offered := s.usable[s.desired.place.runtime]
+	if !offered || s.book.invalid != "" {
+		d.settled = s.vouched
+		return
+	}
+	if !usable {
+		return
+	}
+	d.settled = s.vouched && s.book.seen
+	o := find(s.actual, s.desired.place)
+	policy := s.desired.workload.GetRestartPolicy()
+	switch {
+	case s.book.attempts > 0 || o == nil && !s.book.seen:
+		s.begin(d, o != nil, false)
+	case o == nil:
+		if s.book.wantsRestart(policy) {
+			s.begin(d, false, false)
+		}
+	case o.instance.Status == runtime.StatusStarting:
+		s.nudge(d)
+	case o.instance.Status == runtime.StatusExited:
+		if s.book.wantsRestart(policy) {
+			s.begin(d, true, s.book.exited && s.book.exitCode == 0)
+		}
+	}
+}
+
+// begin starts the instance as soon as its back-off allows.
+func (s *situation) begin(d *decision, exists, reuse bool) {
+	if !s.vouched && !exists && !s.book.here {
+		// Only remembered: whether it is still wanted here, and nowhere else,
+		// a leader must say.
+		return
+	}
+	if s.now.Before(s.book.notBefore) {
+		d.wakeAt(s.book.notBefore)
+		return
+	}
+	d.verb, d.place = start, s.desired.place
+	d.reuse, d.restart = reuse, s.book.seen
+}
+
+// nudge starts an instance that was created and does not come to run: its
+// creator died in between, or the runtime lost it on the way.
+func (s *situation) nudge(d *decision) {
+	if !s.vouched {
+		return
+	}
+	if s.book.called {
+		if patient := s.book.calledAt.Add(s.patience); s.now.Before(patient) {
+			d.wakeAt(patient)
+			return
+		}
+	}
+	d.verb, d.place, d.restart = start, s.desired.place, s.book.seen
+}
+
+func (d *decision) wakeAt(t time.Time) {
+	if d.wake.IsZero() || t.Before(d.wake) {
+		d.wake = t
+	}
+}
