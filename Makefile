@@ -1,21 +1,77 @@
-# Argosy. `make help` lists the targets.
+# Argosy. `make help` lists the targets. Go 1.26 and make are all that must be
+# there; what else a target needs it installs, and says so.
 
 SHELL := /bin/bash
-TAGS  := remote,containers_image_openpgp,exclude_graphdriver_btrfs,hashicorpmetrics
+.DEFAULT_GOAL := build
+
+# The one place of the build tags: podman's client without its C parts, and the
+# metrics library that the Raft packages shall use.
+TAGS := remote,containers_image_openpgp,exclude_graphdriver_btrfs,hashicorpmetrics
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-export GOFLAGS := -buildvcs=false -tags=$(TAGS)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+export GOFLAGS := -buildvcs=false -tags=$(TAGS)
+TOOL := GOFLAGS=-buildvcs=false go tool -modfile=tools/go.mod
 
-.PHONY: help build proto clean
+# Two packages at a time: more gains nothing on two cores and starves clusters
+# that keep time.
+TEST_PARALLEL ?= 2
+TEST_FLAGS ?=
 
+.PHONY: help
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: ## build bin/argosy, one static binary
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer from your distribution or from the Go project, then run make again" >&2; exit 1; }
+
+.PHONY: build
+build: go ## build bin/argosy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/argosy ./cmd/argosy
 
-proto: ## regenerate the protobuf code
+.PHONY: demo
+demo: go ## kill the leader of a cluster on this machine and see that nothing is lost
+	@tools/setup.sh demo
+	$(MAKE) --no-print-directory build
+	bin/argosy demo
+
+.PHONY: test
+test: go ## run all tests, on real podman
+	@tools/setup.sh test
+	$(MAKE) --no-print-directory check-generated check-format vet
+	@podman=$$(tools/podman/build.sh) || exit 1; echo "podman of the module: $$podman"
+	go test -race -p $(TEST_PARALLEL) -timeout 15m $(TEST_FLAGS) ./...
+
+.PHONY: bench
+bench: go ## measure on real processes; writes bench/latest.json
+	@tools/setup.sh bench
+	$(MAKE) --no-print-directory build
+	go run ./cmd/argosy-bench -binary bin/argosy -out bench/latest.json
+
+.PHONY: lint
+lint: go check-format vet ## format, vet and static checks
+	$(TOOL) staticcheck -tags $(TAGS) ./...
+
+.PHONY: vet
+vet: go
+	go vet ./...
+
+.PHONY: check-format
+check-format: go
+	@bad=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); if [[ -n $$bad ]]; then echo "not formatted, run gofmt -w: $$bad" >&2; exit 1; fi
+
+.PHONY: proto
+proto: go ## regenerate the protobuf code
 	cd tools && GOFLAGS=-buildvcs=false go run ./protogen -src ../proto -out ../proto
 
+.PHONY: check-generated
+check-generated: go ## fail when the generated code is not current
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	(cd tools && GOFLAGS=-buildvcs=false go run ./protogen -src ../proto -out "$$out") && \
+	for file in $$(cd "$$out" && find . -name '*.go'); do \
+		cmp -s "$$out/$$file" "proto/$$file" || { echo "generated code is not current: proto/$${file#./}: run make proto and commit it" >&2; exit 1; }; \
+	done
+
+.PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin .cache
