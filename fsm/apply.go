@@ -11,9 +11,17 @@ type scratch struct {
 	entry  entry
 	hasher hasher
 	id     []byte
-	// where in an entry's changes a row is, by id key
-	touched map[string]int
+	// where in an entry's changes a row is
+	touched map[rowKey]int
 }
+
+type rowKey struct {
+	kind argosyv1.RowKind
+	key  string
+}
+
+// maxTouchedKept bounds the memory that one giant entry leaves behind.
+const maxTouchedKept = 512
 
 // apply carries out an entry beside the current state and returns what is to be
 // published. After an error nothing has changed.
@@ -55,8 +63,9 @@ func (m *Machine) apply(index uint64, data []byte) (*View, Batch, error) {
 		}
 	}
 	next.reader = m.store.read()
-	// The index may run ahead of the views, not behind.
-	m.index.update(remembered, forgotten)
+	// The indexes may run ahead of the views, not behind.
+	m.index.groups.update(changes, index)
+	m.index.outcomes.update(remembered, forgotten)
 	return next, Batch{Revision: index, ProposedAt: e.proposedAt, Changes: changes}, nil
 }
 
@@ -68,7 +77,7 @@ func (s *scratch) resolve(current *View, mutations []mutation, index uint64) (ch
 	}
 	changes = make([]Change, 0, len(mutations))
 	if s.touched == nil || len(s.touched) > maxTouchedKept {
-		s.touched = make(map[string]int, len(mutations))
+		s.touched = make(map[rowKey]int, len(mutations))
 	}
 	clear(s.touched)
 	for i := range mutations {
@@ -78,32 +87,28 @@ func (s *scratch) resolve(current *View, mutations []mutation, index uint64) (ch
 			continue
 		}
 		s.id = appendID(s.id[:0], mu.kind, mu.key)
-		at, again := s.touched[string(s.id)]
-		var before *Row
+		at, again := s.touched[rowKey{kind: mu.kind, key: string(mu.key)}]
+		var before, after *Row
 		if again {
 			before = changes[at].After
 		} else {
 			before = current.reader.row(s.id)
 		}
-		var after *Row
 		if mu.op == opPut {
-			after = newRow(before, mu.kind, mu.key, mu.group, mu.value, index)
+			after = newRow(before, mu.kind, s.id, mu.group, mu.value, index, current.index.groups)
 			after.digest = s.hasher.row(after)
 		}
-		switch {
-		case again:
+		if again {
 			changes[at].After = after
-		case before != nil || after != nil:
-			if len(mutations) > 1 {
-				s.touched[string(s.id)] = len(changes)
-			}
-			changes = append(changes, Change{Before: before, After: after})
+		} else if c := (Change{Before: before, After: after}); c.row() != nil {
+			s.touched[rowKey{kind: mu.kind, key: c.row().Key}] = len(changes)
+			changes = append(changes, c)
 		}
 	}
 	// What the entry created and deleted again was never there.
 	kept := changes[:0]
 	for _, c := range changes {
-		if c.Before != nil || c.After != nil {
+		if c.row() != nil {
 			kept = append(kept, c)
 		}
 	}
@@ -113,9 +118,6 @@ func (s *scratch) resolve(current *View, mutations []mutation, index uint64) (ch
 	}
 	return kept, upTo
 }
-
-// maxTouchedKept bounds the memory that one giant entry leaves behind.
-const maxTouchedKept = 4096
 
 // forget takes the outcomes of entries up to a revision out of the totals and
 // returns them.
@@ -144,10 +146,10 @@ func (w writer) carryOut(changes []Change, forgotten []*outcomes, remembered *ou
 		if c.After == nil {
 			err = w.delete(c.Before)
 		} else {
-			err = w.put(c.Before, c.After)
+			err = w.put(c.After)
 		}
 		if err != nil {
-			return fmt.Errorf("write %s: %w", describe(c), err)
+			return fmt.Errorf("write %s %q: %w", c.row().Kind, c.row().Key, err)
 		}
 	}
 	for _, o := range forgotten {
@@ -161,12 +163,4 @@ func (w writer) carryOut(changes []Change, forgotten []*outcomes, remembered *ou
 		}
 	}
 	return nil
-}
-
-func describe(c Change) string {
-	row := c.After
-	if row == nil {
-		row = c.Before
-	}
-	return fmt.Sprintf("%s %q", argosyv1.RowKind(row.Kind), row.Key)
 }

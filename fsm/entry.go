@@ -94,7 +94,7 @@ func (e *entry) decode(data []byte) error {
 func (e *entry) release() {
 	clear(e.mutations)
 	clear(e.outcomes)
-	const keep = 4096
+	const keep = 1024
 	if cap(e.mutations) > keep {
 		e.mutations = nil
 	}
@@ -110,7 +110,7 @@ func decodeMutation(f field) (mutation, error) {
 	}
 	err := eachField(f.bytes, func(f field) error {
 		if m.op != 0 {
-			return fmt.Errorf("%w: more than one kind of mutation in one", ErrMalformed)
+			return fmt.Errorf("more than one kind of mutation in one: %w", ErrMalformed)
 		}
 		m.op = f.number
 		if m.op < opPut || m.op > opExpireOutcomes {
@@ -243,14 +243,14 @@ type field struct {
 
 func (f field) want(wire protowire.Type) error {
 	if f.wire != wire {
-		return fmt.Errorf("%w: field %d has wire type %d, not %d", ErrMalformed, f.number, f.wire, wire)
+		return fmt.Errorf("field %d has wire type %d, not %d: %w", f.number, f.wire, wire, ErrMalformed)
 	}
 	return nil
 }
 
 func (f field) wantText() error {
 	if !utf8.Valid(f.bytes) {
-		return fmt.Errorf("%w: field %d is not UTF-8", ErrMalformed, f.number)
+		return fmt.Errorf("field %d is not UTF-8: %w", f.number, ErrMalformed)
 	}
 	return f.want(protowire.BytesType)
 }
@@ -264,7 +264,7 @@ func eachField(data []byte, yield func(field) error) error {
 		var n int
 		f.number, f.wire, n = protowire.ConsumeTag(data)
 		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+			return fmt.Errorf("%w: %w", protowire.ParseError(n), ErrMalformed)
 		}
 		data = data[n:]
 		switch f.wire {
@@ -278,7 +278,7 @@ func eachField(data []byte, yield func(field) error) error {
 			n = protowire.ConsumeFieldValue(f.number, f.wire, data)
 		}
 		if n < 0 {
-			return fmt.Errorf("%w: field %d: %w", ErrMalformed, f.number, protowire.ParseError(n))
+			return fmt.Errorf("field %d: %w: %w", f.number, protowire.ParseError(n), ErrMalformed)
 		}
 		data = data[n:]
 		if err := yield(f); err != nil {

@@ -16,6 +16,14 @@ type Change struct {
 	After *Row
 }
 
+// row returns the row as it is, or else as it was.
+func (c Change) row() *Row {
+	if c.After != nil {
+		return c.After
+	}
+	return c.Before
+}
+
 // Batch is all that one entry changed. An entry that changed no row is a batch
 // too, since it moved the revision.
 type Batch struct {

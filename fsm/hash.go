@@ -42,6 +42,10 @@ type hasher struct {
 func (h *hasher) reset() {
 	h.low.ResetWithSeed(seedLow)
 	h.high.ResetWithSeed(seedHigh)
+	// One giant entry shall not leave its size behind.
+	if cap(h.head) > 64<<10 {
+		h.head = nil
+	}
 	h.head = h.head[:0]
 }
 
@@ -58,9 +62,10 @@ func (h *hasher) row(r *Row) digest {
 	head := append(h.head, domainRow)
 	head = binary.AppendUvarint(head, r.CreatedRevision)
 	head = binary.AppendUvarint(head, r.Revision)
-	// Kind, length of the group, group, kind, key.
-	head = binary.AppendUvarint(head, uint64(len(r.index)))
-	head = append(head, r.index...)
+	head = binary.AppendUvarint(head, uint64(len(r.Group)))
+	head = append(head, r.Group...)
+	head = binary.AppendUvarint(head, uint64(len(r.id)))
+	head = append(head, r.id...)
 	h.head = head
 	h.write(head)
 	h.write(r.Value)
@@ -84,13 +89,15 @@ func (h *hasher) outcomes(o *outcomes) digest {
 	return h.sum()
 }
 
-// stateHash lays the sum out with the counts of what it was made from: hashes
-// that differ then tell at a glance whether rows are missing.
-func stateHash(sum digest, rows, outcomes int) [32]byte {
+// stateHash lays the sum out with the revision and the counts of what it was
+// made from: of hashes that differ one then sees whether they are of the same
+// revision and whether rows are missing.
+func stateHash(sum digest, revision uint64, rows, outcomes int) [32]byte {
 	var out [32]byte
 	binary.BigEndian.PutUint64(out[0:], sum[0])
 	binary.BigEndian.PutUint64(out[8:], sum[1])
-	binary.BigEndian.PutUint64(out[16:], uint64(rows))
-	binary.BigEndian.PutUint64(out[24:], uint64(outcomes))
+	binary.BigEndian.PutUint64(out[16:], revision)
+	binary.BigEndian.PutUint32(out[24:], uint32(rows))
+	binary.BigEndian.PutUint32(out[28:], uint32(outcomes))
 	return out
 }

@@ -36,7 +36,7 @@ type Machine struct {
 	// mu is held by whoever changes the state.
 	mu      sync.Mutex
 	store   *store
-	index   *outcomeIndex
+	index   *indexes
 	scratch scratch
 	view    atomic.Pointer[View]
 	feed    feed
@@ -67,7 +67,7 @@ func New(cfg Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{store: store, index: newOutcomeIndex(), failedC: make(chan struct{})}
+	m := &Machine{store: store, index: newIndexes(), failedC: make(chan struct{})}
 	m.feed.limit = cfg.FeedBytes
 	m.view.Store(&View{reader: store.read(), index: m.index})
 	return m, nil

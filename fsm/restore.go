@@ -27,8 +27,9 @@ func readSnapshot(from io.Reader) (*restored, error) {
 	if header.GetFormat() != snapshotFormat {
 		return nil, fmt.Errorf("snapshot has format %d, not %d: %w", header.GetFormat(), snapshotFormat, ErrUnknown)
 	}
-	if header.GetFeedFloor() > header.GetAppliedIndex() {
-		return nil, fmt.Errorf("feed begins after %d in a state of revision %d: %w", header.GetFeedFloor(), header.GetAppliedIndex(), ErrSnapshot)
+	if header.GetFeedFloor() != header.GetAppliedIndex() {
+		return nil, fmt.Errorf("feed begins after %d in a state of revision %d, but format %d has none: %w",
+			header.GetFeedFloor(), header.GetAppliedIndex(), snapshotFormat, ErrSnapshot)
 	}
 	b, err := newRebuild(header.GetAppliedIndex())
 	if err != nil {
@@ -65,7 +66,7 @@ func newRebuild(revision uint64) (*rebuild, error) {
 	return &rebuild{
 		store:  store,
 		writer: store.write(),
-		view:   &View{index: newOutcomeIndex(), revision: revision},
+		view:   &View{index: newIndexes(), revision: revision},
 	}, nil
 }
 
@@ -109,15 +110,17 @@ func (b *rebuild) row(record *argosyv1.SnapshotRow) error {
 		return fmt.Errorf("row %q created at %d and written at %d in a state of revision %d: %w",
 			put.GetKey(), created, revision, b.view.revision, ErrSnapshot)
 	}
-	row := newRow(nil, put.GetKind(), []byte(put.GetKey()), []byte(put.GetGroup()), put.GetValue(), revision)
+	id := appendID(nil, put.GetKind(), put.GetKey())
+	row := newRow(nil, put.GetKind(), id, []byte(put.GetGroup()), put.GetValue(), revision, b.view.index.groups)
 	row.CreatedRevision = created
-	if bytes.Compare(row.id(), b.lastID) <= 0 {
+	if bytes.Compare(row.id, b.lastID) <= 0 {
 		return fmt.Errorf("row %q is out of order: %w", put.GetKey(), ErrSnapshot)
 	}
-	b.lastID = row.id()
+	b.lastID = row.id
 	row.digest = b.hasher.row(row)
 	b.view.totals.putRow(nil, row)
-	return b.writer.put(nil, row)
+	b.view.index.groups.update([]Change{{After: row}}, revision)
+	return b.writer.put(row)
 }
 
 func (b *rebuild) outcomes(record *argosyv1.SnapshotOutcomes) error {
@@ -134,7 +137,7 @@ func (b *rebuild) outcomes(record *argosyv1.SnapshotOutcomes) error {
 	remembered := newOutcomes(revision, record.GetProposedUnixNanos(), decoded)
 	remembered.digest = b.hasher.outcomes(remembered)
 	b.view.totals.remember(remembered)
-	b.view.index.update(remembered, nil)
+	b.view.index.outcomes.update(remembered, nil)
 	return b.writer.remember(remembered)
 }
 
@@ -144,5 +147,5 @@ func snapshotError(doing string, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("%s: %w: %w", doing, ErrSnapshot, err)
+	return fmt.Errorf("%s: %w: %w", doing, err, ErrSnapshot)
 }

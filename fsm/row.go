@@ -1,7 +1,7 @@
 package fsm
 
 import (
-	"encoding/binary"
+	"bytes"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -15,8 +15,6 @@ import (
 type Row struct {
 	// Kind says what Value is.
 	Kind argosyv1.RowKind
-	// where in index the id key begins
-	idAt int32
 	// Key is unique within the kind.
 	Key string
 	// Group is what the row is found by beside its key: the agent of a
@@ -30,10 +28,9 @@ type Row struct {
 	Revision uint64
 
 	digest digest
-	// index is the row's key in the group index; the key in the id index is
-	// its tail. Both live as long as the row in the trees, which keep slices
-	// of them instead of copies.
-	index []byte
+	// id is the row's key in the tree, which keeps parts of it instead of a
+	// copy.
+	id []byte
 }
 
 // Workload decodes a row of that kind, with its revisions filled in. The
@@ -87,45 +84,33 @@ const kinds = int(argosyv1.RowKind_ROW_KIND_CLUSTER) + 1
 
 func knownKind(kind uint64) bool { return kind > 0 && kind < uint64(kinds) }
 
-// appendID appends the key of a row in the id index: its kind and its key, so
-// that rows of one kind stand together in order of key.
+// appendID appends the key of a row in the tree: its kind and its key, so that
+// rows of one kind stand together in order of key.
 func appendID[K string | []byte](b []byte, kind argosyv1.RowKind, key K) []byte {
 	return append(append(b, byte(kind)), key...)
-}
-
-// appendGroup appends the part of a group index key that all rows of a group
-// share. The length stands before the group, so that no group's rows are found
-// under another that begins like it.
-func appendGroup[K string | []byte](b []byte, kind argosyv1.RowKind, group K) []byte {
-	b = append(b, byte(kind))
-	b = binary.AppendUvarint(b, uint64(len(group)))
-	return append(b, group...)
 }
 
 // newRow makes a row that is written by the entry of a revision. It copies what
 // it keeps of key, group and value: they are slices of the log's buffer, which
 // holds up to hundreds of requests, and one row that stays would keep all of
-// it. A row that replaces another takes over its strings.
-func newRow(before *Row, kind argosyv1.RowKind, key, group, value []byte, revision uint64) *Row {
+// it. (Raft would allow to keep it, since it never uses the buffer again.) A
+// row that replaces another takes over its key and, where it is the same, its
+// group.
+func newRow(before *Row, kind argosyv1.RowKind, id, group, value []byte, revision uint64, groups *groupIndex) *Row {
 	r := &Row{Kind: kind, CreatedRevision: revision, Revision: revision}
 	if len(value) > 0 {
-		r.Value = append(make([]byte, 0, len(value)), value...)
+		r.Value = bytes.Clone(value)
 	}
 	if before != nil {
-		r.CreatedRevision = before.CreatedRevision
+		r.CreatedRevision, r.id, r.Key = before.CreatedRevision, before.id, before.Key
 		if before.Group == string(group) {
-			r.Key, r.Group, r.index, r.idAt = before.Key, before.Group, before.index, before.idAt
+			r.Group = before.Group
 			return r
 		}
+	} else {
+		r.id = bytes.Clone(id)
+		r.Key = string(id[1:])
 	}
-	r.index = make([]byte, 0, 2+binary.MaxVarintLen32+len(group)+len(key))
-	r.index = appendGroup(r.index, kind, group)
-	r.idAt = int32(len(r.index))
-	r.index = appendID(r.index, kind, key)
-	text := string(r.index)
-	r.Key = text[int(r.idAt)+1:]
-	r.Group = text[int(r.idAt)-len(group) : r.idAt]
+	r.Group = groups.name(kind, group)
 	return r
 }
-
-func (r *Row) id() []byte { return r.index[r.idAt:] }

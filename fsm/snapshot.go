@@ -90,7 +90,7 @@ func (v *View) writeTo(to io.Writer) error {
 			return out.err
 		}
 	}
-	if found := stateHash(sum, rows, remembered); found != promised {
+	if found := stateHash(sum, v.revision, rows, remembered); found != promised {
 		return fmt.Errorf("%w (%x, running %x)", errDamaged, found, promised)
 	}
 	out.message(&argosyv1.SnapshotRecord{Kind: &argosyv1.SnapshotRecord_Trailer{

@@ -16,7 +16,6 @@ import (
 
 const (
 	tableRows     = "rows"
-	tableGroups   = "groups"
 	tableOutcomes = "outcomes"
 	indexID       = "id"
 )
@@ -26,14 +25,7 @@ type store struct{ db *memdb.MemDB }
 
 func newStore() (*store, error) {
 	tables := map[string]*memdb.TableSchema{}
-	for name, indexer := range map[string]memdb.Indexer{
-		tableRows: rowIndex{},
-		// Membership in groups is a table of its own and not a second index of
-		// rows: an index holds the row itself and is rewritten with each new
-		// version of it, though the group hardly ever changes.
-		tableGroups:   groupIndex{},
-		tableOutcomes: outcomesIndex{},
-	} {
+	for name, indexer := range map[string]memdb.Indexer{tableRows: rowIndex{}, tableOutcomes: outcomesIndex{}} {
 		tables[name] = &memdb.TableSchema{
 			Name:    name,
 			Indexes: map[string]*memdb.IndexSchema{indexID: {Name: indexID, Unique: true, Indexer: indexer}},
@@ -62,29 +54,8 @@ type writer struct{ txn *memdb.Txn }
 func (w writer) commit() { w.txn.Commit() }
 func (w writer) abort()  { w.txn.Abort() }
 
-// put writes a row over the one before it, which may be nil.
-func (w writer) put(before, row *Row) error {
-	if before == nil || before.Group != row.Group {
-		if before != nil {
-			if err := w.txn.Delete(tableGroups, &member{before}); err != nil {
-				return err
-			}
-		}
-		if err := w.txn.Insert(tableGroups, &member{row}); err != nil {
-			return err
-		}
-	}
-	return w.txn.Insert(tableRows, row)
-}
-
-// delete removes a row that is there.
-func (w writer) delete(row *Row) error {
-	if err := w.txn.Delete(tableGroups, &member{row}); err != nil {
-		return err
-	}
-	return w.txn.Delete(tableRows, row)
-}
-
+func (w writer) put(row *Row) error         { return w.txn.Insert(tableRows, row) }
+func (w writer) delete(row *Row) error      { return w.txn.Delete(tableRows, row) }
 func (w writer) remember(o *outcomes) error { return w.txn.Insert(tableOutcomes, o) }
 func (w writer) forget(o *outcomes) error   { return w.txn.Delete(tableOutcomes, o) }
 
@@ -106,17 +77,6 @@ func (r reader) rows(kind argosyv1.RowKind) iter.Seq[*Row] {
 // all yields all rows in order of kind and key.
 func (r reader) all() iter.Seq[*Row] { return each[*Row](r.txn, tableRows, nil) }
 
-// group yields the rows of a group in order of key.
-func (r reader) group(kind argosyv1.RowKind, group string) iter.Seq[*Row] {
-	return func(yield func(*Row) bool) {
-		for m := range each[*member](r.txn, tableGroups, appendGroup(nil, kind, group)) {
-			if row := r.row(m.row.id()); row != nil && !yield(row) {
-				return
-			}
-		}
-	}
-}
-
 // outcomes yields the remembered outcomes in order of revision.
 func (r reader) outcomes() iter.Seq[*outcomes] {
 	return each[*outcomes](r.txn, tableOutcomes, nil)
@@ -135,10 +95,6 @@ func each[T any](txn *memdb.Txn, table string, prefix []byte) iter.Seq[T] {
 		}
 	}
 }
-
-// member says that a row is in its group. Only the row's keys matter, and
-// these are the same in all versions of it that are in the same group.
-type member struct{ row *Row }
 
 // rawKey makes an index be asked with its key as it is.
 type rawKey struct{}
@@ -159,17 +115,7 @@ func (rowIndex) FromObject(object any) (bool, []byte, error) {
 	if !ok {
 		return false, nil, fmt.Errorf("index row: it is a %T", object)
 	}
-	return true, row.id(), nil
-}
-
-type groupIndex struct{ rawKey }
-
-func (groupIndex) FromObject(object any) (bool, []byte, error) {
-	m, ok := object.(*member)
-	if !ok {
-		return false, nil, fmt.Errorf("index member: it is a %T", object)
-	}
-	return true, m.row.index, nil
+	return true, row.id, nil
 }
 
 type outcomesIndex struct{ rawKey }

@@ -11,9 +11,19 @@ import (
 // goroutines may read it.
 type View struct {
 	reader   reader
-	index    *outcomeIndex
+	index    *indexes
 	revision uint64
 	totals   totals
+}
+
+// indexes are of the newest state, whatever view they are reached from.
+type indexes struct {
+	outcomes *outcomeIndex
+	groups   *groupIndex
+}
+
+func newIndexes() *indexes {
+	return &indexes{outcomes: newOutcomeIndex(), groups: newGroupIndex()}
 }
 
 // totals are what is kept count of as the state changes.
@@ -64,14 +74,15 @@ func (t *totals) forget(o, next *outcomes) {
 // is in it.
 func (v *View) Revision() uint64 { return v.revision }
 
-// Hash returns the running hash of the state. Machines that hold the same
-// state have the same hash.
+// Hash returns the running hash of the state and its revision. Machines that
+// hold the same state have the same hash; those that do not hold the same
+// state at the same revision have not.
 func (v *View) Hash() [32]byte {
 	rows := 0
 	for _, n := range v.totals.rows {
 		rows += n
 	}
-	return stateHash(v.totals.sum, rows, v.totals.outcomes)
+	return stateHash(v.totals.sum, v.revision, rows, v.totals.outcomes)
 }
 
 // Rehash computes the hash from the state itself, in time proportional to its
@@ -89,7 +100,7 @@ func (v *View) Rehash() [32]byte {
 		remembered += len(o.items)
 		sum.add(hasher.outcomes(o))
 	}
-	return stateHash(sum, rows, remembered)
+	return stateHash(sum, v.revision, rows, remembered)
 }
 
 // Row returns one row.
@@ -114,7 +125,7 @@ func (v *View) Workloads() iter.Seq[*Row] {
 // WorkloadsOf yields the rows of the workloads that name an agent, in order of
 // name; those that name none for the empty name.
 func (v *View) WorkloadsOf(agent string) iter.Seq[*Row] {
-	return v.reader.group(argosyv1.RowKind_ROW_KIND_WORKLOAD, agent)
+	return v.group(argosyv1.RowKind_ROW_KIND_WORKLOAD, agent)
 }
 
 // Agent returns the row of an agent.
@@ -155,7 +166,7 @@ func (v *View) Outcome(requestID []byte) (OutcomeRef, bool) {
 	if len(requestID) == 0 || v.totals.outcomes == 0 {
 		return OutcomeRef{}, false
 	}
-	place, forgotten := v.index.find(requestID)
+	place, forgotten := v.index.outcomes.find(requestID)
 	if place.of != nil && place.of.revision <= v.revision {
 		return place.of.ref(place.at), true
 	}
