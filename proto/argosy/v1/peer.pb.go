@@ -812,7 +812,10 @@ type PrepareBootstrapRequest struct {
 	// Id that the new cluster will have.
 	ClusterId string `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// Ids of all servers of the new cluster, sorted.
-	ServerIds     []string `protobuf:"bytes,3,rep,name=server_ids,json=serverIds,proto3" json:"server_ids,omitempty"`
+	ServerIds []string `protobuf:"bytes,3,rep,name=server_ids,json=serverIds,proto3" json:"server_ids,omitempty"`
+	// The cluster exists now: all have promised, and the asker has made it. The
+	// receiver takes its id for good, and hears its Raft from then on.
+	Founded       bool `protobuf:"varint,4,opt,name=founded,proto3" json:"founded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -866,6 +869,13 @@ func (x *PrepareBootstrapRequest) GetServerIds() []string {
 		return x.ServerIds
 	}
 	return nil
+}
+
+func (x *PrepareBootstrapRequest) GetFounded() bool {
+	if x != nil {
+		return x.Founded
+	}
+	return false
 }
 
 // PrepareBootstrapResponse is the promise.
@@ -1199,13 +1209,14 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\tleader_id\x18\x01 \x01(\tR\bleaderId\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tsilent_ms\x18\x03 \x01(\x04R\bsilentMs\x12\x1a\n" +
-	"\bfollower\x18\x04 \x01(\bR\bfollower\"\x8f\x01\n" +
+	"\bfollower\x18\x04 \x01(\bR\bfollower\"\xa9\x01\n" +
 	"\x17PrepareBootstrapRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1d\n" +
 	"\n" +
-	"server_ids\x18\x03 \x03(\tR\tserverIds\"N\n" +
+	"server_ids\x18\x03 \x03(\tR\tserverIds\x12\x18\n" +
+	"\afounded\x18\x04 \x01(\bR\afounded\"N\n" +
 	"\x18PrepareBootstrapResponse\x12\x1a\n" +
 	"\bpromised\x18\x01 \x01(\bR\bpromised\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9d\x01\n" +
