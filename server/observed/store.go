@@ -140,6 +140,27 @@ func (s *Store) reportedLocked(workload string) []*argosyv1.WorkloadState {
 	return states
 }
 
+// Elsewhere returns an agent other than the named one that has an instance of a
+// workload.
+func (s *Store) Elsewhere(workload, agent string) (string, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, i := range s.workloads[workload] {
+		if other := i.state.GetInstance().GetAgent(); other != agent {
+			return other, true
+		}
+	}
+	return "", false
+}
+
+// Has tells whether an agent spoke of an instance.
+func (s *Store) Has(instanceKey string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.instances[instanceKey]
+	return ok
+}
+
 // byInstance orders states by workload, then agent, then id.
 func byInstance(a, b *argosyv1.WorkloadState) int {
 	x, y := a.GetInstance(), b.GetInstance()

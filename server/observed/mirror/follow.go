@@ -40,10 +40,11 @@ const (
 )
 
 // Follow fills the store from one leader until ctx ends, and opens the stream
-// again when it breaks. It returns earlier when there is no point in going on:
-// the other server does not lead (NOT_LEADER) or belongs to another cluster
-// (INCOMPATIBLE), or this server leads now (observed.ErrFenced) or has seen a
-// later leader (observed.ErrStaleTerm).
+// again when it breaks or when the other server does not lead yet: ctx is to end
+// when another leader is known. It returns earlier when there is no point in
+// going on: the other server belongs to another cluster (INCOMPATIBLE), or this
+// server leads now (observed.ErrFenced) or has seen a later leader
+// (observed.ErrStaleTerm).
 func Follow(ctx context.Context, f Follower) error {
 	log := f.Logger
 	if log == nil {
@@ -80,8 +81,7 @@ func final(err error) bool {
 	if errors.Is(err, observed.ErrFenced) || errors.Is(err, observed.ErrStaleTerm) {
 		return true
 	}
-	code := argosyv1.CodeOf(err)
-	return code == argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER || code == argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE
+	return argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE
 }
 
 func (f Follower) stream(ctx context.Context, copied *observed.Copy) error {

@@ -1,0 +1,443 @@
+package sessions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/observed"
+)
+
+// assigner tells each agent what desired state wants of it. It is level
+// triggered: an event only says which workload to look at again, what is sent
+// follows from the state as it is then and from what was sent before.
+type assigner struct {
+	machine Machine
+	store   *observed.Store
+	term    uint64
+	limit   int
+	log     *slog.Logger
+	// agentDeleted is called for each agent whose record was deleted.
+	agentDeleted func(name string)
+
+	mu       sync.Mutex
+	revision uint64 // all changes up to it were distributed
+	targets  map[string]*target
+	handoff  *handoff
+	held     map[string]struct{} // workloads held back from an agent that is here
+}
+
+// target is the session of an agent as the assigner sees it.
+type target struct {
+	session  *session
+	sent     map[string]uint64 // revision of each workload that it was sent or holds
+	revision uint64            // highest that it was told
+	reported bool              // its full report has come
+	waiting  bool              // it gets its assignments when its full report has come
+}
+
+func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
+	return &assigner{
+		machine:  machine,
+		store:    store,
+		term:     term,
+		limit:    cfg.MaxMessage,
+		log:      log,
+		revision: view.Revision(),
+		targets:  map[string]*target{},
+		handoff:  newHandoff(view.Revision(), unsettled(view, store)),
+		held:     map[string]struct{}{},
+	}
+}
+
+// unsettled returns the agents that may have what no leader was told: all that
+// are registered, but for those that the mirror knows to be gone.
+func unsettled(view *fsm.View, store *observed.Store) map[string]struct{} {
+	agents := map[string]struct{}{}
+	for row := range view.Agents() {
+		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() {
+			continue
+		}
+		agents[row.Key] = struct{}{}
+	}
+	return agents
+}
+
+// run distributes the changes of desired state until ctx ends. It is the one
+// goroutine that does, for all agents.
+func (a *assigner) run(ctx context.Context, changes *fsm.Subscription) error {
+	for {
+		batches, err := changes.Next(ctx)
+		switch {
+		case errors.Is(err, fsm.ErrCompacted):
+			view := a.machine.View()
+			if changes, err = a.machine.Subscribe(view.Revision()); err != nil {
+				continue // overtaken again: the next round finds the same
+			}
+			a.log.Warn("changes of desired state were missed; sending all assignments again", "revision", view.Revision())
+			a.resync(view)
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("follow desired state: %w", err)
+		default:
+			a.distribute(batches)
+		}
+	}
+}
+
+// touch is a workload that may have changed for an agent.
+type touch struct{ workload, agent string }
+
+func (a *assigner) distribute(batches []fsm.Batch) {
+	var deleted []string
+	a.mu.Lock()
+	touched, seen := []touch(nil), map[touch]struct{}{}
+	look := func(row *fsm.Row) {
+		if row == nil || row.Group == "" {
+			return
+		}
+		t := touch{row.Key, row.Group}
+		if _, ok := seen[t]; !ok {
+			seen[t] = struct{}{}
+			touched = append(touched, t)
+		}
+	}
+	for _, batch := range batches {
+		for _, change := range batch.Changes {
+			switch kindOf(change) {
+			case argosyv1.RowKind_ROW_KIND_WORKLOAD:
+				if change.After == nil {
+					a.handoff.noteDeleted(change.Before)
+				}
+				look(change.Before)
+				look(change.After)
+			case argosyv1.RowKind_ROW_KIND_AGENT:
+				if change.After == nil {
+					deleted = append(deleted, change.Before.Key)
+				}
+			}
+		}
+		a.revision = max(a.revision, batch.Revision)
+	}
+	a.evaluate(touched)
+	a.mu.Unlock()
+	for _, name := range deleted {
+		a.agentDeleted(name)
+	}
+}
+
+func kindOf(c fsm.Change) argosyv1.RowKind {
+	if c.After != nil {
+		return c.After.Kind
+	}
+	return c.Before.Kind
+}
+
+// evaluate looks at workloads again and sends the agents what follows. The
+// caller holds mu.
+func (a *assigner) evaluate(touched []touch) {
+	view := a.machine.View()
+	outgoing := map[*target]*assignments{}
+	to := func(t *target) *assignments {
+		messages, ok := outgoing[t]
+		if !ok {
+			// The view may be ahead of the changes that were distributed: what is
+			// sent is complete only up to the latter.
+			t.revision = max(t.revision, a.revision)
+			messages = &assignments{term: a.term, revision: t.revision, limit: a.limit, log: a.log}
+			outgoing[t] = messages
+		}
+		return messages
+	}
+	for _, touch := range touched {
+		t, ok := a.targets[touch.agent]
+		if !ok || t.waiting {
+			continue
+		}
+		row, exists := view.Workload(touch.workload)
+		if !exists {
+			delete(a.held, touch.workload)
+		}
+		sent, has := t.sent[touch.workload]
+		switch {
+		case exists && row.Group == touch.agent:
+			if has && sent == row.Revision || !has && a.blocked(row, touch.agent) {
+				continue
+			}
+			a.upsert(to(t), t, row)
+		case has:
+			to(t).remove(touch.workload)
+			delete(t.sent, touch.workload)
+			a.handoff.removalSent(touch.workload, touch.agent, t.revision)
+		}
+	}
+	for t, messages := range outgoing {
+		a.put(t, messages)
+	}
+}
+
+// blocked tells whether a workload is held back from an agent that does not
+// have it, and remembers that.
+func (a *assigner) blocked(row *fsm.Row, agent string) bool {
+	other, blocked := a.store.Elsewhere(row.Key, agent)
+	if !blocked {
+		other, blocked = a.handoff.mayHave(row, agent)
+	}
+	if blocked {
+		if _, known := a.held[row.Key]; !known {
+			a.log.Info("workload held back until another agent has removed it", "workload", row.Key, "agent", agent, "other", other)
+		}
+		a.held[row.Key] = struct{}{}
+	} else {
+		delete(a.held, row.Key)
+	}
+	return blocked
+}
+
+func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
+	w := messages.upsert(row)
+	if w == nil {
+		return
+	}
+	t.sent[row.Key] = row.Revision
+	delete(a.held, row.Key)
+	if key := argosyv1.InstanceOf(w).Key(); !a.store.Has(key) {
+		a.handoff.sent(row.Key, flight{agent: t.session.name, instanceKey: key, session: t.session})
+	}
+}
+
+func (a *assigner) put(t *target, messages *assignments) {
+	if err := t.session.put(messages.finish()...); err != nil {
+		a.log.Debug("assignments not queued", "agent", t.session.name, "error", err)
+	}
+}
+
+// attach welcomes a session and gives it what it needs to be current.
+func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argosyv1.Welcome) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	view := a.machine.View()
+	t := &target{session: s, sent: map[string]uint64{}, revision: view.Revision()}
+	a.targets[s.name] = t
+	welcome.AssignmentsCurrent = a.current(view, t, hello)
+	if err := s.Send(&argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_Welcome{Welcome: welcome}}); err != nil {
+		return
+	}
+	if !welcome.AssignmentsCurrent {
+		a.sendAll(view, t)
+	}
+}
+
+// current tells whether the agent holds what it should hold, and notes that it
+// does. An agent that holds nothing is never current, not even when it should
+// hold nothing: it has to be told so before it may clear away what it finds.
+func (a *assigner) current(view *fsm.View, t *target, hello *argosyv1.AgentHello) bool {
+	if hello.GetAssignmentRevision() == 0 {
+		return false
+	}
+	hold := func(rows []*fsm.Row) bool {
+		if !bytes.Equal(hashOf(rows), hello.GetAssignmentHash()) {
+			return false
+		}
+		for _, row := range rows {
+			t.sent[row.Key] = row.Revision
+		}
+		return true
+	}
+	all := slices.Collect(view.WorkloadsOf(t.session.name))
+	if hold(all) {
+		return true
+	}
+	open := a.open(all, t)
+	return len(open) < len(all) && hold(open)
+}
+
+// open returns the rows that are not held back from an agent.
+func (a *assigner) open(rows []*fsm.Row, t *target) []*fsm.Row {
+	var open []*fsm.Row
+	for _, row := range rows {
+		if !a.blocked(row, t.session.name) {
+			open = append(open, row)
+		}
+	}
+	return open
+}
+
+// sendAll sends an agent its full set. Which of what is held back the agent has
+// nevertheless is known once it has reported, so it waits for that: what it has
+// must not be missing in the set.
+func (a *assigner) sendAll(view *fsm.View, t *target) {
+	all := slices.Collect(view.WorkloadsOf(t.session.name))
+	open := a.open(all, t)
+	if len(open) < len(all) && !t.reported {
+		t.waiting = true
+		return
+	}
+	t.waiting = false
+	t.revision = max(t.revision, view.Revision())
+	messages := &assignments{term: a.term, revision: t.revision, full: true, limit: a.limit, log: a.log}
+	clear(t.sent)
+	at := 0
+	for _, row := range all {
+		isOpen := at < len(open) && open[at] == row
+		if isOpen {
+			at++
+		}
+		if isOpen || a.runs(row, t.session.name) {
+			a.upsert(messages, t, row)
+		}
+	}
+	a.put(t, messages)
+}
+
+// runs tells whether an agent has an instance of a workload that it has not
+// begun to stop.
+func (a *assigner) runs(row *fsm.Row, agent string) bool {
+	for _, state := range a.store.Reported(row.Key) {
+		if state.GetInstance().GetAgent() == agent && state.GetExecution().GetState() != argosyv1.State_STATE_STOPPING {
+			return true
+		}
+	}
+	return false
+}
+
+// resync sends all agents their full sets, after changes were missed.
+func (a *assigner) resync(view *fsm.View) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.revision = max(a.revision, view.Revision())
+	for _, t := range a.targets {
+		if !t.waiting {
+			a.sendAll(view, t)
+		}
+	}
+}
+
+// detach forgets a session. What is on its way to it stays known.
+func (a *assigner) detach(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t, ok := a.targets[s.name]; ok && t.session == s {
+		delete(a.targets, s.name)
+	}
+}
+
+// reported looks again at what a report may have let go. It is called after the
+// report is in the store; gone are the workloads of which it dropped an
+// instance.
+func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t, ok := a.targets[s.name]
+	if !ok || t.session != s {
+		return
+	}
+	for _, state := range r.GetStates() {
+		key := ""
+		landed := a.handoff.land(state.GetInstance().GetWorkload(), func(f flight) bool {
+			if f.agent != s.name {
+				return false
+			}
+			if key == "" {
+				key = state.GetInstance().Key()
+			}
+			return f.instanceKey == key
+		})
+		if landed {
+			gone = append(gone, state.GetInstance().GetWorkload())
+		}
+	}
+	if r.GetFull() {
+		gone = append(gone, a.handoff.landAll(func(f flight) bool { return f.agent == s.name && f.session != s })...)
+		t.reported = true
+		if t.waiting {
+			a.sendAll(a.machine.View(), t)
+		}
+		if a.handoff.settle(s.name) {
+			a.release(nil)
+		}
+	}
+	if len(gone) > 0 {
+		a.release(gone)
+	}
+}
+
+// converged looks again at what waits for an agent that has carried out all
+// that it was told up to a revision.
+func (a *assigner) converged(s *session, revision uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	landed := a.handoff.landAll(func(f flight) bool {
+		return f.agent == s.name && f.session == s && f.removed != 0 && f.removed <= revision
+	})
+	if len(landed) > 0 {
+		a.release(landed)
+	}
+}
+
+// departed notes that an agent has said goodbye: it has told all there is.
+func (a *assigner) departed(agent string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.handoff.settle(agent) {
+		a.release(nil)
+	}
+}
+
+// deleted notes that an agent is not registered any more: nothing waits for it.
+func (a *assigner) deleted(agent string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.handoff.landAll(func(f flight) bool { return f.agent == agent })
+	a.handoff.settle(agent)
+	a.release(nil)
+}
+
+// settleAll ends the time in which agents that the leader before may have sent
+// something are waited for.
+func (a *assigner) settleAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.handoff.settleAll()
+	a.release(nil)
+}
+
+// release looks again at workloads that were held back, all of them for nil,
+// and at agents whose full sets were.
+func (a *assigner) release(workloads []string) {
+	view := a.machine.View()
+	for _, t := range a.targets {
+		if t.waiting {
+			a.sendAll(view, t)
+		}
+	}
+	if len(a.held) == 0 {
+		return
+	}
+	if workloads == nil {
+		for name := range a.held {
+			workloads = append(workloads, name)
+		}
+		slices.Sort(workloads)
+	}
+	var touched []touch
+	for _, name := range workloads {
+		if _, held := a.held[name]; !held {
+			continue
+		}
+		row, ok := view.Workload(name)
+		if !ok || a.targets[row.Group] == nil {
+			delete(a.held, name) // looked at again when the agent comes
+			continue
+		}
+		touched = append(touched, touch{name, row.Group})
+	}
+	a.evaluate(touched)
+}
