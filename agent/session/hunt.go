@@ -1,0 +1,290 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/argosy-cluster/argosy/agent/assignments"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+const (
+	// maxProspects bounds the servers that are asked.
+	maxProspects = 64
+	// quiet is how long a hunt may last before it is worth a line, tellEvery
+	// how often it is told again.
+	quiet     = time.Second
+	tellEvery = 30 * time.Second
+)
+
+// prospect is a server that may lead.
+type prospect struct {
+	address string
+	// conn is kept while the server answers.
+	conn *grpc.ClientConn
+	// due is when to ask it next, asked when it was asked last.
+	due, asked time.Time
+	asking     bool
+	err        error
+}
+
+// hunt is the search for one leader.
+type hunt struct {
+	session   *Session
+	ctx       context.Context
+	began     time.Time
+	prospects []*prospect
+	answers   chan answer
+	asks      sync.WaitGroup
+	hello     *argosyv1.AgentHello
+	told      time.Time
+	// hedging is set while only the most probable leader was asked.
+	hedging bool
+	// term is the highest in which gossip named a leader so far.
+	term uint64
+}
+
+// hunt finds the leader and opens a session with it. It fails only when the
+// context ends.
+func (s *Session) hunt(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &hunt{
+		session: s, ctx: ctx, began: time.Now(), term: s.term,
+		// Room for an answer of each, so that no asker ever waits.
+		answers: make(chan answer, maxProspects),
+		hello:   s.hello(ctx),
+	}
+	winner, err := h.run()
+	cancel()
+	h.finish(winner)
+	return winner, err
+}
+
+func (h *hunt) run() (*link, error) {
+	h.refresh()
+	h.prefer()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(h.launch())
+		select {
+		case <-h.ctx.Done():
+			return nil, context.Cause(h.ctx)
+		case <-timer.C:
+			h.complain()
+			if h.hedging {
+				h.release()
+			}
+		case <-h.session.signal:
+			h.refresh()
+			h.gossip()
+		case a := <-h.answers:
+			if l := h.take(a); l != nil {
+				return l, nil
+			}
+		}
+	}
+}
+
+// refresh adds the servers that are known by now.
+func (h *hunt) refresh() {
+	for _, address := range slices.Concat(h.session.cfg.Servers, h.session.learned) {
+		h.prospect(address)
+	}
+	if d := h.session.deps.Directory; d != nil {
+		for _, address := range d.Servers() {
+			h.prospect(address)
+		}
+	}
+}
+
+// prospect returns the one of the address, made when it is new; nil when there
+// are too many.
+func (h *hunt) prospect(address string) *prospect {
+	if i := slices.IndexFunc(h.prospects, func(p *prospect) bool { return p.address == address }); i >= 0 {
+		return h.prospects[i]
+	}
+	if address == "" || len(h.prospects) >= maxProspects {
+		return nil
+	}
+	p := &prospect{address: address, due: time.Now()}
+	h.prospects = append(h.prospects, p)
+	return p
+}
+
+// prefer has the most probable leader asked alone for a moment.
+func (h *hunt) prefer() {
+	first := h.session.last
+	if h.session.hint != "" {
+		first = h.session.hint
+	}
+	if d := h.session.deps.Directory; d != nil {
+		if address, term, ok := d.Leader(); ok && term > h.term {
+			first, h.term = address, term
+		}
+	}
+	if h.prospect(first) == nil {
+		return
+	}
+	for _, p := range h.prospects {
+		if p.address != first {
+			p.due = h.began.Add(h.session.cfg.Hedge)
+			h.hedging = true
+		}
+	}
+}
+
+// release has all others asked now.
+func (h *hunt) release() {
+	h.hedging = false
+	now := time.Now()
+	for _, p := range h.prospects {
+		if p.asked.IsZero() {
+			p.due = now
+		}
+	}
+}
+
+// gossip has the leader asked at once of whom gossip has just told.
+func (h *hunt) gossip() {
+	address, term, ok := h.session.deps.Directory.Leader()
+	if !ok || term <= h.term {
+		return
+	}
+	h.term = term
+	h.soon(address)
+}
+
+// soon has a server asked at once, but not in a tight loop.
+func (h *hunt) soon(address string) {
+	if p := h.prospect(address); p != nil {
+		now := time.Now()
+		earliest := p.asked.Add(h.session.cfg.PaceMin / 2)
+		if earliest.Before(now) {
+			earliest = now
+		}
+		if earliest.Before(p.due) {
+			p.due = earliest
+		}
+	}
+}
+
+// launch asks all servers that are due and returns how long to wait for the
+// next.
+func (h *hunt) launch() time.Duration {
+	now := time.Now()
+	next := now.Add(h.session.cfg.PaceMax)
+	for _, p := range h.prospects {
+		switch {
+		case p.asking:
+		case !p.due.After(now):
+			p.asking, p.asked = true, now
+			h.asks.Go(func() { h.answers <- h.session.ask(h.ctx, p, h.hello) })
+		case p.due.Before(next):
+			next = p.due
+		}
+	}
+	return next.Sub(now)
+}
+
+// take draws the conclusions from an answer; it returns the session if that is
+// one.
+func (h *hunt) take(a answer) *link {
+	p := a.prospect
+	p.asking, p.conn, p.err = false, a.conn, a.err
+	p.due = time.Now().Add(h.pace())
+	defer func() {
+		if h.hedging {
+			h.release()
+		}
+	}()
+	switch {
+	case a.link != nil:
+		p.conn = nil // The link's now.
+		if err := h.session.deps.Assignments.Accept(a.link.welcome); err != nil {
+			a.link.close(err)
+			h.refused(p, err, errors.Is(err, assignments.ErrOtherCluster))
+			return nil
+		}
+		h.hedging = false
+		return a.link
+	case a.redirect != nil:
+		p.err = errors.New("it does not lead and knows no leader")
+		if address := a.redirect.GetLeaderAddress(); address != "" && address != p.address {
+			p.err = errors.New("it names " + address + " as the leader")
+			h.soon(address)
+		}
+	default:
+		h.refused(p, a.err, refusal(a.err))
+	}
+	return nil
+}
+
+// refused logs what must be known to somebody who could do something about it.
+func (h *hunt) refused(p *prospect, err error, forGood bool) {
+	p.err = err
+	if forGood {
+		p.due = time.Now().Add(h.session.cfg.RefusedPace)
+		h.session.complain(p.address, slog.LevelError, "a server refused this agent", err)
+		return
+	}
+	if _, own := argosyv1.AsError(err); own {
+		h.session.complain(p.address, slog.LevelWarn, "a server did not accept this agent", err)
+	}
+}
+
+// pace is how long to wait before the same server is asked again: a tenth of
+// the time that the hunt has lasted, less some jitter.
+func (h *hunt) pace() time.Duration {
+	cfg := h.session.cfg
+	d := min(max(time.Since(h.began)/10, cfg.PaceMin), cfg.PaceMax)
+	return d/2 + rand.N(d/2+1)
+}
+
+// complain tells, now and then, why there is no session.
+func (h *hunt) complain() {
+	now := time.Now()
+	if now.Sub(h.began) < quiet || !h.told.IsZero() && now.Sub(h.told) < tellEvery {
+		return
+	}
+	h.told = now
+	if len(h.prospects) == 0 {
+		h.session.logger.Warn("no server is known; give --server or --join, or check that gossip reaches the servers")
+		return
+	}
+	reasons := make([]string, 0, len(h.prospects))
+	for _, p := range h.prospects {
+		reason := "it has not answered yet"
+		if p.err != nil {
+			reason = p.err.Error()
+		}
+		reasons = append(reasons, p.address+": "+reason)
+	}
+	h.session.logger.Warn("no leader found yet; workloads go on running",
+		"for", now.Sub(h.began).Round(time.Millisecond), "servers", strings.Join(reasons, "; "))
+}
+
+// finish waits for all askers and closes what none but the winner needs.
+func (h *hunt) finish(winner *link) {
+	h.asks.Wait()
+	close(h.answers)
+	for a := range h.answers {
+		if a.link != nil {
+			a.link.close(errMoved)
+		}
+		a.prospect.conn = a.conn
+	}
+	for _, p := range h.prospects {
+		if p.conn != nil && (winner == nil || p.conn != winner.conn) {
+			p.conn.Close()
+		}
+	}
+}

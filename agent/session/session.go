@@ -1,0 +1,103 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Session keeps the stream to the leader.
+type Session struct {
+	cfg    Config
+	deps   Deps
+	logger *slog.Logger
+
+	// What follows is known from former sessions; only Run's goroutine uses it.
+
+	// learned are the addresses that the last leader told.
+	learned []string
+	// last is the address of the last session, hint where a server sent the
+	// agent when it ended that session.
+	last, hint string
+	// term of the last session.
+	term uint64
+	// moved is the highest term for which a session was given up because
+	// gossip told of it.
+	moved uint64
+	// complaints are what was logged of each server, so that it is not logged
+	// again and again.
+	complaints map[string]complaint
+	signal     <-chan struct{}
+}
+
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// New makes a session. It starts nothing.
+func New(cfg Config, deps Deps) (*Session, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Session{cfg: cfg, deps: deps, logger: cfg.Logger, complaints: make(map[string]complaint)}, nil
+}
+
+// Run keeps a session until the context ends, and says goodbye then.
+func (s *Session) Run(ctx context.Context) error {
+	if s.deps.Directory != nil {
+		if id := s.deps.Assignments.Held().ClusterID; id != "" {
+			s.deps.Directory.SetClusterID(id)
+		}
+		signal, cancel := s.deps.Directory.Watch()
+		defer cancel()
+		s.signal = signal
+	}
+	s.term = s.deps.Assignments.Held().Term
+	lost := time.Now()
+	for {
+		link, err := s.hunt(ctx)
+		if err != nil {
+			return nil
+		}
+		s.logger.Info("session established", "server", link.address, "leader", link.welcome.GetLeaderId(),
+			"term", link.welcome.GetTerm(), "after", time.Since(lost).Round(time.Microsecond))
+		s.last, s.hint, s.term, s.learned = link.address, "", link.welcome.GetTerm(), link.welcome.GetServerAddresses()
+		clear(s.complaints)
+		if s.deps.Directory != nil {
+			s.deps.Directory.SetClusterID(link.welcome.GetClusterId())
+		}
+		err = s.serve(ctx, link)
+		lost = time.Now()
+		if ctx.Err() != nil {
+			s.logger.Info("session ended", "server", link.address, "reason", "the agent stops")
+			return nil
+		}
+		var redirected *redirection
+		if errors.As(err, &redirected) {
+			s.hint = redirected.address
+		}
+		s.logger.Warn("session lost; workloads go on running", "server", link.address, "term", link.welcome.GetTerm(), "error", err)
+	}
+}
+
+// redirection is the error of a session that its server handed over.
+type redirection struct{ address string }
+
+func (r *redirection) Error() string { return errRedirected.Error() + " to " + r.address }
+func (r *redirection) Unwrap() error { return errRedirected }
+
+// complain logs what a server answered, once while it stays the same.
+func (s *Session) complain(address string, level slog.Level, text string, err error) {
+	now := time.Now()
+	last, told := s.complaints[address]
+	if told && last.text == err.Error() && now.Sub(last.at) < time.Minute {
+		return
+	}
+	s.complaints[address] = complaint{text: err.Error(), at: now}
+	s.logger.Log(context.Background(), level, text, "server", address, "error", err)
+}
