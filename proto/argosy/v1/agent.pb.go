@@ -730,7 +730,10 @@ type StateReport struct {
 	// session is full.
 	Full bool `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
 	// The states. REMOVED: the instance is gone for good.
-	States        []*WorkloadState `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	States []*WorkloadState `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	// More messages follow that belong to the same full report; it counts with
+	// the last one.
+	Partial       bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,6 +780,13 @@ func (x *StateReport) GetStates() []*WorkloadState {
 		return x.States
 	}
 	return nil
+}
+
+func (x *StateReport) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 // LoadReport is the load of the machine.
@@ -1262,10 +1272,11 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\aupserts\x18\x03 \x03(\v2\x13.argosy.v1.WorkloadR\aupserts\x12\x1a\n" +
 	"\bremovals\x18\x04 \x03(\tR\bremovals\x12\x12\n" +
 	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x18\n" +
-	"\apartial\x18\x06 \x01(\bR\apartial\"S\n" +
+	"\apartial\x18\x06 \x01(\bR\apartial\"m\n" +
 	"\vStateReport\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x120\n" +
-	"\x06states\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\"\x8d\x01\n" +
+	"\x06states\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\"\x8d\x01\n" +
 	"\n" +
 	"LoadReport\x12\x1f\n" +
 	"\vcpu_percent\x18\x01 \x01(\rR\n" +
