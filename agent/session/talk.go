@@ -59,12 +59,11 @@ func (t *talker) states(states []*argosyv1.WorkloadState, full bool) error {
 	for {
 		n := min(len(states), statesPerReport)
 		if err := t.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_States{
-			States: &argosyv1.StateReport{Full: full, States: states[:n]},
+			States: &argosyv1.StateReport{Full: full, States: states[:n], Partial: full && n < len(states)},
 		}}); err != nil {
 			return err
 		}
-		// What does not fit into the full report follows as changes to it.
-		if states, full = states[n:], false; len(states) == 0 {
+		if states = states[n:]; len(states) == 0 {
 			return nil
 		}
 	}
