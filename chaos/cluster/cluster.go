@@ -1,0 +1,314 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/client"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Cluster is a cluster of processes.
+type Cluster struct {
+	// Servers and Agents, in order of their numbers.
+	Servers, Agents []*Process
+
+	config  Config
+	block   block
+	spawn   *spawner
+	certs   *certificates
+	closing sync.Once
+}
+
+// New prepares a cluster: addresses, directories, certificates. It starts
+// nothing.
+func New(config Config) (*Cluster, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{config: config, block: block{0, 0}}
+	if !config.FixedAddresses {
+		if c.block, err = leaseBlock(config.Servers + config.Agents); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("build cluster: %w", err)
+	}
+	if config.TLS {
+		if c.certs, err = newCertificates(filepath.Join(config.Dir, "certs")); err != nil {
+			return nil, err
+		}
+	}
+	c.spawn = newSpawner()
+	for n := 1; n <= config.Servers; n++ {
+		if _, err := c.AddServer(true); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	for n := 1; n <= config.Agents; n++ {
+		if _, err := c.AddAgent(fmt.Sprintf(config.AgentName, n)); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return c, nil
+}
+
+// AddServer prepares one more server. One that does not bootstrap joins those
+// that are there.
+func (c *Cluster) AddServer(bootstraps bool) (*Process, error) {
+	n := len(c.Servers) + 1
+	name := fmt.Sprintf("server-%d", n)
+	host := c.block.host(n)
+	args := []string{
+		"server", "--name", name, "--data-dir", filepath.Join(c.config.Dir, name),
+		"--api-address", net.JoinHostPort(host, apiPort),
+		"--raft-address", net.JoinHostPort(host, raftPort),
+		"--gossip-address", net.JoinHostPort(host, gossipPort),
+		"--join", strings.Join(c.gossipSeeds(), ","),
+	}
+	if c.config.HTTP {
+		args = append(args, "--http-address", net.JoinHostPort(host, httpPort))
+	} else {
+		args = append(args, "--http-address", "off")
+	}
+	if bootstraps {
+		args = append(args, "--bootstrap-expect", fmt.Sprint(c.config.Servers))
+	}
+	if c.certs != nil {
+		files, err := c.certs.server(name)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, files...)
+	}
+	p := c.process(name, host, append(args, c.config.ServerArgs...))
+	c.Servers = append(c.Servers, p)
+	return p, nil
+}
+
+// AddAgent prepares one more agent.
+func (c *Cluster) AddAgent(name string) (*Process, error) {
+	host := c.block.host(100 + len(c.Agents) + 1)
+	args := []string{
+		"agent", "--name", name, "--data-dir", filepath.Join(c.config.Dir, name),
+		"--server", strings.Join(c.Endpoints(), ","),
+		"--join", strings.Join(c.gossipSeeds(), ","),
+		"--gossip-address", net.JoinHostPort(host, gossipPort),
+		"--runtimes", strings.Join(c.config.Runtimes, ","),
+	}
+	if c.config.PodmanSocket != "" {
+		args = append(args, "--podman-socket", c.config.PodmanSocket)
+	}
+	if c.certs != nil {
+		files, err := c.certs.agent(name)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, files...)
+	}
+	p := c.process(name, host, append(args, c.config.AgentArgs...))
+	c.Agents = append(c.Agents, p)
+	return p, nil
+}
+
+func (c *Cluster) process(name, host string, args []string) *Process {
+	return &Process{
+		Name: name, Host: host, DataDir: filepath.Join(c.config.Dir, name),
+		LogPath: filepath.Join(c.config.Dir, "logs", name+".log"),
+		binary:  c.config.Binary, args: args, environment: c.config.Environment, spawn: c.spawn, log: c.config.Logger,
+	}
+}
+
+// gossipSeeds are the servers that bootstrap; they are known before they run.
+func (c *Cluster) gossipSeeds() []string {
+	var seeds []string
+	for n := 1; n <= c.config.Servers; n++ {
+		seeds = append(seeds, net.JoinHostPort(c.block.host(n), gossipPort))
+	}
+	return seeds
+}
+
+// Endpoint returns a server's API address.
+func (p *Process) Endpoint() string { return net.JoinHostPort(p.Host, apiPort) }
+
+// HTTPAddress returns a server's HTTP address.
+func (p *Process) HTTPAddress() string { return net.JoinHostPort(p.Host, httpPort) }
+
+// Endpoints returns the API addresses of all servers.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for n := 1; n <= max(c.config.Servers, len(c.Servers)); n++ {
+		endpoints = append(endpoints, net.JoinHostPort(c.block.host(n), apiPort))
+	}
+	return endpoints
+}
+
+// Client makes a client for the given endpoints, or for all servers when none
+// is given.
+func (c *Cluster) Client(config client.Config) (*client.Client, error) {
+	if len(config.Endpoints) == 0 {
+		config.Endpoints = c.Endpoints()
+	}
+	var err error
+	if config.TLS, err = c.clientTLS(); err != nil {
+		return nil, err
+	}
+	return client.New(config)
+}
+
+func (c *Cluster) clientTLS() (*tls.Config, error) {
+	if c.certs == nil {
+		return nil, nil
+	}
+	return c.certs.client()
+}
+
+// CLIArgs returns the arguments that make the command line talk to this cluster.
+func (c *Cluster) CLIArgs() []string {
+	args := []string{"--server", strings.Join(c.Endpoints(), ",")}
+	if c.certs != nil {
+		args = append(args, c.certs.user()...)
+	}
+	return args
+}
+
+// Start starts all processes and waits until the cluster answers and all agents
+// are connected.
+func (c *Cluster) Start(ctx context.Context) error {
+	for _, p := range append(append([]*Process{}, c.Servers...), c.Agents...) {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	return c.WaitReady(ctx)
+}
+
+// WaitReady waits until there is a leader and every agent that runs is
+// connected.
+func (c *Cluster) WaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.config.StartTimeout)
+	defer cancel()
+	cl, err := c.Client(client.Config{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cl.Close() }()
+	var status *argosyv1.StatusResponse
+	err = poll(ctx, func() error {
+		for _, p := range append(append([]*Process{}, c.Servers...), c.Agents...) {
+			if !p.Running() && p.started > 0 && p.Err() != nil {
+				return &fatalError{fmt.Errorf("%s ended: %w: see %s:\n%s", p.Name, p.Err(), p.LogPath, lastLines(p.LogPath, 5))}
+			}
+		}
+		if status, err = cl.Status(ctx); err != nil {
+			return err
+		}
+		if status.GetHeader().GetLeaderId() == "" {
+			return fmt.Errorf("no leader: %s", status.GetNoLeaderReason())
+		}
+		if connected := int(status.GetAgentsConnected()); connected < c.runningAgents() {
+			return fmt.Errorf("%d of %d agents are connected", connected, c.runningAgents())
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("start cluster: %w (logs are in %s)", err, filepath.Join(c.config.Dir, "logs"))
+	}
+	return nil
+}
+
+func (c *Cluster) runningAgents() int {
+	n := 0
+	for _, p := range c.Agents {
+		if p.Running() {
+			n++
+		}
+	}
+	return n
+}
+
+// Leader returns the server that leads, as a server that runs says.
+func (c *Cluster) Leader(ctx context.Context) (*Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.StartTimeout)
+	defer cancel()
+	cl, err := c.Client(client.Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = cl.Close() }()
+	var leader *Process
+	err = poll(ctx, func() error {
+		status, err := cl.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range c.Servers {
+			if p.Endpoint() == status.GetHeader().GetLeaderAddress() && p.Running() {
+				leader = p
+				return nil
+			}
+		}
+		return fmt.Errorf("no leader: %s", status.GetNoLeaderReason())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find leader: %w", err)
+	}
+	return leader, nil
+}
+
+// fatalError ends a poll: waiting longer is of no use.
+type fatalError struct{ error }
+
+// poll repeats a check until it passes, fails for good, or the context ends.
+func poll(ctx context.Context, check func() error) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := check()
+		var fatal *fatalError
+		if err == nil || errors.As(err, &fatal) {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// Close ends everything that was started, keepers and their workloads too. It
+// may be called twice.
+func (c *Cluster) Close() error {
+	c.closing.Do(func() {
+		var group sync.WaitGroup
+		for _, p := range append(append([]*Process{}, c.Agents...), c.Servers...) {
+			group.Go(func() { p.end(5 * time.Second) })
+		}
+		group.Wait()
+		for _, p := range c.Agents {
+			endHolders(p.DataDir)
+		}
+		c.spawn.close()
+	})
+	return nil
+}
+
+func lastLines(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
