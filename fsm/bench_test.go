@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -19,19 +17,16 @@ func BenchmarkApply(b *testing.B) {
 	for _, rows := range []int{1_000, 10_000, 100_000} {
 		for _, mode := range []string{"update", "create"} {
 			b.Run(fmt.Sprintf("%s/rows=%d", mode, rows), func(b *testing.B) {
-				m, err := fsm.New(fsm.DefaultConfig())
-				if err != nil {
-					b.Fatal(err)
-				}
+				m := mustNew(b)
 				index := uint64(0)
-				apply := func(e []byte) {
+				mustApply := func(e []byte) {
 					index++
-					if err, failed := m.Apply(&raft.Log{Index: index, Data: e}).(error); failed {
+					if err := apply(m, index, e); err != nil {
 						b.Fatal(err)
 					}
 				}
 				for at := 0; at < rows; at += batch {
-					apply(benchEntry(at, batch, nil))
+					mustApply(benchEntry(at, batch, nil))
 				}
 				entries := make([][]byte, b.N)
 				for i := range entries {
@@ -47,7 +42,7 @@ func BenchmarkApply(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				for _, e := range entries {
-					apply(e)
+					mustApply(e)
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/write")
 			})
@@ -87,4 +82,59 @@ func benchExpire(upTo uint64) []byte {
 		panic(err)
 	}
 	return data
+}
+
+// BenchmarkApplyMany applies one entry that creates 10,000 workloads.
+func BenchmarkApplyMany(b *testing.B) {
+	data := benchEntry(0, 10_000, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := apply(mustNew(b), 1, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSnapshot writes out 10,000 workloads of 1 KB and reads them back.
+func BenchmarkSnapshot(b *testing.B) {
+	m := mustNew(b)
+	if err := apply(m, 1, benchEntry(0, 10_000, nil)); err != nil {
+		b.Fatal(err)
+	}
+	data := mustSnapshot(b, m)
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			mustSnapshot(b, m)
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			mustRestore(b, mustNew(b), data)
+		}
+	})
+}
+
+// BenchmarkRead reads one of 10,000 workloads, and one of 20 groups of them.
+func BenchmarkRead(b *testing.B) {
+	m := mustNew(b)
+	if err := apply(m, 1, benchEntry(0, 10_000, nil)); err != nil {
+		b.Fatal(err)
+	}
+	name := fmt.Sprintf("workload-%08x", uint32(77)*2654435761)
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, ok := m.View().Workload(name); !ok {
+				b.Fatal("not there")
+			}
+		}
+	})
+	b.Run("group", func(b *testing.B) {
+		for b.Loop() {
+			for range m.View().WorkloadsOf("agent-7") {
+			}
+		}
+	})
 }
