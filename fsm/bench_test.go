@@ -57,7 +57,7 @@ func benchEntry(first, n int, id []byte) []byte {
 	e := &argosyv1.Entry{ProposedUnixNanos: 1}
 	for i := range n {
 		at := first + i
-		key := fmt.Sprintf("workload-%08x", uint32(at)*2654435761)
+		key := benchKey(at)
 		e.Mutations = append(e.Mutations, &argosyv1.Mutation{Kind: &argosyv1.Mutation_Put{Put: &argosyv1.PutRow{
 			Kind: argosyv1.RowKind_ROW_KIND_WORKLOAD, Key: key, Group: fmt.Sprintf("agent-%d", at%20), Value: value,
 		}}})
@@ -73,6 +73,8 @@ func benchEntry(first, n int, id []byte) []byte {
 	}
 	return data
 }
+
+func benchKey(at int) string { return fmt.Sprintf("workload-%08x", uint32(at)*2654435761) }
 
 func benchExpire(upTo uint64) []byte {
 	data, err := proto.Marshal(&argosyv1.Entry{Mutations: []*argosyv1.Mutation{{
@@ -122,7 +124,7 @@ func BenchmarkRead(b *testing.B) {
 	if err := apply(m, 1, benchEntry(0, 10_000, nil)); err != nil {
 		b.Fatal(err)
 	}
-	name := fmt.Sprintf("workload-%08x", uint32(77)*2654435761)
+	name := benchKey(77)
 	b.Run("one", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
