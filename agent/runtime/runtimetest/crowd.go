@@ -43,6 +43,7 @@ func testMany(s *scene) {
 		s.watcher.await(argosyv1.InstanceOf(w), "running", running)
 		s.mustPrint(w, "ready")
 	}
+	mark := s.watcher.mark()
 	var removals errgroup.Group
 	for _, w := range workloads {
 		removals.Go(func() error { return s.client.Remove(s.ctx, argosyv1.InstanceOf(w)) })
@@ -51,7 +52,7 @@ func testMany(s *scene) {
 		s.Fatalf("remove of many: %v", err)
 	}
 	for _, w := range workloads {
-		s.watcher.await(argosyv1.InstanceOf(w), "gone", gone)
+		s.watcher.awaitSince(mark, argosyv1.InstanceOf(w), "gone", gone)
 	}
 }
 

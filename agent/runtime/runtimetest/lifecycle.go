@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // ages is a stop time-out that no test lives to see: who waits for it fails.
@@ -72,11 +71,10 @@ func testRemove(s *scene) {
 	w := s.workload("removed", Script{Body: forever})
 	s.mustStart(w, runtime.StartOptions{})
 	s.mustPrint(w, "ready")
-	s.mustRemove(w)
+	s.mustRemoveTold(w)
 	if instance, ok := s.listed(s.client, w); ok {
 		s.Fatalf("removed instance is listed: %+v", instance)
 	}
-	s.watcher.await(argosyv1.InstanceOf(w), "gone", gone)
 	s.mustRemove(w)
 	second := s.mustStart(w, runtime.StartOptions{Reuse: true})
 	if second.Status != runtime.StatusRunning {
@@ -112,11 +110,10 @@ func testRemoveEnded(s *scene) {
 	w := s.workload("ended", Script{Body: "exit 0"})
 	s.mustStart(w, runtime.StartOptions{})
 	s.mustEnd(w)
-	s.mustRemove(w)
+	s.mustRemoveTold(w)
 	if instance, ok := s.listed(s.client, w); ok {
 		s.Fatalf("removed instance is listed: %+v", instance)
 	}
-	s.watcher.await(argosyv1.InstanceOf(w), "gone", gone)
 }
 
 func testExitCodes(s *scene) {

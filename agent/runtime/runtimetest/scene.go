@@ -105,6 +105,14 @@ func (s *scene) mustRemove(w *argosyv1.Workload) {
 	}
 }
 
+// mustRemoveTold removes an instance and waits until the watcher was told.
+func (s *scene) mustRemoveTold(w *argosyv1.Workload) {
+	s.Helper()
+	mark := s.watcher.mark()
+	s.mustRemove(w)
+	s.watcher.awaitSince(mark, argosyv1.InstanceOf(w), "gone", gone)
+}
+
 // listed returns the instance of a workload from a client's list.
 func (s *scene) listed(client runtime.Runtime, w *argosyv1.Workload) (runtime.Instance, bool) {
 	s.Helper()

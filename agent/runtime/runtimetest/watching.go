@@ -18,8 +18,7 @@ func testWatch(s *scene) {
 	s.watcher.await(name, "exit code 7", func(e runtime.Event) bool {
 		return !e.Gone && e.Instance.Status == runtime.StatusExited && e.Instance.ExitCode == 7
 	})
-	s.mustRemove(w)
-	s.watcher.await(name, "gone", gone)
+	s.mustRemoveTold(w)
 
 	// What is told must be in the order of life: ended before gone, and nothing
 	// after it.
