@@ -1,0 +1,154 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/process/logfile"
+	"github.com/argosy-cluster/argosy/agent/runtime/process/wire"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Logs reads the log file itself; the keeper says where it is and when it has
+// grown. A follower goes on when the keeper is followed by another.
+func (r *Runtime) Logs(ctx context.Context, name *argosyv1.InstanceName, options runtime.LogOptions, emit func(runtime.LogLine) error) error {
+	logs := &logStream{runtime: r, options: options, emit: emit}
+	defer logs.close()
+	// With Follow, the time up to which lines are wanted passes while waiting.
+	wanted := ctx
+	if options.Follow && !options.Until.IsZero() {
+		var cancel context.CancelFunc
+		wanted, cancel = context.WithDeadlineCause(ctx, options.Until, errUntil)
+		defer cancel()
+	}
+	request := wire.Request{Op: wire.OpLogs, Name: nameOf(name), Follow: options.Follow}
+	for {
+		err := r.converse(wanted, request, logs.run)
+		switch {
+		case errors.Is(err, errEnded) && ctx.Err() == nil:
+			continue
+		case errors.Is(err, errUntil) && ctx.Err() == nil:
+			return nil
+		case errors.Is(err, runtime.ErrNotFound) && logs.reader != nil:
+			// Removed while the keeper was lost; the reader still has what it printed.
+			return logs.read(true)
+		case err != nil:
+			return fmt.Errorf("logs of %s: %w", name.GetWorkload(), err)
+		}
+		return nil
+	}
+}
+
+var errUntil = errors.New("time wanted of the logs has passed")
+
+// logStream is one reading of a log.
+type logStream struct {
+	runtime *Runtime
+	options runtime.LogOptions
+	emit    func(runtime.LogLine) error
+	reader  *logfile.Reader
+	tailed  bool
+}
+
+func (l *logStream) close() {
+	if l.reader != nil {
+		_ = l.reader.Close()
+	}
+}
+
+func (l *logStream) run(connection net.Conn) error {
+	var response wire.Response
+	if err := receive(connection, &response); err != nil {
+		return err
+	}
+	if l.reader == nil {
+		reader, err := logfile.OpenReader(filepath.Join(l.runtime.cfg.Dir, response.LogDir))
+		if err != nil {
+			return err
+		}
+		l.reader = reader
+	}
+	for {
+		if err := l.read(response.Ended); err != nil {
+			return err
+		}
+		if response.Ended || !l.options.Follow {
+			return nil
+		}
+		response = wire.Response{}
+		if err := wire.Read(connection, &response); err != nil {
+			// Everything that was told of was read; the next keeper tells the rest.
+			return fmt.Errorf("%w: %w", errEnded, err)
+		}
+	}
+}
+
+// read emits what is there; with ended, also lines that were not ended.
+func (l *logStream) read(ended bool) error {
+	if l.options.Tail >= 0 && !l.tailed {
+		return l.readTail(ended)
+	}
+	for {
+		record, err := l.reader.Next()
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			break
+		}
+		if err := l.tell(*record); err != nil {
+			return err
+		}
+	}
+	if !ended {
+		return nil
+	}
+	for _, record := range l.reader.Rest() {
+		if err := l.tell(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTail reads everything that is there and emits the last lines of it.
+func (l *logStream) readTail(ended bool) error {
+	l.tailed = true
+	var last []logfile.Record
+	emit := l.emit
+	l.emit = func(line runtime.LogLine) error {
+		if l.options.Tail == 0 {
+			return nil
+		}
+		record := logfile.Record{Line: append([]byte(nil), line.Line...), Stderr: line.Stderr, Time: line.Time}
+		if len(last) < l.options.Tail {
+			last = append(last, record)
+			return nil
+		}
+		last = append(last[1:], record)
+		return nil
+	}
+	err := l.read(ended)
+	l.emit = emit
+	if err != nil {
+		return err
+	}
+	for _, record := range last {
+		if err := l.tell(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *logStream) tell(record logfile.Record) error {
+	if !l.options.Since.IsZero() && record.Time.Before(l.options.Since) ||
+		!l.options.Until.IsZero() && record.Time.After(l.options.Until) {
+		return nil
+	}
+	return l.emit(runtime.LogLine{Line: record.Line, Stderr: record.Stderr, Time: record.Time})
+}

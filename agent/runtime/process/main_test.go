@@ -1,0 +1,170 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/process/keeper"
+	"github.com/argosy-cluster/argosy/agent/runtime/process/wire"
+)
+
+// The test binary is also the keeper: the runtime starts it with "keeper" as its
+// first argument, and with the idle time as its second.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "keeper" {
+		os.Exit(runKeeper(os.Args[2], os.Args[4]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func runKeeper(idle, dir string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg := keeper.DefaultConfig()
+	cfg.Dir = dir
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	// Small, so that tests reach the limits.
+	cfg.SegmentBytes, cfg.BacklogBytes = 1<<20, 1<<20
+	var err error
+	if cfg.Idle, err = time.ParseDuration(idle); err == nil {
+		err = keeper.Run(ctx, cfg)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// place is the directory of one agent's keeper.
+type place struct {
+	t    *testing.T
+	dir  string
+	idle time.Duration
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	p := &place{t: t, dir: filepath.Join(t.TempDir(), "keeper"), idle: time.Hour}
+	t.Cleanup(func() { endKeeper(t, p.dir) })
+	return p
+}
+
+// open makes a client.
+func (p *place) open(agent string) *Runtime {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Dir, cfg.AgentName, cfg.Home = p.dir, agent, "/"
+	cfg.KeeperCommand = []string{self, "keeper", p.idle.String()}
+	r, err := New(cfg)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+func keeperPID(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, wire.LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// killKeeper kills the keeper and returns when it is dead.
+func killKeeper(t *testing.T, dir string) {
+	t.Helper()
+	pid := keeperPID(t, dir)
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	awaitPidfd(t, pidfd)
+}
+
+func awaitPidfd(t *testing.T, pidfd int) {
+	t.Helper()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n != 1:
+			t.Fatalf("process did not end: %v", err)
+		default:
+			return
+		}
+	}
+}
+
+// awaitNoKeeper returns when no keeper has the directory, and keeps it so until
+// the returned function is called.
+func awaitNoKeeper(t *testing.T, dir string) (release func()) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(dir, wire.LockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { lock.Close() }
+}
+
+// endKeeper ends the keeper of a directory if there is one, and what it runs.
+func endKeeper(t *testing.T, dir string) {
+	text, err := os.ReadFile(filepath.Join(dir, wire.LockFile))
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return
+	}
+	_ = unix.Kill(pid, unix.SIGTERM)
+	awaitNoKeeper(t, dir)()
+	_, _ = unix.Wait4(pid, nil, 0, nil)
+	if t.Failed() {
+		log, _ := os.ReadFile(filepath.Join(dir, wire.LogFile))
+		t.Logf("log of the keeper in %s:\n%s", dir, log)
+	}
+}
+
+func pidOf(t *testing.T, instance runtime.Instance) int {
+	t.Helper()
+	pid, err := strconv.Atoi(instance.RuntimeID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
