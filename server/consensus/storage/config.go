@@ -1,0 +1,73 @@
+package storage
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Kind is the kind of a log store.
+type Kind string
+
+// The kinds of log stores.
+const (
+	// BoltDB is raft-boltdb: a B+tree, two flushes a batch.
+	BoltDB Kind = "boltdb"
+	// WAL is raft-wal: an append-only file, one flush a batch, two to four
+	// times the throughput.
+	WAL Kind = "wal"
+)
+
+// Config says where and how the log is kept.
+type Config struct {
+	// Dir is the directory for all files of the store. It is made when it is
+	// not there.
+	Dir string
+	// Kind is the kind of the log store. It cannot be changed for a directory
+	// that has a log. Default BoltDB.
+	Kind Kind
+	// CacheEntries is how many of the newest entries are kept in memory for
+	// replication. Default 512: more spares reads when a follower lags, at the
+	// price of memory.
+	CacheEntries int
+	// CacheBytes bounds the cache by the size of the entries' data. Default
+	// 8 MiB.
+	CacheBytes int
+	// Stall is how long one write may take before the disk counts as stalled.
+	// Default 1 s: less finds a hung disk sooner, but takes a slow one for
+	// hung.
+	Stall time.Duration
+	// OnStall is told when the disk stalls (true) and when the write comes
+	// back after all (false). It must not block. Default nil.
+	OnStall func(stalled bool)
+	// Logger takes the log. Default nil: none.
+	Logger *slog.Logger
+}
+
+// DefaultConfig returns the defaults for a directory.
+func DefaultConfig(dir string) Config {
+	return Config{
+		Dir:          dir,
+		Kind:         BoltDB,
+		CacheEntries: 512,
+		CacheBytes:   8 << 20,
+		Stall:        time.Second,
+	}
+}
+
+// Validate checks the configuration.
+func (c Config) Validate() error {
+	switch {
+	case c.Dir == "":
+		return fmt.Errorf("configure log store: no directory")
+	case c.Kind != BoltDB && c.Kind != WAL:
+		return fmt.Errorf("configure log store: kind %q is not known, use %q or %q", c.Kind, BoltDB, WAL)
+	case c.CacheEntries < 1:
+		return fmt.Errorf("configure log store: cache of %d entries, use 1 or more", c.CacheEntries)
+	case c.CacheBytes < 0:
+		return fmt.Errorf("configure log store: cache of %d bytes, use 0 or more", c.CacheBytes)
+	case c.Stall <= 0:
+		return fmt.Errorf("configure log store: stall limit %v, use more than 0", c.Stall)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// markEvery is how many entries may be stored between two updates of the
+// high-water mark. Each update is one flush.
+const markEvery = 1024
+
+// marked remembers beside the log how far it reached at some time. The mark is
+// never ahead of the log, and is lowered before the log is cut back on
+// purpose: a log that ends before its mark has lost entries by itself.
+type marked struct {
+	raft.LogStore
+	path string
+
+	mu   sync.Mutex
+	mark uint64 // on disk
+	last uint64 // of the log
+}
+
+var _ raft.MonotonicLogStore = (*marked)(nil)
+
+func newMarked(store raft.LogStore, path string) (*marked, error) {
+	last, err := store.LastIndex()
+	if err != nil {
+		return nil, fmt.Errorf("find last log entry: %w", err)
+	}
+	mark, err := readMark(path)
+	if err != nil {
+		return nil, err
+	}
+	if last < mark {
+		return nil, fmt.Errorf("open log: %w (it ends at entry %d and had reached %d)", ErrForgotten, last, mark)
+	}
+	return &marked{LogStore: store, path: path, mark: mark, last: last}, nil
+}
+
+func (m *marked) IsMonotonic() bool { return isMonotonic(m.LogStore) }
+
+func (m *marked) StoreLog(entry *raft.Log) error { return m.StoreLogs([]*raft.Log{entry}) }
+
+func (m *marked) StoreLogs(entries []*raft.Log) error {
+	if err := m.LogStore.StoreLogs(entries); err != nil || len(entries) == 0 {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = entries[len(entries)-1].Index
+	if m.last >= m.mark+markEvery {
+		return m.set(m.last)
+	}
+	return nil
+}
+
+func (m *marked) DeleteRange(low, high uint64) error {
+	if err := m.lower(low, high); err != nil {
+		return err
+	}
+	return m.LogStore.DeleteRange(low, high)
+}
+
+// lower brings the mark down when the end of the log is about to be cut off.
+func (m *marked) lower(low, high uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if high < m.last {
+		return nil
+	}
+	first, err := m.LogStore.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("find first log entry: %w", err)
+	}
+	m.last = 0
+	if low > first {
+		m.last = low - 1
+	}
+	return m.set(min(m.mark, m.last))
+}
+
+// save brings the mark up to the end of the log.
+func (m *marked) save() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.set(m.last)
+}
+
+func (m *marked) set(mark uint64) error {
+	if mark == m.mark {
+		return nil
+	}
+	text := binary.BigEndian.AppendUint64(nil, mark)
+	text = binary.BigEndian.AppendUint32(text, crc32.Checksum(text, castagnoli))
+	if err := WriteFile(m.path, text, 0o600); err != nil {
+		return fmt.Errorf("write high-water mark: %w", err)
+	}
+	m.mark = mark
+	return nil
+}
+
+func readMark(path string) (uint64, error) {
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read high-water mark: %w", err)
+	}
+	if len(text) != 12 || crc32.Checksum(text[:8], castagnoli) != binary.BigEndian.Uint32(text[8:]) {
+		return 0, fmt.Errorf("read high-water mark %s: %w", path, ErrCorrupt)
+	}
+	return binary.BigEndian.Uint64(text), nil
+}
+
+// WriteFile replaces a file so that a crash leaves the old text or the new one
+// and never a part.
+func WriteFile(path string, text []byte, mode os.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+		}
+	}()
+	if err = file.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err = file.Write(text); err != nil {
+		return err
+	}
+	if err = file.Sync(); err != nil {
+		return err
+	}
+	if err = file.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(dir)
+}
+
+// SyncDir makes the names in a directory durable.
+func SyncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = file.Sync()
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -1,0 +1,50 @@
+package storage
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// watched knows when a write to the log does not come back. Raft's heartbeats
+// go on while its main loop waits for the disk, so that a leader with a hung
+// disk would lead for ever and commit nothing; whoever sends the heartbeats
+// asks here first.
+//
+// It makes no error of a slow write: one that was given up may still happen.
+type watched struct {
+	raft.LogStore
+	limit   time.Duration
+	tell    func(stalled bool)
+	stalled atomic.Bool
+}
+
+var _ raft.MonotonicLogStore = (*watched)(nil)
+
+func newWatched(store raft.LogStore, limit time.Duration, tell func(bool)) *watched {
+	if tell == nil {
+		tell = func(bool) {}
+	}
+	return &watched{LogStore: store, limit: limit, tell: tell}
+}
+
+func (w *watched) IsMonotonic() bool { return isMonotonic(w.LogStore) }
+
+func (w *watched) StoreLog(entry *raft.Log) error { return w.StoreLogs([]*raft.Log{entry}) }
+
+func (w *watched) StoreLogs(entries []*raft.Log) error {
+	alarmed := make(chan struct{})
+	alarm := time.AfterFunc(w.limit, func() {
+		defer close(alarmed)
+		w.stalled.Store(true)
+		w.tell(true)
+	})
+	err := w.LogStore.StoreLogs(entries)
+	if !alarm.Stop() {
+		<-alarmed // so that "stalled" is told before "not any more"
+		w.stalled.Store(false)
+		w.tell(false)
+	}
+	return err
+}
