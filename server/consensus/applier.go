@@ -1,0 +1,61 @@
+package consensus
+
+import (
+	"encoding/binary"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// applier hands committed entries to the machine, all but those that were
+// appended in another term than the one they were proposed for. A leader that
+// falls and rises again at once may find proposals of its former term in its
+// queue: they were judged on a state with others before them that were lost,
+// and must not be carried out. Every replica comes to the same verdict, since
+// both terms are in the entry.
+type applier struct {
+	machine Machine
+}
+
+var _ raft.ConfigurationStore = applier{}
+
+// overtaken is the response to an entry that was not carried out.
+type overtaken struct{}
+
+func (a applier) Apply(entry *raft.Log) any {
+	if isOvertaken(entry) {
+		return overtaken{}
+	}
+	return a.machine.Apply(entry)
+}
+
+func (a applier) StoreConfiguration(index uint64, configuration raft.Configuration) {
+	if store, ok := a.machine.(raft.ConfigurationStore); ok {
+		store.StoreConfiguration(index, configuration)
+	}
+}
+
+func (a applier) Snapshot() (raft.FSMSnapshot, error) { return a.machine.Snapshot() }
+
+func (a applier) Restore(snapshot io.ReadCloser) error { return a.machine.Restore(snapshot) }
+
+// stamp marks an entry with the term it is proposed for.
+func stamp(term uint64) []byte { return binary.BigEndian.AppendUint64(nil, term) }
+
+func isOvertaken(entry *raft.Log) bool {
+	return len(entry.Extensions) == 8 && binary.BigEndian.Uint64(entry.Extensions) != entry.Term
+}
+
+// reaches reports whether an entry is one that reaches the machine, so that
+// one can wait for it there.
+func (a applier) reaches(entry *raft.Log) bool {
+	switch entry.Type {
+	case raft.LogCommand:
+		return !isOvertaken(entry)
+	case raft.LogConfiguration:
+		_, ok := a.machine.(raft.ConfigurationStore)
+		return ok
+	default:
+		return false
+	}
+}

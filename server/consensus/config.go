@@ -1,0 +1,117 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/argosy-cluster/argosy/membership/identity"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
+)
+
+// Config says where a node keeps its data, where it is reached, and how it
+// waits.
+type Config struct {
+	// DataDir is the directory that makes this server the one it is: its id,
+	// its cluster's id and Raft's state. One process may use it at a time.
+	DataDir string
+	// RaftAddress is the address to listen on, host:port.
+	RaftAddress string
+	// AdvertiseAddress is the address that the other servers dial, host:port.
+	// Default: what is listened on. Needed when RaftAddress names no host.
+	AdvertiseAddress string
+	// Timing is how the servers wait for each other. Default LAN.
+	Timing Timing
+	// LogStore is the kind of the log store. Default storage.BoltDB.
+	LogStore storage.Kind
+	// SnapshotThreshold is how many entries make a snapshot worthwhile. Default
+	// 8192: fewer shorten the replay after a restart, at the price of writing
+	// the whole state more often.
+	SnapshotThreshold uint64
+	// SnapshotInterval is how often that is looked at. Default 30 s.
+	SnapshotInterval time.Duration
+	// TrailingLogs is how many entries are kept beyond a snapshot for followers
+	// that lag. Default 10240: too few send a slow follower snapshot after
+	// snapshot.
+	TrailingLogs uint64
+	// TLS is what the servers know each other by. Default nil: plain TCP.
+	TLS *identity.Identity
+	// DiskStall is how long one write to the log may take before a leader lets
+	// go. Default 1 s: less moves away from a hung disk sooner, but also from
+	// one that is only slow.
+	DiskStall time.Duration
+	// CommitStall is how long a leader may commit nothing of what waits before
+	// it steps down. Default 10 s.
+	CommitStall time.Duration
+	// Logger takes the log. Default nil: none.
+	Logger *slog.Logger
+}
+
+// DefaultConfig returns the defaults for a data directory and an address.
+func DefaultConfig(dataDir, raftAddress string) Config {
+	return Config{
+		DataDir:           dataDir,
+		RaftAddress:       raftAddress,
+		Timing:            LAN(),
+		LogStore:          storage.BoltDB,
+		SnapshotThreshold: 8192,
+		SnapshotInterval:  30 * time.Second,
+		TrailingLogs:      10240,
+		DiskStall:         time.Second,
+		CommitStall:       10 * time.Second,
+	}
+}
+
+// Validate checks the configuration.
+func (c Config) Validate() error {
+	switch {
+	case c.DataDir == "":
+		return fmt.Errorf("configure consensus: no data directory")
+	case c.RaftAddress == "":
+		return fmt.Errorf("configure consensus: no Raft address to listen on")
+	case c.LogStore != storage.BoltDB && c.LogStore != storage.WAL:
+		return fmt.Errorf("configure consensus: log store %q is not known, use %q or %q", c.LogStore, storage.BoltDB, storage.WAL)
+	case c.SnapshotThreshold == 0:
+		return fmt.Errorf("configure consensus: snapshot threshold 0, use 1 or more")
+	case c.SnapshotInterval < 5*time.Millisecond:
+		return fmt.Errorf("configure consensus: snapshot interval %v, use 5ms or more", c.SnapshotInterval)
+	case c.DiskStall <= 0:
+		return fmt.Errorf("configure consensus: disk stall limit %v, use more than 0", c.DiskStall)
+	case c.CommitStall <= 0:
+		return fmt.Errorf("configure consensus: commit stall limit %v, use more than 0", c.CommitStall)
+	}
+	return c.Timing.Validate()
+}
+
+// Machine is the replicated state machine, as much of it as Raft needs. When
+// it is a raft.ConfigurationStore too, entries of the configuration reach it
+// and count as applied.
+type Machine interface {
+	raft.FSM
+	// Applied returns the index of the last entry that reached it.
+	Applied() uint64
+	// WaitApplied waits until that is at least index.
+	WaitApplied(ctx context.Context, index uint64) error
+	// Failed returns why the machine cannot go on, nil when it can.
+	Failed() error
+	// FailedC is closed when it fails.
+	FailedC() <-chan struct{}
+}
+
+// Deps is what a node needs of others.
+type Deps struct {
+	// Machine is the state machine.
+	Machine Machine
+	// Contact asks another server whether it, too, has not heard from a leader.
+	// Without it a frozen leader is found by Raft's timers alone.
+	Contact func(ctx context.Context, serverID string, request *argosyv1.ContactRequest) (*argosyv1.ContactResponse, error)
+	// RaftAddress returns where a server is reached now, empty when that is not
+	// known. It goes before the address in Raft's configuration, so that a
+	// cluster whose servers all have new addresses finds itself again. May be
+	// nil.
+	RaftAddress func(serverID string) string
+}

@@ -1,0 +1,34 @@
+package consensus
+
+import "errors"
+
+var (
+	// ErrNotLeader is returned when this server does not lead, or not any more.
+	// What was asked has certainly not been done and may be asked elsewhere.
+	ErrNotLeader = errors.New("this server does not lead")
+	// ErrFateUnknown is returned when a proposal was handed to Raft and its
+	// outcome was not seen: it may still be carried out, or have been. Only a
+	// retry that is recognised as one is safe.
+	ErrFateUnknown = errors.New("fate unknown")
+	// ErrUnconfirmed is returned when a quorum did not confirm in time that
+	// this server still leads.
+	ErrUnconfirmed = errors.New("leadership not confirmed by a quorum in time")
+	// ErrStopped is returned by everything on a node that was shut down.
+	ErrStopped = errors.New("server is stopping")
+	// ErrLocked is returned when another process uses the data directory.
+	ErrLocked = errors.New("data directory is in use")
+	// ErrDataDir is returned when the data directory is not one, or not whole.
+	ErrDataDir = errors.New("unusable data directory")
+	// ErrClusterID is returned when something belongs to another cluster.
+	ErrClusterID = errors.New("wrong cluster")
+	// ErrBootstrapped is returned by Bootstrap on a server that has Raft state.
+	ErrBootstrapped = errors.New("server is part of a cluster already")
+	// ErrUnknownServer is returned when the configuration has no such server.
+	ErrUnknownServer = errors.New("no such server in the cluster")
+	// ErrAddressTaken is returned when a server is to be added at the address
+	// of another one.
+	ErrAddressTaken = errors.New("Raft address is taken")
+	// ErrBroken is returned when the node cannot go on: its disk or its state
+	// machine failed. The process must stop.
+	ErrBroken = errors.New("server cannot go on")
+)

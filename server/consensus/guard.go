@@ -1,0 +1,54 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
+)
+
+// guard stands between Raft and the store where Raft would panic: when an
+// entry that must be applied cannot be read, and when a new term cannot be
+// saved. A node that meets this cannot go on, but its process must get to say
+// so and stop in order; so the goroutine of Raft that has asked is ended
+// there, with its deferred calls, and the node reports that it is broken.
+type guard struct {
+	*storage.Store
+	broken func(error)
+	// running is set when NewRaft has returned. Before that it is our own
+	// goroutine that asks, and its panic is caught there.
+	running atomic.Bool
+}
+
+var (
+	_ raft.LogStore          = (*guard)(nil)
+	_ raft.MonotonicLogStore = (*guard)(nil)
+	_ raft.StableStore       = (*guard)(nil)
+)
+
+// currentTerm is Raft's key for its term.
+const currentTerm = "CurrentTerm"
+
+// GetLog reads an entry for Raft.
+func (g *guard) GetLog(index uint64, entry *raft.Log) error {
+	err := g.Store.GetLog(index, entry)
+	if err != nil && errors.Is(err, storage.ErrCorrupt) && g.running.Load() {
+		g.broken(err)
+		runtime.Goexit()
+	}
+	return err
+}
+
+// SetUint64 saves a number for Raft.
+func (g *guard) SetUint64(key []byte, value uint64) error {
+	err := g.Store.SetUint64(key, value)
+	if err != nil && string(key) == currentTerm && g.running.Load() {
+		g.broken(fmt.Errorf("save term: %w", err))
+		runtime.Goexit()
+	}
+	return err
+}

@@ -1,0 +1,338 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
+)
+
+// Node is a running member of a Raft cluster, or one that waits to become one.
+type Node struct {
+	cfg       Config
+	deps      Deps
+	log       *slog.Logger
+	dir       *dataDir
+	store     *storage.Store
+	guard     *guard
+	layer     *layer
+	transport *transport
+	raft      *raft.Raft
+	applier   applier
+
+	leadership *leadership
+	vigil      *vigil
+	readers    readers
+	gate       gate // of proposals and changes of the configuration
+	verifying  gate // of questions to the quorum
+	promoter   chan struct{}
+
+	stall stall
+
+	ctx    context.Context // ends when the node stops
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	brokenOnce sync.Once
+	brokenErr  atomic.Pointer[error]
+	broken     chan struct{}
+
+	stopOnce sync.Once
+	stopErr  error
+	halted   atomic.Bool
+}
+
+// Open opens the data directory and starts the node. A server that is in a
+// cluster takes part in it at once; an empty one waits for Bootstrap, or to be
+// led by others once it knows the cluster's id.
+func Open(cfg Config, deps Deps) (*Node, error) { return open(cfg, deps, systemNetwork()) }
+
+func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Machine == nil {
+		return nil, fmt.Errorf("open node: no state machine")
+	}
+	n := &Node{
+		cfg:      cfg,
+		deps:     deps,
+		log:      cfg.Logger,
+		applier:  applier{deps.Machine},
+		promoter: make(chan struct{}, 1),
+		broken:   make(chan struct{}),
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.release())
+		}
+	}()
+	if n.dir, err = openDataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	n.log = n.log.With("server", n.ID())
+	if err := n.openStore(); err != nil {
+		return nil, err
+	}
+	if err := n.openTransport(network); err != nil {
+		return nil, err
+	}
+	n.leadership = newLeadership(func(r *reign) { n.work.Go(func() { n.establish(r) }) })
+	if n.raft, err = n.startRaft(); err != nil {
+		return nil, err
+	}
+	n.guard.running.Store(true)
+	n.raft.RegisterObserver(raft.NewObserver(nil, false, n.leadership.observe))
+
+	n.work.Go(func() { n.leadership.follow(n.ctx) })
+	n.work.Go(func() { n.leadership.deliver(n.ctx) })
+	n.work.Go(func() { n.vigil.run(n.ctx) })
+	n.work.Go(n.watchCommits)
+	n.work.Go(n.watchMachine)
+	n.log.Info("opened", "cluster", n.ClusterID(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
+	return n, nil
+}
+
+func (n *Node) openStore() (err error) {
+	cfg := storage.DefaultConfig(filepath.Join(n.cfg.DataDir, "raft"))
+	cfg.Kind = n.cfg.LogStore
+	cfg.Stall = n.cfg.DiskStall
+	cfg.Logger = n.log
+	cfg.OnStall = func(stalled bool) {
+		n.stall.set(stalled)
+		if stalled {
+			n.log.Error("disk does not answer: falling silent so that another server can lead", "limit", n.cfg.DiskStall)
+		} else {
+			n.log.Warn("disk answers again")
+		}
+	}
+	if n.store, err = storage.Open(cfg); err != nil {
+		return err
+	}
+	n.guard = &guard{Store: n.store, broken: n.fail}
+	return nil
+}
+
+func (n *Node) openTransport(network network) error {
+	listener, err := network.listen(n.ctx, n.cfg.RaftAddress)
+	if err != nil {
+		return fmt.Errorf("listen for Raft on %s: %w", n.cfg.RaftAddress, err)
+	}
+	advertise, err := advertisedAddress(n.cfg.AdvertiseAddress, listener.Addr())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	n.vigil = newVigil(n.ID(), n.cfg.Timing, n.log)
+	n.vigil.raft = n
+	n.vigil.contact = n.deps.Contact
+	n.vigil.cluster = n.dir.cluster
+	n.vigil.probe = func(ctx context.Context, address string) error {
+		ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Silence/2)
+		defer cancel()
+		conn, err := network.dial(ctx, address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	n.layer = &layer{
+		listener:  listener,
+		advertise: advertised(advertise),
+		self:      n.ID(),
+		cluster:   n.dir.cluster,
+		tls:       n.cfg.TLS,
+		network:   network,
+		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
+		lost:      n.vigil.lost,
+		log:       n.log,
+		quiet:     newLimiter(10 * time.Second),
+	}
+	n.layer.start()
+	resolve := n.deps.RaftAddress
+	if resolve == nil {
+		resolve = func(string) string { return "" }
+	}
+	n.transport = newTransport(transportConfig{
+		layer:   n.layer,
+		timeout: n.cfg.Timing.RPC,
+		log:     newRaftLog(n.log),
+		resolve: resolve,
+		healthy: n.stall.over,
+		voting:  n.vigil.ballots.note,
+	})
+	return nil
+}
+
+// advertisedAddress completes the address that others dial by the one that is
+// listened on.
+func advertisedAddress(wanted string, bound net.Addr) (string, error) {
+	boundHost, boundPort, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return "", fmt.Errorf("advertise Raft address: %w", err)
+	}
+	host, port := boundHost, boundPort
+	if wanted != "" {
+		if host, port, err = net.SplitHostPort(wanted); err != nil {
+			return "", fmt.Errorf("advertise Raft address %q: %w", wanted, err)
+		}
+		if port == "" || port == "0" {
+			port = boundPort
+		}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "", fmt.Errorf("advertise Raft address %s: others cannot dial it; say under which address they reach this server", net.JoinHostPort(host, port))
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func (n *Node) startRaft() (node *raft.Raft, err error) {
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(filepath.Join(n.cfg.DataDir, "raft"), 2, newRaftLog(n.log))
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	cfg := raft.DefaultConfig()
+	cfg.LocalID = n.id()
+	cfg.HeartbeatTimeout = n.cfg.Timing.Heartbeat
+	cfg.ElectionTimeout = n.cfg.Timing.Election
+	cfg.LeaderLeaseTimeout = n.cfg.Timing.Lease
+	cfg.CommitTimeout = n.cfg.Timing.Commit
+	cfg.MaxAppendEntries = 512
+	cfg.BatchApplyCh = true
+	cfg.ShutdownOnRemove = false
+	cfg.TrailingLogs = n.cfg.TrailingLogs
+	cfg.SnapshotInterval = n.cfg.SnapshotInterval
+	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
+	cfg.NoLegacyTelemetry = true
+	cfg.NotifyCh = n.leadership.notify
+	cfg.Logger = newRaftLog(n.log)
+	defer func() {
+		if cause := recover(); cause != nil {
+			reason, ok := cause.(error)
+			if !ok {
+				reason = fmt.Errorf("%v", cause)
+			}
+			node, err = nil, fmt.Errorf("start Raft: %w", reason)
+		}
+	}()
+	node, err = raft.NewRaft(cfg, n.applier, n.guard, n.guard, snapshots, n.transport)
+	if err != nil {
+		return nil, fmt.Errorf("start Raft: %w", err)
+	}
+	return node, nil
+}
+
+// ID returns the server's id.
+func (n *Node) ID() string { return n.dir.serverID }
+
+// Address returns the Raft address that the others dial.
+func (n *Node) Address() string { return n.layer.Addr().String() }
+
+// ClusterID returns the id of the cluster, empty when the server is in none.
+func (n *Node) ClusterID() string { return n.dir.cluster() }
+
+// SetClusterID binds the server to a cluster, for good.
+func (n *Node) SetClusterID(id string) error { return n.dir.setCluster(id) }
+
+// Leadership returns who leads.
+func (n *Node) Leadership() Leadership {
+	at := n.standing()
+	leads := at.state == raft.Leader
+	if leads {
+		at.leader, at.leaderAddress = n.ID(), n.Address()
+	}
+	return Leadership{Leader: leads, Term: at.term, LeaderID: at.leader, LeaderRaftAddress: at.leaderAddress}
+}
+
+// WatchLeadership returns a channel that gets a value after Leadership changed
+// (several changes may come as one), and a function that ends this.
+func (n *Node) WatchLeadership() (<-chan struct{}, func()) { return n.leadership.watch() }
+
+// LeadershipEvents returns the gains and losses of leadership by this server
+// in their order. None is dropped, but a leadership that was over before its
+// gain was taken is left out. There is one channel, for one reader; it is
+// closed when the node stops, which ends a leadership too.
+func (n *Node) LeadershipEvents() <-chan LeadershipEvent { return n.leadership.events }
+
+// Campaigns returns how often this server campaigned by evidence, by cause.
+func (n *Node) Campaigns() map[Cause]uint64 { return n.vigil.campaigns() }
+
+// HandleContact answers another server's question about the leader.
+func (n *Node) HandleContact(request *argosyv1.ContactRequest) *argosyv1.ContactResponse {
+	if id := request.GetHandshake().GetClusterId(); n.stopped() || id != n.ClusterID() {
+		return &argosyv1.ContactResponse{}
+	}
+	return n.vigil.answer(time.Now())
+}
+
+// standing implements subject. The values are read one by one: until the term
+// is the same before and after.
+func (n *Node) standing() standing {
+	for {
+		term := n.raft.CurrentTerm()
+		address, leader := n.raft.LeaderWithID()
+		at := standing{
+			state:         n.raft.State(),
+			term:          term,
+			leader:        string(leader),
+			leaderAddress: string(address),
+			heard:         n.raft.LastContact(),
+		}
+		if n.raft.CurrentTerm() != term {
+			continue
+		}
+		for _, id := range n.voters() {
+			at.voters = append(at.voters, string(id))
+		}
+		return at
+	}
+}
+
+func (n *Node) stalled() bool { return n.store.Stalled() }
+
+func (n *Node) changes() (<-chan struct{}, func()) { return n.leadership.watch() }
+
+// stopped reports whether Shutdown was called.
+func (n *Node) stopped() bool { return n.halted.Load() }
+
+// fail ends the node's usefulness.
+func (n *Node) fail(err error) {
+	n.brokenOnce.Do(func() {
+		err = fmt.Errorf("%w: %w", ErrBroken, err)
+		n.brokenErr.Store(&err)
+		n.log.Error("cannot go on", "error", err)
+		close(n.broken)
+	})
+}
+
+// FailedC is closed when the node cannot go on; the server must stop then.
+func (n *Node) FailedC() <-chan struct{} { return n.broken }
+
+// Err returns why the node cannot go on, nil when it can.
+func (n *Node) Err() error {
+	if err := n.brokenErr.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (n *Node) watchMachine() {
+	select {
+	case <-n.deps.Machine.FailedC():
+		n.fail(n.deps.Machine.Failed())
+	case <-n.ctx.Done():
+	}
+}

@@ -1,0 +1,94 @@
+package consensus
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// progress is what a leader knows of its followers, learned from the answers
+// to its AppendEntries. Raft keeps this to itself.
+type progress struct {
+	mu      sync.Mutex
+	peers   map[raft.ServerID]peerProgress
+	changed chan struct{} // closed at the next change; nil when nobody waits
+}
+
+type peerProgress struct {
+	term uint64
+	// confirmed is when the newest message was sent to which the follower
+	// answered that it follows in this term.
+	confirmed time.Time
+	// match is the last entry that the follower has in common with the leader.
+	match uint64
+}
+
+func newProgress() *progress {
+	return &progress{peers: make(map[raft.ServerID]peerProgress)}
+}
+
+// note takes in an answer.
+func (p *progress) note(id raft.ServerID, sent time.Time, request *raft.AppendEntriesRequest, response *raft.AppendEntriesResponse) {
+	if response.Term > request.Term {
+		return // it follows somebody else by now
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peer := p.peers[id]
+	if request.Term < peer.term {
+		return
+	}
+	if request.Term > peer.term {
+		peer = peerProgress{term: request.Term}
+	}
+	if sent.After(peer.confirmed) {
+		peer.confirmed = sent
+	}
+	// A heartbeat has no previous entry and says nothing about the log.
+	if response.Success && (request.PrevLogEntry > 0 || len(request.Entries) > 0) {
+		match := request.PrevLogEntry
+		if n := len(request.Entries); n > 0 {
+			match = request.Entries[n-1].Index
+		}
+		peer.match = max(peer.match, match)
+	}
+	p.peers[id] = peer
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+// wait returns a channel that is closed at the next change.
+func (p *progress) wait() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.changed
+}
+
+// of returns what is known of a follower in a term.
+func (p *progress) of(id raft.ServerID, term uint64) (peerProgress, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peer, ok := p.peers[id]
+	return peer, ok && peer.term == term
+}
+
+// confirmed reports whether a quorum of the voters, self included, has
+// answered in this term to messages sent at or after a time.
+func (p *progress) confirmed(self raft.ServerID, voters []raft.ServerID, term uint64, since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	count := 0
+	for _, id := range voters {
+		peer := p.peers[id]
+		if id == self || peer.term == term && !peer.confirmed.Before(since) {
+			count++
+		}
+	}
+	return count >= len(voters)/2+1
+}

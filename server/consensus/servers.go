@@ -1,0 +1,283 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Server is one server of the cluster.
+type Server struct {
+	// ID is the UUID in its data directory.
+	ID string
+	// RaftAddress is where the others dial it.
+	RaftAddress string
+	// Voter says whether it has a vote.
+	Voter bool
+}
+
+// Bootstrap makes a new cluster of the given servers, all of them voters. It
+// is called on one of them; the others learn of it by being led, and must have
+// been given the cluster's id before (SetClusterID).
+func (n *Node) Bootstrap(clusterID string, servers []Server) error {
+	if n.Initialized() {
+		return fmt.Errorf("bootstrap: %w %s", ErrBootstrapped, n.ClusterID())
+	}
+	if !slices.ContainsFunc(servers, func(s Server) bool { return s.ID == n.ID() }) {
+		return fmt.Errorf("bootstrap: %w: this server, %s, is not among those of the new cluster", ErrUnknownServer, n.ID())
+	}
+	var configuration raft.Configuration
+	for _, s := range servers {
+		configuration.Servers = append(configuration.Servers, raft.Server{
+			Suffrage: raft.Voter,
+			ID:       raft.ServerID(s.ID),
+			Address:  raft.ServerAddress(s.RaftAddress),
+		})
+	}
+	if err := n.SetClusterID(clusterID); err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	if err := n.raft.BootstrapCluster(configuration).Error(); err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	n.log.Info("founded cluster", "cluster", clusterID, "servers", len(servers))
+	n.vigil.found()
+	return nil
+}
+
+// Initialized reports whether the server is part of a cluster: whether it has
+// any Raft state.
+func (n *Node) Initialized() bool {
+	return n.raft.LastIndex() > 0 || len(n.configuration().Servers) > 0
+}
+
+// Configuration returns the servers of the cluster, as far as this one knows.
+func (n *Node) Configuration() ([]Server, error) {
+	if n.stopped() {
+		return nil, fmt.Errorf("get configuration: %w", ErrStopped)
+	}
+	var servers []Server
+	for _, s := range n.configuration().Servers {
+		servers = append(servers, Server{ID: string(s.ID), RaftAddress: string(s.Address), Voter: s.Suffrage == raft.Voter})
+	}
+	return servers, nil
+}
+
+// AddServer adds a server that votes once it has caught up (see RunLeader), or
+// gives a server that is there already a new address.
+func (n *Node) AddServer(ctx context.Context, id, address string) error {
+	servers := n.configuration()
+	for _, s := range servers.Servers {
+		switch {
+		case string(s.ID) != id && string(s.Address) == address:
+			return fmt.Errorf("add server %s: %w: %s is the address of server %s; remove that one first, or give it its new address", id, ErrAddressTaken, address, s.ID)
+		case string(s.ID) == id && string(s.Address) == address:
+			return nil
+		}
+	}
+	// For a voter this changes the address and leaves the vote.
+	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
+		return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, limit)
+	})
+	if err != nil {
+		return fmt.Errorf("add server %s at %s: %w", id, address, err)
+	}
+	n.log.Info("added server", "server", id, "address", address)
+	n.wakePromoter()
+	return nil
+}
+
+// RemoveServer takes a server out of the cluster.
+func (n *Node) RemoveServer(ctx context.Context, id string) error {
+	servers := n.configuration()
+	if !slices.ContainsFunc(servers.Servers, func(s raft.Server) bool { return string(s.ID) == id }) {
+		return fmt.Errorf("remove server %s: %w", id, ErrUnknownServer)
+	}
+	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
+		return n.raft.RemoveServer(raft.ServerID(id), 0, limit)
+	})
+	if err != nil {
+		return fmt.Errorf("remove server %s: %w", id, err)
+	}
+	n.log.Info("removed server", "server", id)
+	return nil
+}
+
+// change carries out a change of the configuration.
+func (n *Node) change(ctx context.Context, begin func(limit time.Duration) raft.IndexFuture) error {
+	limit := enqueueLimit
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = max(time.Millisecond, min(limit, time.Until(deadline)))
+	}
+	if !n.gate.enter() {
+		return fmt.Errorf("%w: it is handing leadership over", ErrNotLeader)
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer n.gate.leave()
+		done <- begin(limit).Error()
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return changeError(err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrFateUnknown, context.Cause(ctx))
+	}
+}
+
+// changeError is fate for changes of the configuration. Raft checks these
+// before it does anything; its objections are passed on as they are.
+func changeError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return fmt.Errorf("%w: %w", ErrNotLeader, err)
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w: %w", ErrFateUnknown, err)
+	default:
+		return err
+	}
+}
+
+// TransferLeadership hands leadership to a server, or to the one that is
+// furthest when id is empty. Proposals are refused meanwhile.
+func (n *Node) TransferLeadership(ctx context.Context, id string) error {
+	r := n.leadership.reigning()
+	if r == nil {
+		return fmt.Errorf("transfer leadership: %w", ErrNotLeader)
+	}
+	if id == n.ID() {
+		return nil
+	}
+	to, err := n.successor(r.term, id)
+	if err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
+	n.gate.close()
+	defer n.gate.open()
+	if err := n.gate.drained(ctx); err != nil {
+		return fmt.Errorf("transfer leadership to server %s: wait for proposals: %w", to.ID, err)
+	}
+	done := make(chan error, 1)
+	future := n.raft.LeadershipTransferToServer(to.ID, to.Address)
+	go func() { done <- future.Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("transfer leadership to server %s: %w", to.ID, err)
+		}
+		n.log.Info("transferred leadership", "to", to.ID, "term", r.term)
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("transfer leadership to server %s: %w", to.ID, context.Cause(ctx))
+	}
+}
+
+// successor finds the voter to hand over to. Raft itself would also choose one
+// that is dead.
+func (n *Node) successor(term uint64, id string) (raft.Server, error) {
+	var best raft.Server
+	var furthest peerProgress
+	for _, s := range n.configuration().Servers {
+		if s.ID == n.id() || s.Suffrage != raft.Voter || id != "" && string(s.ID) != id {
+			continue
+		}
+		peer, ok := n.transport.progress.of(s.ID, term)
+		if !ok || time.Since(peer.confirmed) > n.cfg.Timing.Heartbeat {
+			if id != "" {
+				return best, fmt.Errorf("%w: server %s does not answer", ErrUnknownServer, id)
+			}
+			continue
+		}
+		if best.ID == "" || peer.match > furthest.match {
+			best, furthest = s, peer
+		}
+	}
+	if best.ID == "" {
+		return best, fmt.Errorf("%w to hand over to", ErrUnknownServer)
+	}
+	return best, nil
+}
+
+// RunLeader does what only the leader does about the servers of the cluster:
+// it gives those a vote that have caught up. It returns when the context ends
+// or leadership is lost.
+func (n *Node) RunLeader(ctx context.Context) error {
+	r, err := n.established(ctx)
+	if err != nil {
+		return fmt.Errorf("look after the servers: %w", err)
+	}
+	targets := make(map[raft.ServerID]uint64)
+	for {
+		waiting := false
+		last := n.raft.LastIndex()
+		for _, s := range n.configuration().Servers {
+			if s.Suffrage == raft.Voter {
+				delete(targets, s.ID)
+				continue
+			}
+			waiting = true
+			peer, ok := n.transport.progress.of(s.ID, r.term)
+			target, set := targets[s.ID]
+			if set && ok && peer.match >= target && time.Since(peer.confirmed) < n.cfg.Timing.Heartbeat {
+				n.promote(ctx, s)
+				continue
+			}
+			// Where the log ends now is what it must have reached by the next
+			// look: then it keeps up.
+			targets[s.ID] = last
+		}
+		pause := 5 * time.Second
+		if waiting {
+			pause = n.cfg.Timing.Heartbeat
+		}
+		select {
+		case <-time.After(pause):
+		case <-n.promoter:
+		case <-r.ctx.Done():
+			return fmt.Errorf("look after the servers: %w", ErrNotLeader)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) promote(ctx context.Context, s raft.Server) {
+	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
+		return n.raft.AddVoter(s.ID, s.Address, 0, limit)
+	})
+	if err != nil {
+		n.log.Warn("failed to give a server its vote", "server", s.ID, "error", err)
+		return
+	}
+	n.log.Info("gave a server its vote", "server", s.ID)
+}
+
+func (n *Node) wakePromoter() {
+	select {
+	case n.promoter <- struct{}{}:
+	default:
+	}
+}
+
+func (n *Node) id() raft.ServerID { return raft.ServerID(n.dir.serverID) }
+
+func (n *Node) configuration() raft.Configuration {
+	return n.raft.GetConfiguration().Configuration()
+}
+
+func (n *Node) voters() []raft.ServerID {
+	var voters []raft.ServerID
+	for _, s := range n.configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, s.ID)
+		}
+	}
+	return voters
+}

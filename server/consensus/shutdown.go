@@ -1,0 +1,116 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// drainLimit bounds how long a stop waits for what is under way to be
+// answered.
+const drainLimit = 500 * time.Millisecond
+
+// Shutdown stops the node. A leader hands over first, so that the cluster does
+// not notice. It may be called twice. When the context ends before Raft has
+// stopped (its disk hangs, most likely), the files stay open and the data
+// directory locked until the process ends.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.stopOnce.Do(func() { n.stopErr = n.stop(ctx, true) })
+	return n.stopErr
+}
+
+func (n *Node) stop(ctx context.Context, graceful bool) error {
+	if graceful && n.Err() == nil {
+		n.handOver(ctx)
+	}
+	n.halted.Store(true)
+	// Raft answers nobody whom it finds waiting when it stops.
+	n.gate.close()
+	n.verifying.close()
+	draining, cancel := context.WithTimeout(ctx, drainLimit)
+	if n.gate.drained(draining) != nil || n.verifying.drained(draining) != nil {
+		n.log.Warn("stopped with proposals under way")
+	}
+	cancel()
+
+	n.cancel()
+	future := n.raft.Shutdown()
+	// Raft waits for its messages, the other side of which may be frozen.
+	err := n.transport.Close()
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- future.Error()
+		n.work.Wait()
+		close(stopped)
+	}()
+	for {
+		select {
+		case raftErr, ok := <-stopped:
+			if ok {
+				err = errors.Join(err, raftErr)
+				continue
+			}
+			err = errors.Join(err, n.release())
+			n.log.Info("stopped")
+			return err
+		case <-ctx.Done():
+			return errors.Join(err, fmt.Errorf("stop Raft: %w", context.Cause(ctx)))
+		}
+	}
+}
+
+// handOver transfers leadership, if this server leads and there is somebody.
+func (n *Node) handOver(ctx context.Context) {
+	for range 3 {
+		if n.leadership.reigning() == nil || len(n.voters()) < 2 || ctx.Err() != nil {
+			return
+		}
+		changes, cancel := n.WatchLeadership()
+		err := n.TransferLeadership(ctx, "")
+		if err == nil {
+			n.awaitSuccessor(ctx, changes)
+			cancel()
+			return
+		}
+		cancel()
+		n.log.Warn("failed to hand over before stopping", "error", err)
+	}
+}
+
+// awaitSuccessor waits a little until the new leader is heard: it may need
+// this server for its first entry when a third one is down.
+func (n *Node) awaitSuccessor(ctx context.Context, changes <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Election)
+	defer cancel()
+	for {
+		if at := n.Leadership(); at.LeaderID != "" && !at.Leader {
+			return
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// release gives back what Open took, in the opposite order. It may be called
+// when only a part of it is there.
+func (n *Node) release() error {
+	n.cancel()
+	var errs []error
+	if n.transport != nil {
+		errs = append(errs, n.transport.Close())
+	}
+	if n.layer != nil {
+		errs = append(errs, n.layer.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,241 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// transport is Raft's network transport with what Raft does not offer:
+//
+//   - commands of our own can be put among the RPCs that come in (a campaign,
+//     a resignation);
+//   - a leader whose disk is stalled falls silent, so that the others find it;
+//   - every connection is made to a server by its id;
+//   - the leader learns how far its followers are, and when they last agreed.
+//
+// It embeds *raft.NetworkTransport so that every optional interface is kept:
+// without RequestPreVote, Raft would switch pre-vote off in silence.
+type transport struct {
+	*raft.NetworkTransport
+
+	rpcs       chan raft.RPC
+	injections chan injection
+	ctx        context.Context
+	cancel     context.CancelFunc
+	finished   chan struct{}
+
+	progress *progress
+	resolve  func(serverID string) string
+	healthy  func() <-chan struct{} // nil when healthy, else closed when healthy again
+	voting   func(*raft.RequestVoteRequest)
+}
+
+var (
+	_ raft.Transport   = (*transport)(nil)
+	_ raft.WithPreVote = (*transport)(nil)
+	_ raft.WithClose   = (*transport)(nil)
+)
+
+// maxAppendBytes bounds one AppendEntries by the data of its entries: Raft
+// itself only counts them.
+const maxAppendBytes = 8 << 20
+
+// errUnwanted is returned for an injection whose reason has gone.
+var errUnwanted = errors.New("not wanted any more")
+
+type injection struct {
+	ctx     context.Context
+	prepare func() []raft.WithRPCHeader
+	done    chan error
+}
+
+type transportConfig struct {
+	layer   *layer
+	timeout time.Duration
+	log     hclog.Logger
+	resolve func(serverID string) string
+	healthy func() <-chan struct{}
+	voting  func(*raft.RequestVoteRequest)
+}
+
+func newTransport(cfg transportConfig) *transport {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream:  cfg.layer,
+			MaxPool: 3,
+			// No pipelining: with it, a follower that refused once can be
+			// starved of entries for ever (hashicorp/raft issue 612).
+			MaxRPCsInFlight:         1,
+			Timeout:                 cfg.timeout,
+			Logger:                  cfg.log,
+			MsgpackUseNewTimeFormat: true,
+		}),
+		rpcs:       make(chan raft.RPC),
+		injections: make(chan injection),
+		ctx:        ctx,
+		cancel:     cancel,
+		finished:   make(chan struct{}),
+		progress:   newProgress(),
+		resolve:    cfg.resolve,
+		healthy:    cfg.healthy,
+		voting:     cfg.voting,
+	}
+	go t.forward()
+	return t
+}
+
+// Consumer gives Raft the RPCs of the network and our own.
+func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
+
+// Close stops the transport.
+func (t *transport) Close() error {
+	t.cancel()
+	err := t.NetworkTransport.Close()
+	<-t.finished
+	return err
+}
+
+// forward is the only sender to Raft's main loop, so that what an injection is
+// decided on cannot be overtaken by an RPC: all that came before it was handed
+// over, all that comes after it waits.
+func (t *transport) forward() {
+	defer close(t.finished)
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			if request, ok := rpc.Command.(*raft.RequestVoteRequest); ok {
+				t.voting(request)
+			}
+			select {
+			case t.rpcs <- rpc:
+			case <-t.ctx.Done():
+				return
+			}
+		case in := <-t.injections:
+			in.done <- t.deliver(in)
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *transport) deliver(in injection) error {
+	commands := in.prepare()
+	if len(commands) == 0 {
+		return errUnwanted
+	}
+	for _, command := range commands {
+		answer := make(chan raft.RPCResponse, 1)
+		select {
+		case t.rpcs <- raft.RPC{Command: command, RespChan: answer}:
+		case <-in.ctx.Done():
+			return context.Cause(in.ctx)
+		case <-t.ctx.Done():
+			return ErrStopped
+		}
+		select {
+		case response := <-answer:
+			if response.Error != nil {
+				return response.Error
+			}
+		case <-in.ctx.Done():
+			return context.Cause(in.ctx)
+		case <-t.ctx.Done():
+			return ErrStopped
+		}
+	}
+	return nil
+}
+
+// inject hands the commands that prepare returns to Raft as if they had come
+// over the network. prepare is called when all RPCs before them were handed
+// over; when it returns none, nothing happens and the error is errUnwanted.
+func (t *transport) inject(ctx context.Context, prepare func() []raft.WithRPCHeader) error {
+	in := injection{ctx: ctx, prepare: prepare, done: make(chan error, 1)}
+	select {
+	case t.injections <- in:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.ctx.Done():
+		return ErrStopped
+	}
+	select {
+	case err := <-in.done:
+		return err
+	case <-t.ctx.Done():
+		return ErrStopped
+	}
+}
+
+// route names the server and its newest address.
+func (t *transport) route(id raft.ServerID, address raft.ServerAddress) raft.ServerAddress {
+	if newest := t.resolve(string(id)); newest != "" {
+		address = raft.ServerAddress(newest)
+	}
+	return target(id, address)
+}
+
+// AppendEntries sends heartbeats and entries, but not while this server's disk
+// is stalled: Raft's heartbeats do not wait for the disk, and a leader that
+// can commit nothing would keep the others from electing one that can.
+func (t *transport) AppendEntries(id raft.ServerID, address raft.ServerAddress, request *raft.AppendEntriesRequest, response *raft.AppendEntriesResponse) error {
+	if again := t.healthy(); again != nil {
+		select {
+		case <-again:
+		case <-t.ctx.Done():
+			return fmt.Errorf("append entries: %w", raft.ErrTransportShutdown)
+		}
+	}
+	// Raft reads back from the request how much was sent.
+	request.Entries = trim(request.Entries, maxAppendBytes)
+	sent := time.Now()
+	if err := t.NetworkTransport.AppendEntries(id, t.route(id, address), request, response); err != nil {
+		return err
+	}
+	t.progress.note(id, sent, request, response)
+	return nil
+}
+
+// trim returns the first entries whose data fit together, at least one.
+func trim(entries []*raft.Log, limit int) []*raft.Log {
+	size := 0
+	for i, entry := range entries {
+		size += len(entry.Data)
+		if size > limit && i > 0 {
+			return entries[:i]
+		}
+	}
+	return entries
+}
+
+// AppendEntriesPipeline is not supported, see MaxRPCsInFlight.
+func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+// RequestVote asks a server for its vote.
+func (t *transport) RequestVote(id raft.ServerID, address raft.ServerAddress, request *raft.RequestVoteRequest, response *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, t.route(id, address), request, response)
+}
+
+// RequestPreVote asks a server whether it would vote.
+func (t *transport) RequestPreVote(id raft.ServerID, address raft.ServerAddress, request *raft.RequestPreVoteRequest, response *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, t.route(id, address), request, response)
+}
+
+// InstallSnapshot sends a snapshot.
+func (t *transport) InstallSnapshot(id raft.ServerID, address raft.ServerAddress, request *raft.InstallSnapshotRequest, response *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, t.route(id, address), request, response, data)
+}
+
+// TimeoutNow tells a server to campaign.
+func (t *transport) TimeoutNow(id raft.ServerID, address raft.ServerAddress, request *raft.TimeoutNowRequest, response *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, t.route(id, address), request, response)
+}
