@@ -1,0 +1,278 @@
+package podman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/blang/semver/v4"
+	"github.com/containers/podman/v5/pkg/bindings"
+	"github.com/containers/podman/v5/pkg/errorhandling"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+)
+
+var (
+	// errSlow is the cause when a call took longer than it may.
+	errSlow = errors.New("it did not finish in time")
+	// errHangs is the cause when a ping was not answered.
+	errHangs = errors.New("it does not answer")
+)
+
+// client calls the service.
+type client struct {
+	cfg    Config
+	logger *slog.Logger
+
+	connecting chan struct{} // holds one token: who has it may connect
+
+	mu      sync.Mutex
+	base    context.Context // holds the bindings' connection; nil before the first contact
+	idle    func()
+	version semver.Version
+	problem string
+}
+
+func newClient(cfg Config) *client {
+	c := &client{cfg: cfg, logger: cfg.Logger, connecting: make(chan struct{}, 1)}
+	c.connecting <- struct{}{}
+	return c
+}
+
+// answerError is an answer of the service that is not a success.
+type answerError struct {
+	code int
+	text string
+}
+
+func (e *answerError) Error() string { return e.text }
+
+func answerOf(err error) (answer *answerError, ok bool) {
+	ok = errors.As(err, &answer)
+	return answer, ok
+}
+
+func isCode(err error, code int) bool {
+	answer, ok := answerOf(err)
+	return ok && answer.code == code
+}
+
+// do calls the bindings once, with a deadline and, when it takes long, with
+// pings beside it. The error is one of: the cause of the context; ErrUnavailable
+// (what was asked for may have been done all the same); an answerError.
+func (c *client) do(ctx context.Context, limit time.Duration, what string, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w (%s)", errSlow, limit))
+	defer cancel()
+	return c.stream(ctx, what, call)
+}
+
+// stream is do for a call that goes on for as long as its context.
+func (c *client) stream(ctx context.Context, what string, fn func(context.Context) error) error {
+	base, err := c.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer c.accompany(ctx, cancel)()
+	return c.judge(ctx, what, base, fn)
+}
+
+// judge makes the call and says what its error means.
+func (c *client) judge(ctx context.Context, what string, base context.Context, fn func(context.Context) error) error {
+	state := &call{}
+	err := fn(joined{Context: context.WithValue(ctx, callKey{}, state), values: base})
+	answered, failure := state.outcome()
+	cause := context.Cause(ctx)
+	var model *errorhandling.ErrorModel
+	switch {
+	case err == nil:
+		c.healthy()
+		return nil
+	case errors.Is(cause, errSlow), errors.Is(cause, errHangs):
+		return fmt.Errorf("%s: %w", what, c.unavailable(cause))
+	case cause != nil:
+		return fmt.Errorf("%s: %w", what, cause)
+	case failure != nil:
+		return fmt.Errorf("%s: %w", what, c.unavailable(failure))
+	case errors.As(err, &model):
+		c.healthy()
+		return fmt.Errorf("%s: %w", what, &answerError{code: model.Code(), text: strings.TrimSpace(model.Error())})
+	}
+	if answered {
+		c.healthy()
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// accompany pings the service for as long as a call waits and ends the call when
+// there is no answer. The returned function ends it.
+func (c *client) accompany(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	var timer *time.Timer
+	ready := make(chan struct{})
+	timer = time.AfterFunc(c.cfg.PingInterval, func() {
+		<-ready
+		if ctx.Err() != nil {
+			return
+		}
+		if err := c.ping(ctx); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("%w: %w", errHangs, err))
+			return
+		}
+		timer.Reset(c.cfg.PingInterval)
+	})
+	close(ready)
+	return func() { timer.Stop() }
+}
+
+// ping asks for a sign of life and learns the version.
+func (c *client) ping(ctx context.Context) error {
+	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.PingTimeout, fmt.Errorf("%w (%s)", errSlow, c.cfg.PingTimeout))
+	defer cancel()
+	base, err := c.connect(limited)
+	if err != nil {
+		return err
+	}
+	return c.judge(limited, "ping", base, func(ctx context.Context) error {
+		conn, err := bindings.GetClient(ctx)
+		if err != nil {
+			return err
+		}
+		response, err := conn.DoRequest(ctx, nil, http.MethodGet, "/_ping", nil, nil)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if version, err := semver.ParseTolerant(response.Header.Get("Libpod-API-Version")); err == nil {
+			c.setVersion(version)
+		}
+		return response.Process(nil)
+	})
+}
+
+// connect returns the context that holds the connection. The bindings' own
+// connecting neither looks at a context nor fails fast, hence the knock first.
+func (c *client) connect(ctx context.Context) (context.Context, error) {
+	if base := c.connection(); base != nil {
+		return base, nil
+	}
+	select {
+	case <-c.connecting:
+		defer func() { c.connecting <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if base := c.connection(); base != nil {
+		return base, nil
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.PingTimeout, errHangs)
+	defer cancel()
+	knock, err := (&net.Dialer{}).DialContext(limited, "unix", strings.TrimPrefix(c.cfg.Service, "unix://"))
+	if err == nil {
+		_ = knock.Close()
+		var base context.Context
+		if base, err = bindings.NewConnection(limited, c.cfg.Service); err == nil {
+			c.adopt(base)
+			return c.connection(), nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if cause := context.Cause(limited); cause != nil {
+		err = cause
+	}
+	return nil, c.unavailable(err)
+}
+
+// adopt takes over a new connection of the bindings.
+func (c *client) adopt(base context.Context) {
+	conn, err := bindings.GetClient(base)
+	if err != nil {
+		return // cannot be: NewConnection put it there
+	}
+	if t, ok := conn.Client.Transport.(*http.Transport); ok {
+		// The pings' connection stays open by itself; others close soon.
+		t.IdleConnTimeout = 15 * time.Second
+		t.MaxIdleConnsPerHost = 8
+		c.idle = t.CloseIdleConnections
+	}
+	conn.Client.Transport = transport{conn.Client.Transport}
+	c.mu.Lock()
+	// Only the values: its deadline was for connecting.
+	c.base = context.WithoutCancel(base)
+	c.mu.Unlock()
+	c.setVersion(*bindings.ServiceVersion(base))
+	c.healthy()
+}
+
+func (c *client) connection() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.base
+}
+
+func (c *client) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle != nil {
+		c.idle()
+	}
+}
+
+func (c *client) setVersion(version semver.Version) {
+	c.mu.Lock()
+	before := c.version
+	c.version = version
+	c.mu.Unlock()
+	if !before.Equals(version) {
+		c.logger.Info("podman service found", "service", c.cfg.Service, "version", version.String())
+	}
+}
+
+// state returns the version, empty when not known yet, and the problem, empty
+// when there is none.
+func (c *client) state() (version, problem string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base != nil {
+		version = c.version.String()
+	}
+	return version, c.problem
+}
+
+func (c *client) serviceVersion() semver.Version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
+}
+
+func (c *client) healthy() {
+	c.mu.Lock()
+	before := c.problem
+	c.problem = ""
+	c.mu.Unlock()
+	if before != "" {
+		c.logger.Info("podman service answers again", "service", c.cfg.Service)
+	}
+}
+
+// unavailable notes that the service cannot be reached and says so.
+func (c *client) unavailable(cause error) error {
+	err := fmt.Errorf("%w: podman service at %s: %w", runtime.ErrUnavailable, c.cfg.Service, cause)
+	problem := fmt.Sprintf("podman service at %s cannot be used: %v: is it running (systemctl status podman.socket)?", c.cfg.Service, cause)
+	c.mu.Lock()
+	before := c.problem
+	c.problem = problem
+	c.mu.Unlock()
+	if before == "" {
+		c.logger.Warn("podman service did not answer", "service", c.cfg.Service, "error", cause)
+	}
+	return err
+}

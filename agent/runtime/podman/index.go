@@ -1,0 +1,250 @@
+package podman
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+)
+
+// index is what is known of this agent's containers. Three sources feed it:
+// lists, events and the answers to our own calls, and they arrive in any order.
+// It protects one invariant: older knowledge never replaces newer. Each
+// container has two points in time for that: what lists and what events must not
+// be older than to count.
+type index struct {
+	mu       sync.Mutex
+	byID     map[string]*container
+	held     map[string]*hold
+	watchers map[*watcher]struct{}
+
+	live    int    // streams of events that are up and were synced
+	doubts  uint64 // times that knowledge may have become incomplete
+	cleared uint64 // doubts that a later list has cleared
+}
+
+// container is one container in the index.
+type container struct {
+	runtime.Instance
+	key        string
+	eventsFrom time.Time // events before it say nothing new
+	listsFrom  time.Time // nor do lists that were begun before it
+	gone       bool      // we removed it; its event may still come
+}
+
+// hold keeps changes of an instance from being told while it is being started:
+// a container removed to be made anew is not gone for anybody else.
+type hold struct {
+	count   int
+	pending bool
+}
+
+func newIndex() *index {
+	return &index{byID: make(map[string]*container), held: make(map[string]*hold), watchers: make(map[*watcher]struct{})}
+}
+
+// find returns the containers of an instance, and whether there can be no
+// others.
+func (x *index) find(key string) (found []runtime.Instance, complete bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.findLocked(key), x.live > 0 && x.cleared == x.doubts
+}
+
+func (x *index) findLocked(key string) []runtime.Instance {
+	var found []runtime.Instance
+	for _, c := range x.byID {
+		if c.key == key && !c.gone {
+			found = append(found, c.Instance)
+		}
+	}
+	slices.SortFunc(found, func(a, b runtime.Instance) int {
+		return cmp.Or(rank(b.Status)-rank(a.Status), b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.RuntimeID, b.RuntimeID))
+	})
+	return found
+}
+
+// rank orders containers of one instance: the one that runs speaks for it.
+func rank(status runtime.Status) int {
+	switch status {
+	case runtime.StatusRunning:
+		return 4
+	case runtime.StatusUnknown:
+		return 3
+	case runtime.StatusStarting:
+		return 2
+	case runtime.StatusStopping:
+		return 1
+	}
+	return 0
+}
+
+// all returns every instance, one container each, in order of name.
+func (x *index) all() []runtime.Instance {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	keys := make(map[string]struct{})
+	for _, c := range x.byID {
+		if !c.gone {
+			keys[c.key] = struct{}{}
+		}
+	}
+	all := make([]runtime.Instance, 0, len(keys))
+	for key := range keys {
+		all = append(all, x.findLocked(key)[0])
+	}
+	slices.SortFunc(all, func(a, b runtime.Instance) int { return cmp.Compare(a.Name.Key(), b.Name.Key()) })
+	return all
+}
+
+// doubt notes that knowledge may be incomplete until a list that is begun from
+// now on.
+func (x *index) doubt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.doubts++
+}
+
+// beginList is called before a list is asked for; what it returns goes to merge.
+func (x *index) beginList() listing {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return listing{started: time.Now(), doubts: x.doubts}
+}
+
+// listing is a list under way.
+type listing struct {
+	started time.Time
+	doubts  uint64
+	key     string // the only instance that was asked for; empty means all
+}
+
+// merge takes in a list: what it does not have does not exist.
+func (x *index) merge(l listing, instances []runtime.Instance) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	seen := make(map[string]struct{}, len(instances))
+	for _, instance := range instances {
+		seen[instance.RuntimeID] = struct{}{}
+		c := x.byID[instance.RuntimeID]
+		if c == nil {
+			c = &container{key: instance.Name.Key()}
+			x.byID[instance.RuntimeID] = c
+		} else if c.listsFrom.After(l.started) {
+			continue
+		}
+		changed := c.gone || !same(c.Instance, instance)
+		if instance.StartedAt.Truncate(time.Second).Equal(c.StartedAt.Truncate(time.Second)) {
+			instance.StartedAt = c.StartedAt // lists know seconds only
+		}
+		c.Instance, c.gone, c.eventsFrom, c.listsFrom = instance, false, l.started, l.started
+		if changed {
+			x.tell(c.key)
+		}
+	}
+	for id, c := range x.byID {
+		if _, ok := seen[id]; ok || c.listsFrom.After(l.started) || l.key != "" && l.key != c.key {
+			continue
+		}
+		delete(x.byID, id)
+		if !c.gone {
+			x.tell(c.key)
+		}
+	}
+	if l.key == "" {
+		x.cleared = max(x.cleared, l.doubts)
+	}
+}
+
+func same(a, b runtime.Instance) bool {
+	return a.Status == b.Status && a.ExitCode == b.ExitCode && a.Detail == b.Detail &&
+		a.StartedAt.Truncate(time.Second).Equal(b.StartedAt.Truncate(time.Second))
+}
+
+// created takes in a container that we have made.
+func (x *index) created(instance runtime.Instance) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	c := x.byID[instance.RuntimeID]
+	if c == nil {
+		c = &container{key: instance.Name.Key()}
+		x.byID[instance.RuntimeID] = c
+	}
+	c.Instance, c.eventsFrom, c.listsFrom = instance, now, now
+}
+
+// started takes in that we have started a container, asked for at a time, and
+// returns what is known of it now: it may have ended since.
+func (x *index) started(instance runtime.Instance, asked time.Time) runtime.Instance {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.byID[instance.RuntimeID]
+	if c == nil {
+		c = &container{key: instance.Name.Key()}
+		x.byID[instance.RuntimeID] = c
+	} else if c.eventsFrom.After(asked) {
+		return c.Instance // an event was faster than the answer
+	}
+	c.Instance, c.eventsFrom, c.listsFrom = instance, asked, time.Now()
+	x.tell(c.key)
+	return instance
+}
+
+// removed takes in that we have removed a container.
+func (x *index) removed(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if c := x.byID[id]; c != nil && !c.gone {
+		c.gone, c.listsFrom = true, time.Now()
+		x.tell(c.key)
+	}
+}
+
+// change is what an event says of a container.
+type change struct {
+	instance  runtime.Instance // RuntimeID; Name when it is known from the event
+	gone      bool
+	startedAt bool // the event is a start
+}
+
+// apply takes in an event. It returns false when the container is not known and
+// the event does not tell whose it is.
+func (x *index) apply(e change, at time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.byID[e.instance.RuntimeID]
+	switch {
+	case c == nil && e.gone:
+		return true
+	case c == nil && e.instance.Name == nil:
+		return false
+	case c == nil:
+		c = &container{Instance: runtime.Instance{Name: e.instance.Name, RuntimeID: e.instance.RuntimeID}, key: e.instance.Name.Key()}
+		x.byID[e.instance.RuntimeID] = c
+	case e.gone:
+		delete(x.byID, e.instance.RuntimeID)
+		if !c.gone {
+			x.tell(c.key)
+		}
+		return true
+	case at.Before(c.eventsFrom):
+		return true
+	}
+	c.Status, c.ExitCode, c.Detail = e.instance.Status, e.instance.ExitCode, e.instance.Detail
+	if e.startedAt {
+		c.StartedAt = at
+	}
+	c.eventsFrom, c.listsFrom = at, later(c.listsFrom, at)
+	x.tell(c.key)
+	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,80 @@
+package podman
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/domain/entities/reports"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Remove implements runtime.Starter. Volumes without a name stay, as with
+// podman's own rm.
+func (p *Podman) Remove(ctx context.Context, name *argosyv1.InstanceName) error {
+	leave, err := p.lanes.enter(ctx, name.Key())
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", name.Key(), err)
+	}
+	defer leave()
+	// Always asked for, never from the index: what is overlooked runs for ever.
+	existing, err := p.look(ctx, name)
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", name.Key(), err)
+	}
+	for _, c := range existing {
+		if err := p.stop(ctx, c); err != nil {
+			return fmt.Errorf("remove %s: %w", name.Key(), err)
+		}
+		if err := p.remove(ctx, c.RuntimeID, false); err != nil {
+			return fmt.Errorf("remove %s: %w", name.Key(), err)
+		}
+	}
+	return nil
+}
+
+// stop lets a container end within its own time-out.
+func (p *Podman) stop(ctx context.Context, c runtime.Instance) error {
+	switch c.Status {
+	case runtime.StatusExited, runtime.StatusStarting:
+		return nil
+	}
+	err := p.client.do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
+		return containers.Stop(ctx, c.RuntimeID, new(containers.StopOptions).WithIgnore(true))
+	})
+	if err == nil || isCode(err, http.StatusNotFound) {
+		return nil
+	}
+	if _, ok := answerOf(err); ok {
+		// A state that cannot be stopped (paused on older versions) can be removed
+		// by force all the same.
+		p.logger.Warn("container could not be stopped and will be removed by force", "container", c.RuntimeID, "error", err)
+		return nil
+	}
+	return err
+}
+
+// remove removes a container. By force: what could be stopped was stopped
+// before.
+func (p *Podman) remove(ctx context.Context, id string, volumes bool) error {
+	options := new(containers.RemoveOptions).WithForce(true).WithIgnore(true).WithVolumes(volumes)
+	var removed []*reports.RmReport
+	err := p.client.do(ctx, p.cfg.StartTimeout, "remove container", func(ctx context.Context) (err error) {
+		removed, err = containers.Remove(ctx, id, options)
+		return err
+	})
+	if err != nil && !isCode(err, http.StatusNotFound) {
+		p.mayHaveDone(err)
+		return err
+	}
+	for _, report := range removed {
+		if report.Id == id && report.Err != nil {
+			return fmt.Errorf("remove container: %w", report.Err)
+		}
+	}
+	p.index.removed(id)
+	return nil
+}

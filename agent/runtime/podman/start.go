@@ -1,0 +1,184 @@
+package podman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Start implements runtime.Starter.
+func (p *Podman) Start(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
+	plan, err := p.plan(w)
+	if err != nil {
+		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
+	}
+	instance, err := p.start(ctx, plan, options)
+	if err != nil {
+		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
+	}
+	return instance, nil
+}
+
+func (p *Podman) start(ctx context.Context, plan *plan, options runtime.StartOptions) (runtime.Instance, error) {
+	key := plan.name.Key()
+	if plan.name.GetAgent() != p.cfg.Agent {
+		return runtime.Instance{}, fmt.Errorf("it is assigned to agent %q, this is %q", plan.name.GetAgent(), p.cfg.Agent)
+	}
+	leave, err := p.lanes.enter(ctx, key)
+	if err != nil {
+		return runtime.Instance{}, err
+	}
+	defer leave()
+	defer p.index.hold(key)()
+	existing, err := p.known(ctx, plan.name)
+	if err != nil {
+		return runtime.Instance{}, err
+	}
+	if err := checkVersion(p.client.serviceVersion(), plan.spec, plan.options); err != nil {
+		return runtime.Instance{}, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
+	}
+	if instance, done, err := p.takeOver(ctx, existing, options); done || err != nil {
+		return instance, err
+	}
+	id, err := p.create(ctx, plan)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, runtime.ErrUnavailable) {
+		// The name may be taken: by what an attempt that broke off has made, or by
+		// another client for the same instance.
+		existing, lookErr := p.look(ctx, plan.name)
+		if lookErr != nil || len(existing) == 0 {
+			return runtime.Instance{}, err
+		}
+		if instance, done, err := p.takeOver(ctx, existing, options); done || err != nil {
+			return instance, err
+		}
+		id, err = p.create(ctx, plan)
+	}
+	if err != nil {
+		return runtime.Instance{}, err
+	}
+	instance, err := p.run(ctx, plan.name, id)
+	if err != nil {
+		return runtime.Instance{}, errors.Join(err, p.dropUnstarted(ctx, id, err))
+	}
+	return instance, nil
+}
+
+// takeOver uses what exists of an instance: one that runs is left alone, an
+// ended one is started again when that is wanted. done is false when it has to
+// be created; nothing of it is left then.
+func (p *Podman) takeOver(ctx context.Context, existing []runtime.Instance, options runtime.StartOptions) (instance runtime.Instance, done bool, err error) {
+	for _, c := range existing {
+		switch {
+		case c.Status == runtime.StatusRunning, c.Status == runtime.StatusUnknown:
+			return c, true, nil
+		case c.Status == runtime.StatusExited && options.Reuse:
+			instance, err := p.run(ctx, c.Name, c.RuntimeID)
+			if !isCode(err, http.StatusNotFound) {
+				return instance, true, err
+			}
+			p.index.removed(c.RuntimeID)
+			continue
+		}
+		// A container that was created and never started has nothing in its
+		// volumes.
+		if err := p.remove(ctx, c.RuntimeID, c.Status == runtime.StatusStarting); err != nil {
+			return runtime.Instance{}, false, err
+		}
+	}
+	return runtime.Instance{}, false, nil
+}
+
+// create makes the container and returns its id.
+func (p *Podman) create(ctx context.Context, plan *plan) (string, error) {
+	if plan.options.Replace {
+		err := p.client.do(ctx, p.cfg.StopTimeout, "replace container "+plan.spec.Name, func(ctx context.Context) error {
+			_, err := containers.Remove(ctx, plan.spec.Name, new(containers.RemoveOptions).WithForce(true).WithIgnore(true))
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	pulled, err := p.pullFirst(ctx, plan)
+	if err != nil {
+		return "", err
+	}
+	id, err := p.createOnce(ctx, plan)
+	if isCode(err, http.StatusNotFound) && !pulled && mayPull(plan) {
+		if err := p.pull(ctx, plan); err != nil {
+			return "", err
+		}
+		id, err = p.createOnce(ctx, plan)
+	}
+	if isCode(err, http.StatusBadRequest) {
+		return "", fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	p.index.created(runtime.Instance{Name: plan.name, RuntimeID: id, Status: runtime.StatusStarting})
+	if file := plan.options.CIDFile; file != "" {
+		if err := os.WriteFile(file, []byte(id), 0o644); err != nil {
+			err = fmt.Errorf("write --cidfile: %w", err)
+			return "", errors.Join(err, p.dropUnstarted(ctx, id, err))
+		}
+	}
+	return id, nil
+}
+
+func (p *Podman) createOnce(ctx context.Context, plan *plan) (string, error) {
+	var created types.ContainerCreateResponse
+	err := p.client.do(ctx, p.cfg.StartTimeout, "create container", func(ctx context.Context) (err error) {
+		created, err = containers.CreateWithSpec(ctx, plan.spec, nil)
+		return err
+	})
+	if err != nil {
+		p.mayHaveDone(err)
+		return "", err
+	}
+	for _, warning := range created.Warnings {
+		p.logger.Warn("podman warned of a container", "container", plan.spec.Name, "warning", warning)
+	}
+	return created.ID, nil
+}
+
+// run starts a container.
+func (p *Podman) run(ctx context.Context, name *argosyv1.InstanceName, id string) (runtime.Instance, error) {
+	asked := time.Now()
+	err := p.client.do(ctx, p.cfg.StartTimeout, "start container", func(ctx context.Context) error {
+		return containers.Start(ctx, id, new(containers.StartOptions).WithRecursive(true))
+	})
+	if err != nil {
+		p.mayHaveDone(err)
+		return runtime.Instance{}, err
+	}
+	return p.index.started(runtime.Instance{Name: name, RuntimeID: id, Status: runtime.StatusRunning, StartedAt: asked}, asked), nil
+}
+
+// dropUnstarted removes a container that could not be started, so that the next
+// attempt finds nothing. When the service is not there that attempt does it.
+func (p *Podman) dropUnstarted(ctx context.Context, id string, because error) error {
+	if errors.Is(because, runtime.ErrUnavailable) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.RequestTimeout)
+	defer cancel()
+	return p.remove(ctx, id, true)
+}
+
+// mayHaveDone notes after an error whether something may have been done all the
+// same: then the index is not to be relied on.
+func (p *Podman) mayHaveDone(err error) {
+	if _, ok := answerOf(err); !ok {
+		p.index.doubt()
+	}
+}
