@@ -64,7 +64,7 @@ func (r *Request) prepareApply(check Validator, cfg *Config) error {
 			return invalid("apply workload %q: it has fields that this server does not know; upgrade the servers before the clients", w.GetName())
 		}
 		if err := check(w); err != nil {
-			return invalid("apply workload %q: %v", w.GetName(), err)
+			return invalid("apply workloads: %v", err)
 		}
 		workloads[i] = userPart(w)
 		sizes[i] = proto.Size(workloads[i])

@@ -95,6 +95,9 @@ type Writer struct {
 	working  *Working
 	flight   []*batch
 	draining bool
+
+	// loose is what was in flight when Run ended; only read after that.
+	loose []Pending
 }
 
 // New makes a Writer that accepts requests and carries them out once Run is
@@ -151,6 +154,20 @@ func (w *Writer) Drain() {
 
 // Stopped is closed when Run has ended and every request was answered.
 func (w *Writer) Stopped() <-chan struct{} { return w.drained }
+
+// Settle waits, after Run has ended, until the log has decided on everything
+// that was in flight. Another Writer of the same leadership must not begin
+// before: it would judge by a state that still changes.
+func (w *Writer) Settle(ctx context.Context) error {
+	for _, pending := range w.loose {
+		select {
+		case <-pending.Done():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
 
 // Discard answers everything that waits with ErrNotDone; it takes the place of
 // Run when a leadership ends before the writer could start.
@@ -268,6 +285,7 @@ func (w *Writer) refused() error {
 func (w *Writer) finish(cause error) {
 	for _, b := range w.flight {
 		b.abandon(cause)
+		w.loose = append(w.loose, b.pending)
 	}
 	w.flight = nil
 	for _, r := range w.queue.close() {

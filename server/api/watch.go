@@ -1,0 +1,350 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/observed"
+)
+
+type watchStream = grpc.ServerStreamingServer[argosyv1.WatchResponse]
+
+// watch is one watch that is under way.
+type watch struct {
+	*Service
+	req    *argosyv1.WatchRequest
+	names  map[string]struct{}
+	stream watchStream
+	// revision is the one up to which everything desired was sent.
+	revision uint64
+	desired  *fsm.Subscription
+	seen     *observed.Subscription
+}
+
+// Watch sends the state at one revision and then every change after it. A
+// watcher that is too slow for the feeds is cut off.
+func (s *Service) Watch(req *argosyv1.WatchRequest, stream watchStream) error {
+	w := &watch{Service: s, req: req, stream: stream}
+	if len(req.GetNames()) > 0 {
+		w.names = make(map[string]struct{}, len(req.GetNames()))
+		for _, name := range req.GetNames() {
+			w.names[name] = struct{}{}
+		}
+	}
+	if err := w.begin(); err != nil {
+		return cutOff(err)
+	}
+	return cutOff(w.follow())
+}
+
+// cutOff says in the API's words why a watch ended.
+func cutOff(err error) error {
+	switch {
+	case errors.Is(err, fsm.ErrCompacted), errors.Is(err, observed.ErrCompacted):
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER,
+			"watch: more has changed than is kept for watchers that are slow (or this server took over a new state); resume from the last revision, or start again")
+	case errors.Is(err, fsm.ErrFailed):
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "watch: %v; watch another server", err)
+	}
+	return err
+}
+
+// begin sends what there is and leaves the subscriptions behind it.
+func (w *watch) begin() error {
+	after := w.req.GetAfterRevision()
+	if after > 0 {
+		subscription, err := w.State.Subscribe(after)
+		if err == nil {
+			w.desired, w.revision = subscription, after
+			return w.resume()
+		}
+		// The feed does not reach back so far: a snapshot, but not an older one.
+		if err := w.State.WaitApplied(w.stream.Context(), after); err != nil {
+			return err
+		}
+	} else if err := w.Reads.Await(w.stream.Context()); err != nil {
+		return err
+	}
+	return w.snapshot()
+}
+
+// resume sends the observed state to a watch that has the desired one.
+func (w *watch) resume() error {
+	if w.req.GetOmitObserved() {
+		return nil
+	}
+	snapshot, subscription := w.Observed.Subscribe()
+	w.seen = subscription
+	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
+	if err := w.observed(out, snapshot, w.State.View()); err != nil {
+		return err
+	}
+	return w.stream.Send(out.current)
+}
+
+// snapshot sends everything at one revision.
+func (w *watch) snapshot() error {
+	// Observed state first: what agents report of a workload after this is a
+	// change, whether the view below has the workload or not.
+	var seen *observed.Snapshot
+	if !w.req.GetOmitObserved() {
+		seen, w.seen = w.Observed.Subscribe()
+	}
+	view := w.State.View()
+	subscription, err := w.State.Subscribe(view.Revision())
+	if err != nil {
+		return err
+	}
+	w.desired, w.revision = subscription, view.Revision()
+	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision), SnapshotBegin: true})
+	if !w.req.GetOmitDesired() {
+		for row := range view.Workloads() {
+			if !w.wanted(row.Key) {
+				continue
+			}
+			if err := w.put(out, row); err != nil {
+				return err
+			}
+		}
+	}
+	if seen != nil {
+		if err := w.observed(out, seen, view); err != nil {
+			return err
+		}
+	}
+	out.current.SnapshotEnd = true
+	return w.stream.Send(out.current)
+}
+
+func (w *watch) chunks(first *argosyv1.WatchResponse) *chunks[*argosyv1.WatchResponse] {
+	return &chunks[*argosyv1.WatchResponse]{
+		current: first,
+		fresh:   func() *argosyv1.WatchResponse { return &argosyv1.WatchResponse{Header: w.header(w.revision)} },
+		send:    w.stream.Send,
+	}
+}
+
+func (w *watch) put(out *chunks[*argosyv1.WatchResponse], row *fsm.Row) error {
+	workload, err := row.Workload()
+	if err != nil {
+		return internal(err)
+	}
+	if err := out.room(proto.Size(workload)); err != nil {
+		return err
+	}
+	out.current.Workloads = append(out.current.Workloads, workload)
+	return nil
+}
+
+// observed adds everything that is shown of observed state.
+func (w *watch) observed(out *chunks[*argosyv1.WatchResponse], seen *observed.Snapshot, view *fsm.View) error {
+	states := seen.States
+	known := make(map[string]struct{}, len(states))
+	for _, state := range states {
+		known[state.GetInstance().Key()] = struct{}{}
+	}
+	for row := range view.Workloads() {
+		if !w.wanted(row.Key) {
+			continue
+		}
+		workload, err := row.Workload()
+		if err != nil {
+			return internal(err)
+		}
+		if _, spoken := known[argosyv1.InstanceOf(workload).Key()]; !spoken {
+			states = append(states, w.Observed.Implied(nil, workload)...)
+		}
+	}
+	if err := w.addStates(out, states); err != nil {
+		return err
+	}
+	return w.addAgents(out, seen.Agents)
+}
+
+func (w *watch) addStates(out *chunks[*argosyv1.WatchResponse], states []*argosyv1.WorkloadState) error {
+	for _, state := range states {
+		if !w.wanted(state.GetInstance().GetWorkload()) {
+			continue
+		}
+		if err := out.room(proto.Size(state)); err != nil {
+			return err
+		}
+		out.current.States = append(out.current.States, state)
+	}
+	return nil
+}
+
+func (w *watch) addAgents(out *chunks[*argosyv1.WatchResponse], agents []*argosyv1.AgentStatus) error {
+	for _, agent := range agents {
+		if err := out.room(proto.Size(agent)); err != nil {
+			return err
+		}
+		out.current.Agents = append(out.current.Agents, agent)
+	}
+	return nil
+}
+
+func (w *watch) wanted(name string) bool {
+	if w.names == nil {
+		return true
+	}
+	_, ok := w.names[name]
+	return ok
+}
+
+// follow sends changes until the watch ends.
+func (w *watch) follow() error {
+	group, ctx := errgroup.WithContext(w.stream.Context())
+	changes := make(chan []fsm.Batch)
+	reports := make(chan []observed.Batch)
+	group.Go(func() error { return pump(ctx, w.desired.Next, changes) })
+	if w.seen != nil {
+		group.Go(func() error { return pump(ctx, w.seen.Next, reports) })
+	}
+	group.Go(func() error {
+		for {
+			var err error
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case batches := <-changes:
+				err = w.sendChanges(batches)
+			case batches := <-reports:
+				err = w.sendReports(batches)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// pump hands over what comes, and holds nothing back beyond that: the feeds are
+// the only buffer.
+func pump[B any](ctx context.Context, next func(context.Context) ([]B, error), to chan<- []B) error {
+	for {
+		batches, err := next(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- batches:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sendChanges sends what entries changed, each entry's in messages of its own,
+// so that a name is in a message once.
+func (w *watch) sendChanges(batches []fsm.Batch) error {
+	for i := range batches {
+		if err := w.sendEntry(&batches[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *watch) sendEntry(batch *fsm.Batch) error {
+	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
+	changed := false
+	for _, change := range batch.Changes {
+		row := change.After
+		if row == nil {
+			row = change.Before
+		}
+		if row.Kind != argosyv1.RowKind_ROW_KIND_WORKLOAD || !w.wanted(row.Key) {
+			continue
+		}
+		changed = true
+		if err := w.addChange(out, change); err != nil {
+			return err
+		}
+	}
+	w.revision = batch.Revision
+	if !changed {
+		return nil
+	}
+	// Only the last message of an entry completes its revision.
+	out.current.Header.Revision = w.revision
+	return w.stream.Send(out.current)
+}
+
+func (w *watch) addChange(out *chunks[*argosyv1.WatchResponse], change fsm.Change) error {
+	before, err := workloadOf(change.Before)
+	if err != nil {
+		return err
+	}
+	after, err := workloadOf(change.After)
+	if err != nil {
+		return err
+	}
+	if !w.req.GetOmitDesired() {
+		if after != nil {
+			if err := out.room(proto.Size(after)); err != nil {
+				return err
+			}
+			out.current.Workloads = append(out.current.Workloads, after)
+		} else {
+			if err := out.room(len(before.GetName())); err != nil {
+				return err
+			}
+			out.current.DeletedWorkloads = append(out.current.DeletedWorkloads, before.GetName())
+		}
+	}
+	if w.req.GetOmitObserved() {
+		return nil
+	}
+	return w.addStates(out, w.Observed.Implied(before, after))
+}
+
+func workloadOf(row *fsm.Row) (*argosyv1.Workload, error) {
+	if row == nil {
+		return nil, nil
+	}
+	w, err := row.Workload()
+	if err != nil {
+		return nil, internal(err)
+	}
+	return w, nil
+}
+
+// sendReports sends what agents reported.
+func (w *watch) sendReports(batches []observed.Batch) error {
+	view := w.State.View()
+	desired := func(name string) *argosyv1.Workload {
+		row, ok := view.Workload(name)
+		if !ok {
+			return nil
+		}
+		workload, err := row.Workload()
+		if err != nil {
+			return nil
+		}
+		return workload
+	}
+	for _, batch := range batches {
+		out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
+		if err := w.addStates(out, observed.Shown(batch.States, desired)); err != nil {
+			return err
+		}
+		if err := w.addAgents(out, batch.Agents); err != nil {
+			return err
+		}
+		if len(out.current.States)+len(out.current.Agents) == 0 {
+			continue
+		}
+		if err := w.stream.Send(out.current); err != nil {
+			return err
+		}
+	}
+	return nil
+}

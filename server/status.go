@@ -1,0 +1,136 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/membership"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// describeTimeout is how long the status waits for the other servers.
+const describeTimeout = 300 * time.Millisecond
+
+// describe tells what this server knows of itself.
+func (s *Server) describe() *argosyv1.ServerStatus {
+	status := s.node.Status()
+	status.Name = s.cfg.name()
+	status.ApiAddress = s.apiAddress()
+	status.Alive = true
+	status.Version = s.cfg.Version
+	view := s.machine.View()
+	hash := view.Hash()
+	status.AppliedIndex, status.StateHash = view.Revision(), hex.EncodeToString(hash[:])
+	if err := s.machine.Failed(); err != nil {
+		status.Problem = err.Error()
+	}
+	return status
+}
+
+// Status describes the cluster as this server sees it, with or without a leader.
+func (s *Server) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
+	servers, err := s.servers()
+	if err != nil {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "describe cluster: %v", err)
+	}
+	s.askAll(ctx, servers)
+	view := s.machine.View()
+	header := s.Header()
+	header.Revision = view.Revision()
+	response := &argosyv1.StatusResponse{
+		Header:          header,
+		Workloads:       uint64(view.Count(argosyv1.RowKind_ROW_KIND_WORKLOAD)),
+		Agents:          uint64(view.Count(argosyv1.RowKind_ROW_KIND_AGENT)),
+		AgentsConnected: uint64(s.store.Connected()),
+		Version:         s.cfg.Version,
+		Protocol:        argosyv1.SupportedProtocol(),
+	}
+	for _, server := range servers {
+		if server.Voter {
+			response.Voters++
+		}
+		response.Servers = append(response.Servers, server)
+	}
+	response.Quorum = response.Voters/2 + 1
+	if response.Voters == 0 {
+		response.Quorum = 0
+	}
+	response.NoLeaderReason, _ = s.absence()
+	slices.SortFunc(response.Servers, func(a, b *argosyv1.ServerStatus) int {
+		return cmp.Or(cmp.Compare(a.GetName(), b.GetName()), cmp.Compare(a.GetId(), b.GetId()))
+	})
+	return response, nil
+}
+
+// servers returns what is known here of all servers: those of the cluster and
+// those that gossip has heard of.
+func (s *Server) servers() (map[string]*argosyv1.ServerStatus, error) {
+	known := map[string]*argosyv1.ServerStatus{}
+	of := func(id string) *argosyv1.ServerStatus {
+		if known[id] == nil {
+			known[id] = &argosyv1.ServerStatus{Id: id}
+		}
+		return known[id]
+	}
+	configured, err := s.node.Configuration()
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range configured {
+		status := of(server.ID)
+		status.RaftAddress, status.Voter = server.RaftAddress, server.Voter
+	}
+	for _, m := range s.members.Load().Members() {
+		if m.Role != membership.RoleServer || (known[m.ID] == nil && !m.Alive) {
+			continue
+		}
+		status := of(m.ID)
+		status.Name, status.ApiAddress, status.Version, status.Alive = m.Name, m.APIAddress, m.Version, m.Alive
+		status.RaftAddress = cmp.Or(m.RaftAddress, status.RaftAddress)
+	}
+	own := s.describe()
+	own.Voter = of(s.node.ID()).GetVoter()
+	known[s.node.ID()] = own
+	return known, nil
+}
+
+// askAll asks all other servers for their status, at once and not for long.
+func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.ServerStatus) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var asked sync.WaitGroup
+	for id, known := range servers {
+		if id == s.node.ID() {
+			continue
+		}
+		peer, ok := s.peers.Get(id)
+		if !ok {
+			known.Problem = "not heard of by gossip"
+			continue
+		}
+		asked.Go(func() {
+			response, err := peer.Describe(ctx, &argosyv1.DescribeRequest{Handshake: s.handshake()})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				known.Problem = "does not answer"
+				return
+			}
+			answer := response.GetServer()
+			// Who may vote is the cluster's to say, not the server's.
+			answer.Voter = known.GetVoter()
+			servers[id] = answer
+		})
+	}
+	asked.Wait()
+}
+
+// StalenessMillis returns how long ago this server last heard from a leader.
+func (s *Server) StalenessMillis() uint64 {
+	return s.node.Status().GetLastContactMs()
+}
