@@ -72,6 +72,18 @@ func (j *Journal) Converged() uint64 {
 	return j.converged
 }
 
+// expect names an instance of which there is nothing to tell yet. It is no
+// change, since servers show it like that by themselves; but a full report that
+// kept silent about it would say that this agent does not have it, and it could
+// be started elsewhere.
+func (j *Journal) expect(key string, name *argosyv1.InstanceName) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.states[key] == nil {
+		j.states[key] = &argosyv1.WorkloadState{Instance: name, Execution: pending(argosyv1.Substate_SUBSTATE_PENDING_INITIAL, "")}
+	}
+}
+
 // set takes the state of an instance; it returns whether it is news.
 func (j *Journal) set(key string, name *argosyv1.InstanceName, e *argosyv1.ExecutionState) bool {
 	j.mu.Lock()

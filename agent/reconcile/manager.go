@@ -153,12 +153,11 @@ func (m *Manager) Apply(change assignments.Change) {
 			}
 		}
 	}
+	for _, s := range touched {
+		m.decide(s)
+	}
 	if vouches {
 		m.decideAll()
-	} else {
-		for _, s := range touched {
-			m.decide(s)
-		}
 	}
 	m.converge()
 }
@@ -241,6 +240,7 @@ func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
 		return
 	}
 	s.desired = desire(w)
+	m.journal.expect(s.desired.place.key, s.desired.instance)
 	s.book.seen = started
 	if r := s.retiree(s.desired.place); r != nil {
 		if r.begun || r.workload == nil || !assignments.Same(r.workload, w) {
@@ -342,6 +342,9 @@ func (m *Manager) retired(s *slot, p place) {
 		name := r.instance
 		s.drop(p)
 		m.journal.removed(p.key, name)
+		if s.desired != nil && s.desired.place.key == p.key {
+			m.journal.expect(p.key, s.desired.instance)
+		}
 		m.logger.Info("instance was removed", "workload", s.name, "runtime", p.runtime)
 	}
 }
