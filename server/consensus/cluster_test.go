@@ -22,7 +22,13 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if plan := os.Getenv(memberEnv); plan != "" {
+		runMember(plan)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // counter is a machine that remembers what was applied to it, in order.
 type counter struct {

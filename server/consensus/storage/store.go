@@ -7,15 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
-	"go.etcd.io/bbolt"
 )
 
 // Store is an open log with its term and vote.
@@ -106,33 +103,30 @@ func checkKind(cfg Config) error {
 	return nil
 }
 
-// openBackend opens the log itself. Damaged files make both libraries panic,
-// or fault where a mapped file ends too early; here that is an error.
+// openBackend opens the log itself. Damaged files make both libraries panic;
+// here that is an error.
 func openBackend(cfg Config) (log backend, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("open log in %s: %w (%v)", cfg.Dir, ErrCorrupt, cause)
+			err = fmt.Errorf("%w (%v)", ErrCorrupt, cause)
+		}
+		if err != nil {
+			err = fmt.Errorf("open log in %s: %w", cfg.Dir, err)
 		}
 	}()
 	if cfg.Kind == WAL {
-		if err := os.MkdirAll(walPath(cfg), 0o700); err != nil {
-			return nil, fmt.Errorf("make log directory: %w", err)
-		}
-		opened, err := wal.Open(walPath(cfg), wal.WithLogger(hclog.NewNullLogger()))
-		if err != nil {
-			return nil, fmt.Errorf("open log in %s: %w", cfg.Dir, openError(err))
-		}
-		return opened, nil
+		return openWAL(walPath(cfg))
 	}
-	opened, err := raftboltdb.New(raftboltdb.Options{
-		Path: boltPath(cfg),
-		// The free list is found by a scan when the file is opened; to write it
-		// with every batch costs more the larger it is.
-		BoltOptions: &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
-	})
+	return openBolt(boltPath(cfg))
+}
+
+func openWAL(path string) (backend, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	opened, err := wal.Open(path, wal.WithLogger(hclog.NewNullLogger()))
 	if err != nil {
-		return nil, fmt.Errorf("open log in %s: %w", cfg.Dir, openError(err))
+		return nil, openError(err)
 	}
 	return opened, nil
 }

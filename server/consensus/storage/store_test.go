@@ -1,0 +1,320 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var kinds = []Kind{BoltDB, WAL}
+
+func forEachKind(t *testing.T, test func(t *testing.T, cfg Config)) {
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg := DefaultConfig(filepath.Join(t.TempDir(), "raft"))
+			cfg.Kind = kind
+			test(t, cfg)
+		})
+	}
+}
+
+func mustOpen(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	store, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+func mustClose(t *testing.T, store *Store) {
+	t.Helper()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func entry(index uint64) *raft.Log {
+	return &raft.Log{
+		Index:      index,
+		Term:       index/10 + 1,
+		Type:       raft.LogCommand,
+		Data:       fmt.Appendf(nil, "data of entry %06d", index),
+		Extensions: fmt.Appendf(nil, "ext %d", index),
+		AppendedAt: time.Unix(1700000000, int64(index)).UTC(),
+	}
+}
+
+func entries(from, to uint64) (list []*raft.Log) {
+	for index := from; index <= to; index++ {
+		list = append(list, entry(index))
+	}
+	return list
+}
+
+func mustStore(t *testing.T, store raft.LogStore, from, to uint64) {
+	t.Helper()
+	if err := store.StoreLogs(entries(from, to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustHold checks that the log is exactly the entries from first to last.
+func mustHold(t *testing.T, store raft.LogStore, first, last uint64) {
+	t.Helper()
+	gotFirst, err := store.FirstIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotLast, err := store.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gotFirst != first || gotLast != last {
+		t.Fatalf("log reaches from %d to %d, want %d to %d", gotFirst, gotLast, first, last)
+	}
+	if err := store.GetLog(last+1, new(raft.Log)); err != raft.ErrLogNotFound { //nolint:errorlint // Raft compares
+		t.Fatalf("entry %d after the end of the log: %v", last+1, err)
+	}
+	for index := max(first, 1); index <= last; index++ {
+		var got raft.Log
+		if err := store.GetLog(index, &got); err != nil {
+			t.Fatal(err)
+		}
+		got.AppendedAt = got.AppendedAt.UTC()
+		if want := entry(index); !reflect.DeepEqual(&got, want) {
+			t.Fatalf("entry %d is %+v, want %+v", index, got, *want)
+		}
+	}
+}
+
+func TestEntriesComeBackAsTheyWereStored(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustHold(t, store, 0, 0)
+		mustStore(t, store, 1, 40)
+		if err := store.StoreLog(entry(41)); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, store, 1, 41)
+		mustClose(t, store)
+		mustHold(t, mustOpen(t, cfg), 1, 41)
+	})
+}
+
+func TestLogIsCutAtBothEnds(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 40)
+		if err := store.DeleteRange(1, 10); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, store, 11, 40)
+		if err := store.DeleteRange(31, 40); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, store, 11, 30)
+		mustStore(t, store, 31, 35)
+		mustClose(t, store)
+
+		store = mustOpen(t, cfg)
+		mustHold(t, store, 11, 35)
+		if err := store.DeleteRange(20, 35); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, store)
+
+		// Cut on purpose is not forgotten.
+		store = mustOpen(t, cfg)
+		mustHold(t, store, 11, 19)
+		if err := store.DeleteRange(11, 19); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, store, 0, 0)
+		mustStore(t, store, 100, 110) // after a snapshot was installed
+		mustClose(t, store)
+		mustHold(t, mustOpen(t, cfg), 100, 110)
+	})
+}
+
+func TestMonotonicityIsThatOfTheKind(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		var store raft.LogStore = mustOpen(t, cfg)
+		monotonic, ok := store.(raft.MonotonicLogStore)
+		if !ok || monotonic.IsMonotonic() != (cfg.Kind == WAL) {
+			t.Fatalf("%T hides whether its log may have gaps", store)
+		}
+	})
+}
+
+func TestFlippedBitIsNoticedOnRead(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 20)
+		mustClose(t, store)
+		store = mustOpen(t, cfg) // with an empty cache
+		mustFlip(t, cfg.Dir, "data of entry 000007")
+		for index := uint64(1); index <= 20; index++ {
+			err := store.GetLog(index, new(raft.Log))
+			if (index == 7) != errors.Is(err, ErrCorrupt) {
+				t.Fatalf("read entry %d: %v", index, err)
+			}
+		}
+	})
+}
+
+// mustFlip changes one bit in every place where a text stands in the files
+// below a directory.
+func mustFlip(t *testing.T, dir, text string) {
+	t.Helper()
+	found := false
+	err := filepath.WalkDir(dir, func(path string, file os.DirEntry, err error) error {
+		if err != nil || file.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for at := 0; ; at++ {
+			next := bytes.Index(content[at:], []byte(text))
+			if next < 0 {
+				return nil
+			}
+			at += next
+			found = true
+			handle, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			_, err = handle.WriteAt([]byte{content[at] ^ 0x10}, int64(at))
+			if err := errors.Join(err, handle.Close()); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil || !found {
+		t.Fatalf("flip a bit of %q: found %v, error %v", text, found, err)
+	}
+}
+
+func TestDamagedFileIsAnErrorAndNoPanic(t *testing.T) {
+	for name, damage := range map[string]func(content []byte) []byte{
+		"cut to half": func(content []byte) []byte { return content[:len(content)/2] },
+		"no metadata": func(content []byte) []byte { clear(content[:8192]); return content },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := DefaultConfig(t.TempDir())
+			store := mustOpen(t, cfg)
+			for index := uint64(1); index < 2000; index += 100 {
+				mustStore(t, store, index, index+99)
+			}
+			mustClose(t, store)
+			path := boltPath(cfg)
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if store, err := Open(cfg); err == nil {
+				mustClose(t, store)
+				t.Fatal("a damaged log was opened")
+			} else if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrForgotten) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestLogThatBecameShorterByItselfIsRefused(t *testing.T) {
+	t.Run("torn tail of raft-wal", func(t *testing.T) {
+		cfg := DefaultConfig(t.TempDir())
+		cfg.Kind = WAL
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 20)
+		mustClose(t, store)
+		mustFlip(t, walPath(cfg), "data of entry 000015")
+		if _, err := Open(cfg); !errors.Is(err, ErrForgotten) {
+			t.Fatalf("open: %v", err)
+		}
+	})
+	t.Run("older copy of boltdb", func(t *testing.T) {
+		cfg := DefaultConfig(t.TempDir())
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 20)
+		mustClose(t, store)
+		older, err := os.ReadFile(boltPath(cfg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store = mustOpen(t, cfg)
+		mustStore(t, store, 21, 30)
+		mustClose(t, store)
+		if err := os.WriteFile(boltPath(cfg), older, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(cfg); !errors.Is(err, ErrForgotten) {
+			t.Fatalf("open: %v", err)
+		}
+	})
+}
+
+func TestMarkFollowsALogThatIsNotClosed(t *testing.T) {
+	cfg := DefaultConfig(t.TempDir())
+	store := mustOpen(t, cfg)
+	for index := uint64(1); index <= 3*markEvery; index += 256 {
+		mustStore(t, store, index, index+255)
+	}
+	mark, err := readMark(store.marks.path)
+	if err != nil || mark < 2*markEvery || mark > 3*markEvery {
+		t.Fatalf("mark is at %d after %d entries, error %v", mark, 3*markEvery, err)
+	}
+}
+
+func TestLogOfAnotherKindIsRefused(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		mustClose(t, mustOpen(t, cfg))
+		cfg.Kind = kinds[(indexOf(cfg.Kind)+1)%len(kinds)]
+		if _, err := Open(cfg); !errors.Is(err, ErrKind) {
+			t.Fatalf("open as %s: %v", cfg.Kind, err)
+		}
+	})
+}
+
+func indexOf(kind Kind) int {
+	for i, k := range kinds {
+		if k == kind {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no directory": func(c *Config) { c.Dir = "" },
+		"unknown kind": func(c *Config) { c.Kind = "paper" },
+		"no cache":     func(c *Config) { c.CacheEntries = 0 },
+		"cache size":   func(c *Config) { c.CacheBytes = -1 },
+		"no limit":     func(c *Config) { c.Stall = 0 },
+	} {
+		cfg := DefaultConfig(t.TempDir())
+		change(&cfg)
+		if _, err := Open(cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
