@@ -28,7 +28,11 @@ func (e endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa
 // parseEndpoint reads host, host:port, IPv6 with or without brackets.
 func parseEndpoint(text string, defaultPort uint16) (endpoint, error) {
 	text = strings.TrimSpace(text)
-	if address, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+	bare := text
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		bare = text[1 : len(text)-1]
+	}
+	if address, err := netip.ParseAddr(bare); err == nil {
 		return endpoint{address.String(), defaultPort}, nil
 	}
 	host, port := text, ""

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +29,14 @@ type directory struct {
 	// ownConflicts counts how often somebody took this node for one at another
 	// address.
 	ownConflicts int
+	// returned are the nodes that were gone and are back, here or elsewhere, until
+	// this node has exchanged with them what is known.
+	returned map[netip.AddrPort]struct{}
 }
+
+// maxReturned bounds directory.returned: when half of a network comes back, the
+// rest of it learns from those.
+const maxReturned = 32
 
 // entry is one member. What is in it was copied from memberlist under its lock:
 // its own records change at any time.
@@ -41,6 +50,9 @@ type entry struct {
 	// pmax is the highest version of memberlist's protocol that it speaks.
 	pmax    uint8
 	changed time.Time
+	// claimed is where another process has claimed to be this member: most often
+	// it is the same member, which came back elsewhere.
+	claimed netip.AddrPort
 }
 
 // leader is the leader of the highest term that was heard of.
@@ -58,6 +70,7 @@ func newDirectory(localName, clusterID string, remember time.Duration, log *slog
 		clusterID: clusterID,
 		entries:   map[string]*entry{},
 		conflicts: map[string]time.Time{},
+		returned:  map[netip.AddrPort]struct{}{},
 		watchers:  map[chan struct{}]struct{}{},
 	}
 }
@@ -116,7 +129,8 @@ func (d *directory) put(node *memberlist.Node, joined bool) {
 		pmax:       node.PMax,
 		changed:    time.Now(),
 	}
-	if before, ok := d.entries[node.Name]; ok && before.generation == told.generation {
+	before, known := d.entries[node.Name]
+	if known && before.generation == told.generation {
 		if before.ledTerm > told.term {
 			// The datagram of the new leader was faster than its metadata.
 			next.ledTerm = before.ledTerm
@@ -132,6 +146,9 @@ func (d *directory) put(node *memberlist.Node, joined bool) {
 	}
 	if joined && node.Name != d.localName {
 		d.log.Info("member joined", memberAttrs(member)...)
+		if known && !before.member.Alive && len(d.returned) < maxReturned {
+			d.returned[address] = struct{}{}
+		}
 	}
 	d.prune()
 	d.signal()
@@ -143,7 +160,15 @@ func (d *directory) remove(node *memberlist.Node) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	known, ok := d.entries[node.Name]
-	if !ok || !known.member.Alive {
+	if !ok {
+		return
+	}
+	if known.claimed.IsValid() {
+		// Its word was not taken while the former process was thought to live.
+		d.returned[known.claimed] = struct{}{}
+		d.signal()
+	}
+	if !known.member.Alive {
 		return
 	}
 	known.member.Alive = false
@@ -285,6 +310,9 @@ func (d *directory) conflict(existing, other *memberlist.Node) {
 			"node", existing.Name, "own", existing.Address(), "other", other.Address())
 		return
 	}
+	if known, ok := d.entries[existing.Name]; ok {
+		known.claimed, _ = netip.ParseAddrPort(other.Address())
+	}
 	d.warnOnce("two members claim one id, the first one is kept while it lives",
 		"node", existing.Name, "first", existing.Address(), "second", other.Address())
 }
@@ -322,6 +350,8 @@ type survey struct {
 	peers []netip.AddrPort
 	// lostServers and lostAgents did not leave, but are not there.
 	lostServers, lostAgents []netip.AddrPort
+	// returned are nodes that were gone and are back.
+	returned []netip.AddrPort
 	// ownConflicts counts how often this node was taken for one elsewhere.
 	ownConflicts int
 }
@@ -334,7 +364,11 @@ func (d *directory) survey() survey {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	d.prune()
-	result := survey{live: map[netip.AddrPort]struct{}{}, ownConflicts: d.ownConflicts}
+	result := survey{
+		live:         map[netip.AddrPort]struct{}{},
+		returned:     slices.Collect(maps.Keys(d.returned)),
+		ownConflicts: d.ownConflicts,
+	}
 	var agents []netip.AddrPort
 	for name, known := range d.entries {
 		server := known.member.Role == RoleServer
@@ -359,6 +393,15 @@ func (d *directory) survey() survey {
 	}
 	result.peers = append(result.peers, agents...)
 	return result
+}
+
+// greeted notes that nodes which had returned need nothing more.
+func (d *directory) greeted(addresses []netip.AddrPort) {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	for _, address := range addresses {
+		delete(d.returned, address)
+	}
 }
 
 // watch returns a channel that gets a value when something has changed since the

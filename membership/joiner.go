@@ -19,8 +19,10 @@ const (
 	// seconds of silence, so that there is no hurry.
 	joinLost = time.Second
 	// joinConflict is the first delay after this node was taken for its former
-	// process, which the others will not find dead before a second or two.
-	joinConflict = 200 * time.Millisecond
+	// process, which the others will not find dead before a second or two, and
+	// joinConflictSlow the longest.
+	joinConflict     = 200 * time.Millisecond
+	joinConflictSlow = time.Second
 	// joinSlow is the longest delay while a seed was not reached or this node is
 	// alone, joinSlowest while members are only missing.
 	joinSlow    = 5 * time.Second
@@ -63,41 +65,50 @@ type seed struct {
 func (j *joiner) run(ctx context.Context) {
 	changed, cancel := j.directory.watch()
 	defer cancel()
-	delay, lost := joinFirst, 0
+	delay := joinFirst
 	for {
 		longest := j.round(ctx)
-		if longest == 0 {
-			delay = joinFirst
+		delay = min(delay, longest)
+		var next <-chan time.Time
+		if longest > 0 {
+			next = after(delay)
 		}
-		next := after(longest > 0, delay)
 		for waiting := true; waiting; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-next:
-				delay, waiting = min(2*delay, longest), false
+				delay, waiting = 2*delay, false
 			case <-changed:
-				now := j.directory.survey()
-				switch {
-				case now.ownConflicts > j.seenConflicts && (longest == 0 || delay > joinSlow):
-					delay, longest = joinConflict, joinSlow
-					next = after(true, delay)
-				case now.lost() > lost && longest == 0:
-					delay, longest = joinLost, joinSlowest
-					next = after(true, delay)
+				urgent := j.urgency(j.directory.survey())
+				if urgent > 0 && (next == nil || urgent == joinFirst && delay > urgent) {
+					delay = urgent
+					next = after(delay)
 				}
-				lost = now.lost()
 			}
 		}
 	}
 }
 
+// urgency returns the first delay after something came to be missing, 0 when
+// nothing is. Only those that have returned do not wait for a round that is
+// coming anyway.
+func (j *joiner) urgency(now survey) time.Duration {
+	switch {
+	case len(now.returned) > 0:
+		return joinFirst
+	case now.ownConflicts > j.seenConflicts:
+		return joinConflict
+	case now.lost() > 0 || j.unreached(now):
+		return joinLost
+	default:
+		return 0
+	}
+}
+
 // after returns a timer with jitter, so that nodes that lost each other together
 // do not all try at the same moments.
-func after(set bool, delay time.Duration) <-chan time.Time {
-	if !set {
-		return nil
-	}
+func after(delay time.Duration) <-chan time.Time {
 	return time.After(delay*4/5 + rand.N(delay*2/5))
 }
 
@@ -107,6 +118,7 @@ func (j *joiner) round(ctx context.Context) time.Duration {
 	before := j.directory.survey()
 	conflict := before.ownConflicts > j.seenConflicts
 	j.seenConflicts = before.ownConflicts
+	j.directory.greeted(before.returned)
 
 	attempts, ctx := errgroup.WithContext(ctx)
 	attempts.SetLimit(joinAtOnce)
@@ -127,7 +139,9 @@ func (j *joiner) round(ctx context.Context) time.Duration {
 
 	now := j.directory.survey()
 	switch {
-	case j.unreached(now) || now.ownConflicts > j.seenConflicts:
+	case now.ownConflicts > j.seenConflicts:
+		return joinConflictSlow
+	case j.unreached(now):
 		return joinSlow
 	case now.lost() > 0:
 		return joinSlowest
@@ -148,10 +162,18 @@ func (j *joiner) unreached(now survey) bool {
 
 // missing returns the addresses of nodes to try beside the seeds. Agents are
 // many and come and go: of lost ones a server tries one a round, an agent none.
+//
+// Nodes that have returned are among them, tried by servers: one that comes back
+// soon is gossiped to as a dead one, defends itself, and so is known again,
+// without knowing anybody. Without seeds that are up it would stay so until
+// memberlist's next exchange with it, half a minute later or more.
 func (j *joiner) missing(now survey, conflict bool) []netip.AddrPort {
 	addresses := append([]netip.AddrPort(nil), now.lostServers...)
-	if j.role == RoleServer && len(now.lostAgents) > 0 {
-		addresses = append(addresses, now.lostAgents[rand.IntN(len(now.lostAgents))])
+	if j.role == RoleServer {
+		addresses = append(addresses, now.returned...)
+		if len(now.lostAgents) > 0 {
+			addresses = append(addresses, now.lostAgents[rand.IntN(len(now.lostAgents))])
+		}
 	}
 	if conflict {
 		addresses = append(addresses, now.peers[:min(len(now.peers), joinHelpers)]...)

@@ -212,17 +212,14 @@ func (m *Membership) SetClusterID(id string) {
 // SetLeading tells that this server leads in a term, to every live member by a
 // datagram of its own as well as by gossip; 0 that it leads no more.
 func (m *Membership) SetLeading(term uint64) {
-	err := m.update(func(self *metadata) {
-		self.leading = term > 0
-		if term > 0 {
-			self.term = term
-		}
-	})
-	if err != nil || term == 0 {
-		return // Closed: the others hear that this server is gone.
-	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
+	if err := m.tell(func(self *metadata) {
+		self.leading = term > 0
+		self.term = max(term, self.term)
+	}); err != nil || term == 0 {
+		return // When closed, the others hear that this server is gone.
+	}
 	select {
 	case <-m.messages: // An older one was not sent yet.
 	default:
@@ -236,10 +233,14 @@ func (m *Membership) SetLeading(term uint64) {
 	}})
 }
 
-// update changes the own metadata and tells it.
 func (m *Membership) update(change func(*metadata)) error {
 	m.lock.Lock()
 	defer m.lock.Unlock()
+	return m.tell(change)
+}
+
+// tell changes the own metadata and tells it. The lock is held.
+func (m *Membership) tell(change func(*metadata)) error {
 	if m.closed {
 		return ErrClosed
 	}

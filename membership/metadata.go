@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -65,12 +66,13 @@ func (m metadata) checked() ([]byte, error) {
 // could not be told, now or once the cluster id and a term are known.
 func (m metadata) checkSize() error {
 	message := m.message()
-	message.Term, message.Leading = math.MaxUint64, true
 	if len(message.ClusterId) > maxClusterID {
 		return fmt.Errorf("%w: cluster id %q has %d bytes, must have at most %d",
 			ErrTooLong, message.ClusterId, len(message.ClusterId), maxClusterID)
 	}
-	size := proto.Size(message) + maxClusterID - len(message.ClusterId) + 2
+	message.Term, message.Leading = math.MaxUint64, true
+	message.ClusterId = strings.Repeat("x", maxClusterID)
+	size := proto.Size(message)
 	if size <= metadataLimit {
 		return nil
 	}
