@@ -23,8 +23,10 @@ type book struct {
 	invalid string
 	// notBefore is the earliest time of the next start.
 	notBefore time.Time
-	// restarts counts the starts that the restart policy asked for.
+	// restarts counts the starts that the restart policy asked for; owed is set
+	// while the next one will be such a start.
 	restarts uint32
+	owed     bool
 	// quick counts the quick runs in a row.
 	quick int
 	// run is the last run that was seen, and began when it began.
@@ -54,6 +56,16 @@ func (r run) same(other run) bool {
 		return r.started.IsZero() == other.started.IsZero()
 	}
 	return r.started.Sub(other.started).Abs() < time.Millisecond
+}
+
+// call takes note that Start is called. A restart counts from here on, so that
+// it counts in every state that comes of it, and once however often it fails.
+func (b *book) call(now time.Time) {
+	b.called, b.calledAt = true, now
+	if b.owed {
+		b.restarts++
+		b.owed = false
+	}
 }
 
 // begin takes note that Start returned: a new run has begun when it was called.
@@ -116,7 +128,7 @@ func (b *book) end(now time.Time, quickRun time.Duration, random float64) {
 	if b.ended {
 		return
 	}
-	b.ended = true
+	b.ended, b.owed = true, true
 	if now.Sub(b.began) >= quickRun {
 		b.quick = 0
 		b.notBefore = now

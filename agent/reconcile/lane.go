@@ -24,7 +24,6 @@ type operation struct {
 	instance *argosyv1.InstanceName
 	workload *argosyv1.Workload
 	reuse    bool
-	restart  bool
 	// seq is the order in which it began.
 	seq    uint64
 	cancel context.CancelCauseFunc
@@ -89,14 +88,14 @@ func (m *Manager) execute(s *slot, d decision) {
 	ctx, cancel := context.WithCancelCause(m.work)
 	op := &operation{
 		slot: s, host: h, verb: d.verb, place: d.place, instance: d.instance,
-		reuse: d.reuse, restart: d.restart, seq: m.seq, cancel: cancel, lanes: l,
+		reuse: d.reuse, seq: m.seq, cancel: cancel, lanes: l,
 	}
 	s.lane = op
 	l.busy++
 	op.timer = time.AfterFunc(m.cfg.SlowAfter, func() { m.slowed(op) })
 	if op.verb == start {
 		op.workload = s.desired.workload
-		s.book.called, s.book.calledAt = true, time.Now()
+		s.book.call(time.Now())
 		m.tell(s)
 	} else {
 		m.removing(s, op)
@@ -215,9 +214,6 @@ func (m *Manager) started(op *operation, i runtime.Instance, err error) {
 			i = o.instance
 		}
 		if wanted {
-			if op.restart {
-				s.book.restarts++
-			}
 			s.book.begin(i)
 			m.note(s, i)
 		}

@@ -241,7 +241,7 @@ func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
 	}
 	s.desired = desire(w)
 	m.journal.expect(s.desired.place.key, s.desired.instance)
-	s.book.seen = started
+	s.book.seen, s.book.owed = started, started
 	if r := s.retiree(s.desired.place); r != nil {
 		if r.begun || r.workload == nil || !assignments.Same(r.workload, w) {
 			return

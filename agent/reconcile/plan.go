@@ -36,9 +36,9 @@ type decision struct {
 	place place
 	// instance is set with verb remove.
 	instance *argosyv1.InstanceName
-	// reuse and restart are set with verb start: whether to start the ended
-	// instance again as it is, and whether it counts as a restart.
-	reuse, restart bool
+	// reuse is set with verb start when the ended instance shall be started
+	// again as it is.
+	reuse bool
 	// wake is when to decide again though nothing happens; zero: never.
 	wake time.Time
 	// gone are the retirees of which nothing is left.
@@ -147,8 +147,7 @@ func (s *situation) begin(d *decision, exists, reuse bool) {
 		d.wakeAt(s.book.notBefore)
 		return
 	}
-	d.verb, d.place = start, s.desired.place
-	d.reuse, d.restart = reuse, s.book.seen
+	d.verb, d.place, d.reuse = start, s.desired.place, reuse
 }
 
 // nudge starts an instance that was created and does not come to run: its
@@ -163,7 +162,7 @@ func (s *situation) nudge(d *decision) {
 			return
 		}
 	}
-	d.verb, d.place, d.restart = start, s.desired.place, s.book.seen
+	d.verb, d.place = start, s.desired.place
 }
 
 func (d *decision) wakeAt(t time.Time) {
