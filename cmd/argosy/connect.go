@@ -1,0 +1,129 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/pflag"
+
+	"github.com/argosy-cluster/argosy/client"
+	"github.com/argosy-cluster/argosy/membership/identity"
+)
+
+// connectionOptions say how the command line reaches a cluster. A flag goes
+// before the environment, the environment before the configuration file.
+type connectionOptions struct {
+	servers    []string
+	tls        identity.Files
+	insecure   bool
+	timeout    time.Duration
+	configFile string
+}
+
+const defaultCallTimeout = 10 * time.Second
+
+func (o *connectionOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&o.servers, "server", nil, "servers to talk to, host[:port], several with commas (ARGOSY_SERVER; default 127.0.0.1:25551)")
+	flags.StringVar(&o.tls.CA, "ca-pem", "", "certificate of the authority that signed all others (ARGOSY_CA_PEM)")
+	flags.StringVar(&o.tls.Cert, "crt-pem", "", "own certificate (ARGOSY_CRT_PEM)")
+	flags.StringVar(&o.tls.Key, "key-pem", "", "key of the own certificate (ARGOSY_KEY_PEM)")
+	flags.BoolVar(&o.insecure, "insecure", false, "allow addresses beyond this machine without TLS (ARGOSY_INSECURE)")
+	flags.StringVar(&o.configFile, "config", "", "configuration file (default $XDG_CONFIG_HOME/argosy/config.toml)")
+}
+
+// configuration is the file's content.
+type configuration struct {
+	Server   []string `toml:"server"`
+	CA       string   `toml:"ca_pem"`
+	Cert     string   `toml:"crt_pem"`
+	Key      string   `toml:"key_pem"`
+	Insecure bool     `toml:"insecure"`
+}
+
+// resolve fills in from the environment and the file what no flag said.
+func (o *connectionOptions) resolve() error {
+	file, err := o.readFile()
+	if err != nil {
+		return err
+	}
+	if len(o.servers) == 0 {
+		if env := os.Getenv("ARGOSY_SERVER"); env != "" {
+			o.servers = strings.Split(env, ",")
+		} else {
+			o.servers = file.Server
+		}
+	}
+	if len(o.servers) == 0 {
+		o.servers = []string{client.DefaultEndpoint}
+	}
+	if o.tls.Empty() {
+		o.tls = identity.Files{CA: os.Getenv("ARGOSY_CA_PEM"), Cert: os.Getenv("ARGOSY_CRT_PEM"), Key: os.Getenv("ARGOSY_KEY_PEM")}
+	}
+	if o.tls.Empty() {
+		o.tls = identity.Files{CA: file.CA, Cert: file.Cert, Key: file.Key}
+	}
+	if env := os.Getenv("ARGOSY_INSECURE"); env == "1" || strings.EqualFold(env, "true") {
+		o.insecure = true
+	}
+	o.insecure = o.insecure || file.Insecure
+	return nil
+}
+
+func (o *connectionOptions) readFile() (configuration, error) {
+	var c configuration
+	path, given := o.configFile, o.configFile != ""
+	if !given {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			// Without a home there is no file of ours either.
+			return c, nil
+		}
+		path = filepath.Join(dir, "argosy", "config.toml")
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && !given {
+		return c, nil
+	}
+	if err != nil {
+		return c, usagef("read configuration: %w", err)
+	}
+	if err := toml.Unmarshal(text, &c); err != nil {
+		return c, usagef("read configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// connect makes the client.
+func (o *connectionOptions) connect() (*client.Client, error) {
+	if err := o.resolve(); err != nil {
+		return nil, err
+	}
+	var tlsConfig *tls.Config
+	if !o.tls.Empty() {
+		own, err := identity.Load(o.tls)
+		if err != nil {
+			return nil, err
+		}
+		tlsConfig = own.ClientTLS(identity.ServerName)
+	}
+	for _, server := range o.servers {
+		if err := identity.CheckBind(server, tlsConfig != nil, o.insecure); err != nil {
+			return nil, usagef("talk to server %s: it is beyond this machine and there is no TLS: give --ca-pem, --crt-pem and --key-pem, or --insecure", server)
+		}
+	}
+	timeout := o.timeout
+	if timeout == 0 {
+		timeout = defaultCallTimeout
+	}
+	c, err := client.New(client.Config{Endpoints: o.servers, TLS: tlsConfig, Timeout: timeout})
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argosy-cluster/argosy/client"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// wait follows the instances that a write changed until each is where it shall
+// be. It shows every step on standard error.
+type wait struct {
+	app      *app
+	revision uint64
+	// expected are the instances that shall run, by workload.
+	expected map[string]expectation
+	// leaving are the workloads that shall be gone.
+	leaving map[string]bool
+	states  map[string]*argosyv1.WorkloadState
+	agents  map[string]*argosyv1.AgentStatus
+	shown   map[string]string
+	failed  map[string]string
+}
+
+type expectation struct {
+	instance string
+	agent    string
+	policy   argosyv1.RestartPolicy
+}
+
+func newWait(a *app, response *argosyv1.WriteResponse) *wait {
+	w := &wait{
+		app: a, revision: response.GetHeader().GetRevision(),
+		expected: map[string]expectation{}, leaving: map[string]bool{},
+		states: map[string]*argosyv1.WorkloadState{}, agents: map[string]*argosyv1.AgentStatus{},
+		shown: map[string]string{}, failed: map[string]string{},
+	}
+	for _, change := range response.GetResult().GetChanges() {
+		if change.GetKind() == argosyv1.ChangeKind_CHANGE_KIND_DELETED {
+			w.leaving[change.GetName()] = true
+		}
+	}
+	return w
+}
+
+func (w *wait) expect(workload *argosyv1.Workload) {
+	w.expected[workload.GetName()] = expectation{
+		instance: argosyv1.InstanceOf(workload).Key(), agent: workload.GetAgent(), policy: workload.GetRestartPolicy(),
+	}
+}
+
+// run watches until all is well, something failed for good, or time is up.
+func (w *wait) run(ctx context.Context, c *client.Client, timeout time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	names := slices.Sorted(maps.Keys(w.expected))
+	names = append(names, slices.Sorted(maps.Keys(w.leaving))...)
+	if len(names) > maxWatchedNames {
+		// A filter of thousands of names costs more than it saves.
+		names = nil
+	}
+	complete := false
+	err := c.Watch(bounded, &argosyv1.WatchRequest{Names: names, OmitDesired: true}, func(message *argosyv1.WatchResponse) error {
+		if message.GetSnapshotBegin() {
+			complete = false
+			clear(w.states)
+			clear(w.agents)
+		}
+		for _, state := range message.GetStates() {
+			w.take(state)
+		}
+		for _, agent := range message.GetAgents() {
+			w.agents[agent.GetName()] = agent
+		}
+		complete = complete || message.GetSnapshotEnd()
+		if complete && message.GetHeader().GetRevision() >= w.revision && w.settled() {
+			return client.ErrStop
+		}
+		return nil
+	})
+	switch {
+	case isCancelled(ctx, err):
+		return fmt.Errorf("interrupted while waiting: the change itself is accepted (revision %d)", w.revision)
+	case bounded.Err() != nil && err != nil:
+		return w.timedOut(timeout)
+	case err != nil:
+		return fmt.Errorf("wait for workloads: %w", err)
+	}
+	return w.verdict(ctx, c)
+}
+
+const maxWatchedNames = 500
+
+func (w *wait) take(state *argosyv1.WorkloadState) {
+	key := state.GetInstance().Key()
+	if state.GetExecution().GetState() == argosyv1.State_STATE_REMOVED {
+		delete(w.states, key)
+	} else {
+		w.states[key] = state
+	}
+	expected, ok := w.expected[state.GetInstance().GetWorkload()]
+	if (ok && expected.instance == key) || w.leaving[state.GetInstance().GetWorkload()] {
+		w.show(state)
+	}
+}
+
+// show prints a state when it is news.
+func (w *wait) show(state *argosyv1.WorkloadState) {
+	text := state.GetExecution().Text()
+	if info := oneLine(state.GetExecution().GetAdditionalInfo()); info != "" && info != triggered {
+		text += "  " + info
+	}
+	name := state.GetInstance().GetWorkload()
+	if w.shown[name] == text {
+		return
+	}
+	w.shown[name] = text
+	fmt.Fprintf(w.app.err, "%s  %s\n", name, text)
+}
+
+// triggered is the additional info of every start: it is no news.
+const triggered = "Triggered at runtime."
+
+// settled reports whether nothing more is to be waited for.
+func (w *wait) settled() bool {
+	clear(w.failed)
+	settled := true
+	for name, expected := range w.expected {
+		if !w.instanceSettled(name, expected) {
+			settled = false
+		}
+	}
+	for _, state := range w.states {
+		name := state.GetInstance().GetWorkload()
+		if !w.leaving[name] {
+			continue
+		}
+		if state.GetExecution().GetState() == argosyv1.State_STATE_AGENT_DISCONNECTED {
+			w.failed[name] = fmt.Sprintf("agent %s is not connected: it will remove the workload when it is back", state.GetInstance().GetAgent())
+			continue
+		}
+		settled = false
+	}
+	return settled
+}
+
+// givenUpAfter is the number of restarts after which a workload that ends again
+// and again counts as failed, although its agent goes on trying.
+const givenUpAfter = 3
+
+func (w *wait) instanceSettled(name string, expected expectation) bool {
+	if expected.agent == "" {
+		return true
+	}
+	state, ok := w.states[expected.instance]
+	if !ok {
+		return false
+	}
+	execution := state.GetExecution()
+	switch execution.GetState() {
+	case argosyv1.State_STATE_RUNNING:
+		return true
+	case argosyv1.State_STATE_SUCCEEDED:
+		return true
+	case argosyv1.State_STATE_FAILED:
+		if expected.policy == argosyv1.RestartPolicy_RESTART_POLICY_NEVER || execution.GetRestarts() >= givenUpAfter {
+			w.failed[name] = strings.TrimSpace(execution.Text() + " " + oneLine(execution.GetAdditionalInfo()))
+			return true
+		}
+	case argosyv1.State_STATE_AGENT_DISCONNECTED:
+		w.failed[name] = fmt.Sprintf("agent %s is not connected: the workload will follow when it is back", expected.agent)
+		return true
+	case argosyv1.State_STATE_PENDING:
+		switch execution.GetSubstate() {
+		case argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED:
+			w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo())
+			return true
+		case argosyv1.Substate_SUBSTATE_PENDING_INITIAL:
+			if agent, known := w.agents[expected.agent]; !known || !agent.GetConnected() {
+				w.failed[name] = fmt.Sprintf("agent %s is not connected: the workload will start when it is", expected.agent)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// verdict tells of what failed, with the last lines it printed.
+func (w *wait) verdict(ctx context.Context, c *client.Client) error {
+	if len(w.failed) == 0 {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
+		fmt.Fprintf(w.app.err, "%s failed: %s\n", name, w.failed[name])
+		if w.leaving[name] {
+			continue
+		}
+		for _, line := range lastLines(ctx, c, name, 5) {
+			fmt.Fprintf(w.app.err, "    %s\n", line)
+		}
+	}
+	return fmt.Errorf("%d of %d workloads failed", len(w.failed), len(w.expected)+len(w.leaving))
+}
+
+func (w *wait) timedOut(timeout time.Duration) error {
+	var open []string
+	for _, name := range slices.Sorted(maps.Keys(w.expected)) {
+		if !w.instanceSettled(name, w.expected[name]) {
+			open = append(open, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.leaving)) {
+		if slices.ContainsFunc(slices.Collect(maps.Values(w.states)), func(s *argosyv1.WorkloadState) bool {
+			return s.GetInstance().GetWorkload() == name
+		}) {
+			open = append(open, name)
+		}
+	}
+	for _, name := range open[:min(len(open), 10)] {
+		fmt.Fprintf(w.app.err, "%s is still %s\n", name, cmp.Or(w.shown[name], "unknown"))
+	}
+	return fmt.Errorf("%w: %d workloads are not there after %v; the change itself is accepted (revision %d)", errTimedOut, len(open), timeout, w.revision)
+}
+
+// oneLine puts a text on one line.
+func oneLine(text string) string {
+	return strings.ReplaceAll(strings.TrimSpace(text), "\n", ", ")
+}
