@@ -20,7 +20,8 @@ const maxLine = 2 << 20
 
 // Logs implements runtime.LogReader. Following ends when the container ends.
 func (p *Podman) Logs(ctx context.Context, name *argosyv1.InstanceName, options runtime.LogOptions, emit func(runtime.LogLine) error) error {
-	found, err := p.known(ctx, name)
+	// Asked for, not from the index: it may be another client's, made just now.
+	found, err := p.look(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read logs of %s: %w", name.Key(), err)
 	}
@@ -28,7 +29,6 @@ func (p *Podman) Logs(ctx context.Context, name *argosyv1.InstanceName, options 
 		return fmt.Errorf("read logs of %s: %w", name.Key(), runtime.ErrNotFound)
 	}
 	reader := &logReader{options: options, emit: emit}
-	// The end of the limit is the end of a stream that may be wanted for days.
 	err = p.client.stream(ctx, "read logs", func(ctx context.Context) error {
 		return reader.read(ctx, found[0].RuntimeID)
 	})
@@ -93,13 +93,21 @@ func (r *logReader) request() *containers.LogOptions {
 	if r.options.Tail >= 0 {
 		request.WithTail(strconv.Itoa(r.options.Tail))
 	}
-	if !r.options.Since.IsZero() {
-		request.WithSince(r.options.Since.UTC().Format(time.RFC3339Nano))
+	// Podman 4 tells the time of a line in seconds and limits by nanoseconds. The
+	// limits are widened to whole seconds here and applied to what is told.
+	if since := r.options.Since; !since.IsZero() {
+		request.WithSince(since.UTC().Truncate(time.Second).Add(-1).Format(time.RFC3339Nano))
 	}
-	if !r.options.Until.IsZero() {
-		request.WithUntil(r.options.Until.UTC().Format(time.RFC3339Nano))
+	if until := r.options.Until; !until.IsZero() {
+		request.WithUntil(until.UTC().Truncate(time.Second).Add(time.Second).Format(time.RFC3339Nano))
 	}
 	return request
+}
+
+// wanted says whether a line is within the limits of time.
+func (r *logReader) wanted(at time.Time) bool {
+	since, until := r.options.Since, r.options.Until
+	return at.IsZero() || !at.Before(since) && (until.IsZero() || !at.After(until))
 }
 
 // add takes in a piece: a line with its end, or a part of one without.
@@ -137,6 +145,9 @@ func (r *logReader) flush(stream int) error {
 	line := &r.pending[stream]
 	text := line.text
 	line.text = line.text[:0]
+	if !r.wanted(line.time) {
+		return nil
+	}
 	return r.emit(runtime.LogLine{Line: text, Stderr: stream == 1, Time: line.time})
 }
 

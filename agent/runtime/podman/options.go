@@ -93,6 +93,7 @@ var refusals = map[string]string{
 	"cert-dir":         "podman's API has no such option: put the certificates into /etc/containers/certs.d",
 	"decryption-key":   "podman's API has no such option",
 	"help":             "it prints help and runs nothing",
+	"pidfile":          "podman's API has no such option",
 	"preserve-fd":      "file descriptors cannot be passed through podman's API",
 	"preserve-fds":     "file descriptors cannot be passed through podman's API",
 	"signature-policy": "podman's API has no such option: use /etc/containers/policy.json",
