@@ -33,6 +33,11 @@ func (s *Server) serverTLS() *tls.Config {
 	return s.identity.ServerTLS()
 }
 
+// self is the server as its API sees it.
+type self struct{ *Server }
+
+var _ api.Replica = self{}
+
 // openAPI makes the gRPC server with all its services.
 func (s *Server) openAPI() error {
 	service, err := api.New(api.Deps{
@@ -40,7 +45,7 @@ func (s *Server) openAPI() error {
 		Reads:    s.reader,
 		State:    s.machine,
 		Observed: s.store,
-		Replica:  s,
+		Replica:  self{s},
 	})
 	if err != nil {
 		return err
@@ -118,7 +123,7 @@ func (b *boundStream) Context() context.Context { return b.ctx }
 
 // TransferLeadership makes another server lead; a server that does not lead asks
 // the one that does.
-func (s *Server) TransferLeadership(ctx context.Context, id string) error {
+func (s self) TransferLeadership(ctx context.Context, id string) error {
 	l := s.node.Leadership()
 	if !l.Leader {
 		if id != "" && id == l.LeaderID {
@@ -154,7 +159,7 @@ func (s *Server) TransferLeadership(ctx context.Context, id string) error {
 
 // Logs sends what workloads print. The agents send it to the leader; another
 // server passes it on.
-func (s *Server) Logs(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
+func (s self) Logs(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
 	if s.reign.Load() != nil {
 		return s.relay.Logs(req, stream)
 	}

@@ -305,7 +305,7 @@ func (s *Server) absence() (reason string, hopeless bool) {
 }
 
 // Header returns a new header of a response without a revision.
-func (s *Server) Header() *argosyv1.ResponseHeader {
+func (s self) Header() *argosyv1.ResponseHeader {
 	o := s.outlook()
 	return &argosyv1.ResponseHeader{
 		ClusterId:     o.clusterID,

@@ -237,7 +237,7 @@ func (s *Server) join(ctx context.Context) error {
 		ApiAddress:  s.apiAddress(),
 	}
 	if s.node.Leadership().Leader {
-		_, err := s.Join(ctx, request)
+		_, err := s.addServer(ctx, request)
 		return err
 	}
 	var last error

@@ -124,12 +124,12 @@ func (p *peerService) PrepareBootstrap(_ context.Context, req *argosyv1.PrepareB
 
 // Join adds a server to the cluster, or gives one its new address.
 func (p *peerService) Join(ctx context.Context, req *argosyv1.JoinRequest) (*argosyv1.JoinResponse, error) {
-	return p.Server.Join(ctx, req)
+	return p.addServer(ctx, req)
 }
 
-// Join adds a server to the cluster, or gives one its new address. A server that
-// does not lead passes the request on, once.
-func (s *Server) Join(ctx context.Context, req *argosyv1.JoinRequest) (*argosyv1.JoinResponse, error) {
+// addServer adds a server to the cluster, or gives one its new address. A server
+// that does not lead passes the request on, once.
+func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*argosyv1.JoinResponse, error) {
 	if err := s.checkStranger(req.GetHandshake()); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (s *Server) describe() *argosyv1.ServerStatus {
 }
 
 // Status describes the cluster as this server sees it, with or without a leader.
-func (s *Server) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
+func (s self) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 	servers, err := s.servers()
 	if err != nil {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "describe cluster: %v", err)
@@ -131,6 +131,6 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 }
 
 // StalenessMillis returns how long ago this server last heard from a leader.
-func (s *Server) StalenessMillis() uint64 {
+func (s self) StalenessMillis() uint64 {
 	return s.node.Status().GetLastContactMs()
 }

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+func TestARetryAfterTheLeaderIsGoneHappensOnce(t *testing.T) {
+	for name, end := range map[string]func(*replica, *testing.T){
+		"stopped": (*replica).stop,
+		"crashed": (*replica).crash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := mustCluster(t, 3, nil)
+			leader := mustLeader(t, all...)
+			req := applyOf(workload("w", "one"))
+			first := mustApply(t, leader, req)
+			later := mustApply(t, leader, applyOf(workload("w", "two")))
+			end(leader, t)
+
+			for _, r := range others(all, leader) {
+				again := mustApply(t, r, req)
+				if !again.GetReplayed() || again.GetHeader().GetRevision() != first.GetHeader().GetRevision() {
+					t.Errorf("retry was answered %v, first %v", again, first)
+				}
+				if read := mustGet(t, r, "w"); read.GetWorkload().GetRevision() != later.GetHeader().GetRevision() {
+					t.Errorf("the retry was carried out: w is at revision %d, want %d", read.GetWorkload().GetRevision(), later.GetHeader().GetRevision())
+				}
+			}
+		})
+	}
+}
+
+// load writes through servers, moving on when one does not answer, as the
+// client library does.
+type load struct {
+	acked sync.Map // name -> revision
+	wrong atomic.Pointer[string]
+	count atomic.Int64
+}
+
+func (l *load) run(ctx context.Context, writer int, all []*replica) {
+	at := writer
+	for i := 0; ctx.Err() == nil; i++ {
+		name := fmt.Sprintf("w%d-%d", writer, i)
+		req := applyOf(workload(name, "one"))
+		for ctx.Err() == nil {
+			try, cancel := context.WithTimeout(ctx, 15*time.Second)
+			response, err := all[at%len(all)].Apply(try, req)
+			cancel()
+			if err == nil {
+				l.acked.Store(name, response.GetHeader().GetRevision())
+				l.count.Add(1)
+				break
+			}
+			if !retryable(err) && ctx.Err() == nil {
+				text := fmt.Sprintf("write %s through %s: %v", name, all[at%len(all)].cfg.Name, err)
+				l.wrong.Store(&text)
+				return
+			}
+			at++
+		}
+	}
+}
+
+func TestWhenTheLeaderGoesNothingAcknowledgedIsLost(t *testing.T) {
+	for name, end := range map[string]func(*replica, *testing.T){
+		"stopped": (*replica).stop,
+		"crashed": (*replica).crash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := mustCluster(t, 3, nil)
+			leader := mustLeader(t, all...)
+			var l load
+			var writers sync.WaitGroup
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for i := range 6 {
+				writers.Go(func() { l.run(ctx, i, all) })
+			}
+			eventually(t, "writes before", func() bool { return l.count.Load() > 50 || l.wrong.Load() != nil })
+			end(leader, t)
+			before := l.count.Load()
+			eventually(t, "writes after", func() bool { return l.count.Load() > before+50 || l.wrong.Load() != nil })
+			cancel()
+			writers.Wait()
+			if wrong := l.wrong.Load(); wrong != nil {
+				t.Fatal(*wrong)
+			}
+			for _, r := range others(all, leader) {
+				state := mustState(t, r, &argosyv1.GetStateRequest{})
+				l.acked.Range(func(name, revision any) bool {
+					w, ok := state.workloads[name.(string)]
+					if !ok || w.GetRevision() != revision.(uint64) {
+						t.Errorf("%s was acknowledged at revision %d and is %v on %s", name, revision, w, r.cfg.Name)
+					}
+					return true
+				})
+			}
+		})
+	}
+}
+
+// wholeState is what GetState sent in all.
+type wholeState struct {
+	header    *argosyv1.ResponseHeader
+	workloads map[string]*argosyv1.Workload
+	states    []*argosyv1.WorkloadState
+}
+
+func mustState(t *testing.T, r *replica, req *argosyv1.GetStateRequest) wholeState {
+	t.Helper()
+	stream, err := r.GetState(requestContext(t), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := wholeState{workloads: map[string]*argosyv1.Workload{}}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			if whole.header == nil {
+				t.Fatalf("read state of %s: %v", r.cfg.Name, err)
+			}
+			return whole
+		}
+		if m.GetHeader() != nil {
+			whole.header = m.GetHeader()
+		}
+		for _, w := range m.GetWorkloads() {
+			whole.workloads[w.GetName()] = w
+		}
+		whole.states = append(whole.states, m.GetStates()...)
+	}
+}
+
+func TestLeadershipCanBeGivenAwayThroughAnyServer(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	followers := others(all, leader)
+	response, err := followers[0].TransferLeadership(requestContext(t), &argosyv1.TransferLeadershipRequest{ServerId: followers[1].ID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.GetHeader().GetClusterId() == "" {
+		t.Errorf("header is %v", response.GetHeader())
+	}
+	eventually(t, "the chosen leader", func() bool { return followers[1].node.Leadership().Leader })
+	for i, r := range all {
+		mustApply(t, r, applyOf(workload(fmt.Sprint("w", i), "one")))
+	}
+	if _, err := leader.TransferLeadership(requestContext(t), &argosyv1.TransferLeadershipRequest{ServerId: "nobody"}); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
+		t.Errorf("transfer to nobody: %v", err)
+	}
+}
+
+func TestATransferThatFailsLeavesAWorkingLeader(t *testing.T) {
+	r := mustCluster(t, 1, nil)[0]
+	if _, err := r.TransferLeadership(requestContext(t), &argosyv1.TransferLeadershipRequest{}); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INVALID {
+		t.Errorf("transfer without anybody: %v", err)
+	}
+	mustApply(t, r, applyOf(workload("w", "one")))
+}
+
+func TestAMinorityRefusesAndSaysWhy(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	mustApply(t, leader, applyOf(workload("w", "one")))
+	left := others(all, leader)[0]
+	for _, r := range others(all, left) {
+		r.crash(t)
+	}
+	// At first a request waits, in the hope of an election; its deadline ends it.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := left.Apply(ctx, applyOf(workload("w", "two")))
+	if code := argosyv1.CodeOf(err); code != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER && code != argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN {
+		t.Errorf("write to a minority: %v", err)
+	}
+	eventually(t, "the reason", func() bool {
+		status, err := left.Status(requestContext(t), &argosyv1.StatusRequest{})
+		return err == nil && status.GetNoLeaderReason() == "no leader: 1 of 3 servers reachable, 2 needed"
+	})
+	_, err = left.Apply(requestContext(t), applyOf(workload("w", "two")))
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+		t.Errorf("write to a minority: %v", err)
+	}
+	_, err = left.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: "w"})
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+		t.Errorf("read from a minority: %v", err)
+	}
+	stale, err := left.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: "w", Consistency: argosyv1.Consistency_CONSISTENCY_STALE})
+	if err != nil {
+		t.Fatalf("stale read from a minority: %v", err)
+	}
+	if stale.GetWorkload().GetRuntimeConfig() != "one" || stale.GetHeader().GetStalenessMs() == 0 {
+		t.Errorf("stale read: %v", stale)
+	}
+}
