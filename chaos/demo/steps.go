@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,9 @@ import (
 // servicePort is where the demonstration's service listens, on its agent's own
 // loopback address.
 const servicePort = "8080"
+
+// jobName is the workload that ends by itself, once.
+const jobName = "job"
 
 func (s *stage) serviceAddress() string {
 	return s.cluster.Agents[0].Host + ":" + servicePort
@@ -42,7 +47,7 @@ func (s *stage) workloads() []*argosyv1.Workload {
 			RestartPolicy: argosyv1.RestartPolicy_RESTART_POLICY_ALWAYS,
 		},
 		{
-			Name: "job", Agent: s.cluster.Agents[1].Name, Runtime: "process",
+			Name: jobName, Agent: s.cluster.Agents[1].Name, Runtime: "process",
 			RuntimeConfig: fmt.Sprintf("command: /bin/sh\nargs: [-c, 'echo done once >> %s']\n", s.jobFile()),
 		},
 	}
@@ -66,12 +71,12 @@ func (s *stage) applyManifest(ctx context.Context, step *step) error {
 		state := settled[w.GetName()]
 		step.note("%-8s %-9s on %s: %s", w.GetName(), w.GetRuntime(), w.GetAgent(), state.GetExecution().Text())
 	}
-	step.check(settled["job"].GetExecution().GetState() == argosyv1.State_STATE_SUCCEEDED, "the job ran to its end")
+	step.check(settled[jobName].GetExecution().GetState() == argosyv1.State_STATE_SUCCEEDED, "the job ran to its end")
 	step.note("accepted by a majority after %s, all there after %s", round(accepted), round(took))
 	return s.request(ctx)
 }
 
-// settled waits until every workload runs or has succeeded.
+// settled waits until every workload runs, and the job has succeeded.
 func (s *stage) settled(ctx context.Context, workloads []*argosyv1.Workload) (map[string]*argosyv1.WorkloadState, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -83,7 +88,11 @@ func (s *stage) settled(ctx context.Context, workloads []*argosyv1.Workload) (ma
 		for _, w := range workloads {
 			execution := states[w.GetName()].GetExecution()
 			switch execution.GetState() {
-			case argosyv1.State_STATE_RUNNING, argosyv1.State_STATE_SUCCEEDED:
+			case argosyv1.State_STATE_RUNNING:
+				if w.GetName() == jobName {
+					return nil
+				}
+			case argosyv1.State_STATE_SUCCEEDED:
 			case argosyv1.State_STATE_FAILED:
 				return fmt.Errorf("workload %s: %s %s", w.GetName(), execution.Text(), execution.GetAdditionalInfo())
 			default:
@@ -174,7 +183,7 @@ func (s *stage) killLeader(ctx context.Context, step *step) error {
 	}
 	restarts := countRestarts(before, after)
 	step.check(restarts == 0, "restarts of workloads %d", restarts)
-	return nil
+	return s.checkJob(step)
 }
 
 func (s *stage) restartServer(ctx context.Context, step *step) error {
@@ -259,7 +268,7 @@ func (s *stage) killAgent(ctx context.Context, step *step) error {
 // instances returns the runtime id of every instance of the demonstration's own
 // workloads.
 func (s *stage) instances(ctx context.Context) (map[string]*argosyv1.ExecutionState, error) {
-	state, err := s.client.GetState(ctx, &argosyv1.GetStateRequest{Names: []string{"hello", "ticker", "job"}})
+	state, err := s.client.GetState(ctx, &argosyv1.GetStateRequest{Names: []string{"hello", "ticker", jobName}})
 	if err != nil {
 		return nil, err
 	}
@@ -268,6 +277,17 @@ func (s *stage) instances(ctx context.Context) (map[string]*argosyv1.ExecutionSt
 		instances[s.GetInstance().Key()] = s.GetExecution()
 	}
 	return instances, nil
+}
+
+// checkJob looks at what the job has written: a line for each time it ran.
+func (s *stage) checkJob(step *step) error {
+	text, err := os.ReadFile(s.jobFile())
+	if err != nil {
+		return fmt.Errorf("read what the job wrote: %w", err)
+	}
+	runs := strings.Count(string(text), "\n")
+	step.check(runs == 1, "the job that had finished ran %d time", runs)
+	return nil
 }
 
 // countRestarts counts the instances that are not the same container or process
