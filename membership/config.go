@@ -33,8 +33,10 @@ type Config struct {
 	KeyringFile string
 	// Timing is how eagerly members watch each other. Default TimingLAN.
 	Timing Timing
-	// LeaveTimeout is how long Close waits for others to hear that this member
-	// leaves; a round of gossip, or they take it for dead. Default 250 ms.
+	// LeaveTimeout is how long Close waits for gossip to spread that this member
+	// leaves. All live members were told by datagram before; where that was lost,
+	// a shorter wait makes them take it for dead. Default: a round of gossip and a
+	// fifth of one, 120 ms with TimingLAN.
 	LeaveTimeout time.Duration
 	// RememberDead is for how long members that died or left are shown and, if
 	// they died, tried again. Default 1 h.
@@ -51,7 +53,6 @@ func DefaultConfig() Config {
 		Cluster:      "argosy",
 		BindAddress:  fmt.Sprintf("127.0.0.1:%d", DefaultPort),
 		Timing:       TimingLAN(),
-		LeaveTimeout: 250 * time.Millisecond,
 		RememberDead: time.Hour,
 		Resolver:     net.DefaultResolver,
 		Logger:       slog.New(slog.DiscardHandler),
@@ -64,7 +65,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Cluster, defaults.Cluster)
 	setDefault(&c.BindAddress, defaults.BindAddress)
 	setDefault(&c.Timing, defaults.Timing)
-	setDefault(&c.LeaveTimeout, defaults.LeaveTimeout)
+	setDefault(&c.LeaveTimeout, c.Timing.GossipInterval*6/5)
 	setDefault(&c.RememberDead, defaults.RememberDead)
 	setDefault(&c.Resolver, defaults.Resolver)
 	setDefault(&c.Logger, defaults.Logger)
