@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -227,4 +228,14 @@ func retryable(err error) bool {
 	}
 	code := status.Code(err)
 	return code == codes.Unavailable || code == codes.Canceled || errors.Is(err, context.Canceled)
+}
+
+func mustDial(t *testing.T, address string, config *tls.Config) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+address, peers.ClientOptions(config)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }

@@ -313,6 +313,10 @@ func (s *Server) raftAddressOf(id string) string {
 }
 
 func (s *Server) contact(ctx context.Context, id string, req *argosyv1.ContactRequest) (*argosyv1.ContactResponse, error) {
+	// Raft begins to ask before Open has all parts together.
+	if s.members.Load() == nil {
+		return nil, fmt.Errorf("contact server %s: this server is still starting", id)
+	}
 	peer, ok := s.peers.Get(id)
 	if !ok {
 		return nil, fmt.Errorf("contact server %s: its API address is not known yet", id)

@@ -102,7 +102,8 @@ func (s *Server) servers() (map[string]*argosyv1.ServerStatus, error) {
 func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.ServerStatus) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
-	var mu sync.Mutex
+	answers := make([]*argosyv1.ServerStatus, len(servers))
+	next := 0
 	var asked sync.WaitGroup
 	for id, known := range servers {
 		if id == s.node.ID() {
@@ -113,21 +114,25 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 			known.Problem = "not heard of by gossip"
 			continue
 		}
+		answer := &answers[next]
+		next++
 		asked.Go(func() {
 			response, err := peer.Describe(ctx, &argosyv1.DescribeRequest{Handshake: s.handshake()})
-			mu.Lock()
-			defer mu.Unlock()
 			if err != nil {
 				known.Problem = "does not answer"
 				return
 			}
-			answer := response.GetServer()
+			*answer = response.GetServer()
 			// Who may vote is the cluster's to say, not the server's.
-			answer.Voter = known.GetVoter()
-			servers[id] = answer
+			(*answer).Voter = known.GetVoter()
 		})
 	}
 	asked.Wait()
+	for _, answer := range answers {
+		if answer != nil {
+			servers[answer.GetId()] = answer
+		}
+	}
 }
 
 // StalenessMillis returns how long ago this server last heard from a leader.
