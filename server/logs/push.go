@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,21 +20,40 @@ type push struct {
 	id       string
 	instance *argosyv1.InstanceName
 	reader   *reader
+	opened   atomic.Bool
+	started  chan struct{} // closed when the agent has opened its stream
 
-	mu      sync.Mutex
-	started chan struct{} // closed when the agent has opened its stream
-	ending  bool
-	over    chan struct{} // closed when the end line has been handed on, or nobody waits for it
+	mu   sync.Mutex    // held while lines are handed on, so that none comes after the end
+	over chan struct{} // closed when the end line has been handed on
+}
+
+func newPush(instance *argosyv1.InstanceName, reader *reader) *push {
+	return &push{
+		id:       uuid.NewString(),
+		instance: instance,
+		reader:   reader,
+		started:  make(chan struct{}),
+		over:     make(chan struct{}),
+	}
 }
 
 // give hands lines to the user and waits until they are taken. It returns false
 // when nothing more is wanted.
 func (p *push) give(lines []*argosyv1.LogLine) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.giveLocked(lines)
+}
+
+func (p *push) giveLocked(lines []*argosyv1.LogLine) bool {
+	select {
+	case <-p.over:
+		return false
+	default:
+	}
 	select {
 	case p.reader.lines <- lines:
 		return true
-	case <-p.over:
-		return false
 	case <-p.reader.ctx.Done():
 		return false
 	}
@@ -41,28 +61,18 @@ func (p *push) give(lines []*argosyv1.LogLine) bool {
 
 // end hands the one end line to the user, with what came just before it.
 func (p *push) end(reason string, before ...*argosyv1.LogLine) {
-	p.mu.Lock()
-	first := !p.ending
-	p.ending = true
-	p.mu.Unlock()
-	if !first {
-		return
-	}
 	line := &argosyv1.LogLine{Instance: p.instance, Line: []byte(reason), End: true}
-	p.give(append(before, line))
-	close(p.over)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.giveLocked(append(before, line)) {
+		close(p.over)
+	}
 }
 
 // follow asks an agent for an instance's lines and sees to it that they end.
 func (r *Relay) follow(reader *reader, instance *argosyv1.InstanceName, options *argosyv1.LogsRequest) {
 	link, err := r.deps.Agents.Reach(instance.GetAgent())
-	p := &push{
-		id:       uuid.NewString(),
-		instance: instance,
-		reader:   reader,
-		started:  make(chan struct{}),
-		over:     make(chan struct{}),
-	}
+	p := newPush(instance, reader)
 	if err != nil {
 		p.fail(err)
 		return
@@ -173,15 +183,11 @@ func (r *Relay) claim(ctx context.Context, id string) (*push, error) {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN,
 			"push logs: the certificate does not name agent %q, whose instance it is", p.instance.GetAgent())
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.started:
+	if !p.opened.CompareAndSwap(false, true) {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT, "push logs: stream %q was opened already", id)
-	default:
-		close(p.started)
-		return p, nil
 	}
+	close(p.started)
+	return p, nil
 }
 
 // receive hands on what an agent pushes until the end of the instance's lines.

@@ -26,8 +26,9 @@ type session struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	heard  atomic.Int64 // when the last sign of life came, since began
-	busy   atomic.Int64 // since when a message is being sent, since began; 0: none
+	staged *argosyv1.StateReport // parts of a full report that is not complete yet
+	heard  atomic.Int64          // when the last sign of life came, since began
+	busy   atomic.Int64          // since when a message is being sent, since began; 0: none
 }
 
 // sink is where what an agent says goes.
@@ -160,7 +161,11 @@ func (s *session) handle(m *argosyv1.AgentMessage) error {
 	case *argosyv1.AgentMessage_Hello:
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID, "end session of agent %q: a second hello", s.name)
 	case *argosyv1.AgentMessage_States:
-		return s.sink.report(s, kind.States)
+		whole, err := s.assemble(kind.States)
+		if err != nil || whole == nil {
+			return err
+		}
+		return s.sink.report(s, whole)
 	case *argosyv1.AgentMessage_Load:
 		if err := s.sink.load(s, kind.Load); err != nil {
 			return err
@@ -175,6 +180,35 @@ func (s *session) handle(m *argosyv1.AgentMessage) error {
 	default:
 		return nil // of a later version of the protocol, which nobody agreed on
 	}
+}
+
+// maxReport bounds the states of a report that comes in parts.
+const maxReport = 1 << 18
+
+// assemble puts the parts of a full report together; it returns nil until the
+// last one has come.
+func (s *session) assemble(part *argosyv1.StateReport) (*argosyv1.StateReport, error) {
+	if s.staged == nil && !(part.GetFull() && part.GetPartial()) {
+		return part, nil
+	}
+	if !part.GetFull() {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID,
+			"end session of agent %q: changes came between the parts of a full report", s.name)
+	}
+	if s.staged == nil {
+		s.staged = &argosyv1.StateReport{Full: true}
+	}
+	s.staged.States = append(s.staged.States, part.GetStates()...)
+	if len(s.staged.States) > maxReport {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID,
+			"end session of agent %q: a full report of more than %d states", s.name, maxReport)
+	}
+	if part.GetPartial() {
+		return nil, nil
+	}
+	whole := s.staged
+	s.staged = nil
+	return whole, nil
 }
 
 func (s *session) acknowledge() error {
