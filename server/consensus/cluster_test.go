@@ -270,7 +270,7 @@ type cluster struct {
 	fabric    *fabric
 	id        string
 	configure func(*Config)
-	wrap      func(network) network
+	wrap      func(name string, network network) network
 	members   []*member
 }
 
@@ -286,6 +286,14 @@ func mustFound(t *testing.T, n int, configure ...func(*Config)) *cluster {
 	if len(configure) > 0 {
 		c.configure = configure[0]
 	}
+	c.mustFound(n)
+	return c
+}
+
+// mustFound starts the members and waits for their first leader.
+func (c *cluster) mustFound(n int) {
+	t := c.t
+	t.Helper()
 	var servers []Server
 	for range n {
 		m := c.mustAdd()
@@ -300,7 +308,6 @@ func mustFound(t *testing.T, n int, configure ...func(*Config)) *cluster {
 		t.Fatal(err)
 	}
 	c.mustLead()
-	return c
 }
 
 // mustAdd opens a member with an empty directory.
@@ -327,7 +334,7 @@ func (c *cluster) mustOpen(m *member) {
 	m.machine = newCounter()
 	network := c.fabric.network(m.name)
 	if c.wrap != nil {
-		network = c.wrap(network)
+		network = c.wrap(m.name, network)
 	}
 	node, err := open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m)}, network)
 	if err != nil {

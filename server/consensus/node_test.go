@@ -1,16 +1,34 @@
 package consensus
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
 )
 
 func TestThreeServersElectALeaderAndReplicate(t *testing.T) {
-	c := mustFound(t, 3)
-	leader := c.mustLead()
-	mustWrite(t, leader, "one")
-	mustWrite(t, leader, "two")
-	for _, m := range c.members {
-		mustHave(t, m, "one", "two")
+	for _, kind := range []storage.Kind{storage.BoltDB, storage.WAL} {
+		t.Run(string(kind), func(t *testing.T) {
+			c := mustFound(t, 3, func(cfg *Config) { cfg.LogStore = kind })
+			leader := c.mustLead()
+			mustWrite(t, leader, "one")
+			mustWrite(t, leader, "two")
+			for _, m := range c.members {
+				mustHave(t, m, "one", "two")
+			}
+		})
 	}
 }
 
@@ -18,13 +36,374 @@ func TestFollowersFindAKilledLeaderByEvidence(t *testing.T) {
 	c := mustFound(t, 3)
 	leader := c.mustLead()
 	mustWrite(t, leader, "before")
+	term := leader.Leadership().Term
 	c.crash(leader)
 	next := c.mustLead()
 	mustWrite(t, next, "after")
-	if n := next.Campaigns()[CauseLeaderGone]; n == 0 {
+	if next.Campaigns()[CauseLeaderGone] == 0 {
 		t.Fatalf("the new leader was not elected by evidence: %v", next.Campaigns())
 	}
 	for _, m := range c.alive() {
 		mustHave(t, m, "before", "after")
+		if m.Leadership().Term == term {
+			t.Fatalf("%s is still in term %d", m.name, term)
+		}
+	}
+}
+
+func TestFollowersAgreeOnAFrozenLeader(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	c.fabric.freeze(leader.name)
+	next := c.mustLead()
+	mustWrite(t, next, "after")
+	if next.Campaigns()[CauseSilence] == 0 {
+		t.Fatalf("the new leader was not elected by evidence: %v", next.Campaigns())
+	}
+	c.fabric.thaw(leader.name)
+	mustHave(t, leader, "before", "after")
+	eventually(t, "the old leader follows", func() bool { return leader.Leadership().LeaderID == next.ID() })
+}
+
+func TestFollowerThatIsCutOffDisturbsNobody(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	term := leader.Leadership().Term
+	follower := c.followers(leader)[0]
+	c.fabric.freeze(follower.name)
+	eventually(t, "the follower misses its leader", func() bool { return follower.raft.State() == raft.Candidate })
+	mustWrite(t, leader, "meanwhile")
+	c.fabric.thaw(follower.name)
+	mustHave(t, follower, "before", "meanwhile")
+	mustWrite(t, leader, "after")
+	if got := leader.Leadership(); got.Term != term || !got.Leader {
+		t.Fatalf("leadership is %+v, was of term %d", got, term)
+	}
+	for cause, n := range follower.Campaigns() {
+		t.Errorf("campaigned %d times because of %s", n, cause)
+	}
+}
+
+func TestLeaderWithAStalledDiskIsReplaced(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	leader.stall.set(true)
+	var next *member
+	eventually(t, "another server leads", func() bool {
+		for _, m := range c.followers(leader) {
+			if m.Barrier(context.Background()) == nil {
+				next = m
+			}
+		}
+		return next != nil
+	})
+	if next.Campaigns()[CauseSilence] == 0 {
+		t.Fatalf("the new leader was not elected by evidence: %v", next.Campaigns())
+	}
+	mustWrite(t, next, "after")
+	leader.stall.set(false)
+	mustHave(t, leader, "before", "after")
+}
+
+func TestLeaderThatCommitsNothingStepsDown(t *testing.T) {
+	c := mustFound(t, 3, func(cfg *Config) { cfg.CommitStall = 400 * time.Millisecond })
+	leader := c.mustLead()
+	term := leader.Leadership().Term
+	// The followers go on to answer heartbeats, which take a way of their own,
+	// but take in no entries.
+	release := make(chan struct{})
+	for _, m := range c.followers(leader) {
+		go func() {
+			_ = m.transport.inject(context.Background(), func() []raft.WithRPCHeader {
+				<-release
+				return nil
+			})
+		}()
+	}
+	_, _, err := leader.Propose([]byte("stuck")).Wait(deadline(t))
+	if !errors.Is(err, ErrFateUnknown) {
+		t.Errorf("write without a quorum: %v", err)
+	}
+	close(release)
+	next := c.mustLead()
+	if got := next.Leadership().Term; got <= term {
+		t.Errorf("leads in term %d, was %d", got, term)
+	}
+	mustWrite(t, next, "after")
+}
+
+func TestGracefulStopHandsOver(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	if err := leader.Shutdown(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Shutdown(deadline(t)); err != nil {
+		t.Fatalf("the second time: %v", err)
+	}
+	next := c.mustLead()
+	mustWrite(t, next, "after")
+	for _, m := range c.alive() {
+		for _, cause := range []Cause{CauseLeaderGone, CauseSilence} {
+			if n := m.Campaigns()[cause]; n > 0 {
+				t.Errorf("%s had to campaign because of %s", m.name, cause)
+			}
+		}
+	}
+	if _, _, err := leader.Propose(nil).Wait(deadline(t)); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("propose on a stopped node: %v", err)
+	}
+	if _, err := leader.Configuration(); !errors.Is(err, ErrStopped) {
+		t.Errorf("configuration of a stopped node: %v", err)
+	}
+}
+
+func TestClusterOfOneLeadsAtOnceWhenItStarts(t *testing.T) {
+	c := mustFound(t, 1)
+	m := c.mustLead()
+	mustWrite(t, m, "before")
+	if err := m.Shutdown(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	c.mustOpen(m)
+	c.mustLead()
+	if n := m.Campaigns()[CauseAlone]; n != 1 {
+		t.Fatalf("campaigned %v", m.Campaigns())
+	}
+	mustWrite(t, m, "after")
+	mustHave(t, m, "before", "after")
+}
+
+func TestMinorityDoesNotLead(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	followers := c.followers(leader)
+	c.crash(followers[0])
+	c.crash(leader)
+	last := followers[1]
+	eventually(t, "its leadership hopes are spent", func() bool { return last.raft.State() == raft.Candidate })
+	ctx, cancel := context.WithTimeout(context.Background(), 3*last.cfg.Timing.Election)
+	defer cancel()
+	if _, _, err := last.ReadIndex(ctx); !errors.Is(err, ErrNotLeader) {
+		t.Fatalf("read index of a minority: %v", err)
+	}
+	if n := last.Campaigns()[CauseLeaderGone] + last.Campaigns()[CauseSilence]; n > 4 {
+		t.Fatalf("campaigned %d times without a quorum", n)
+	}
+}
+
+func TestServerCatchesUpFromASnapshot(t *testing.T) {
+	for _, kind := range []storage.Kind{storage.BoltDB, storage.WAL} {
+		t.Run(string(kind), func(t *testing.T) {
+			c := mustFound(t, 3, func(cfg *Config) {
+				cfg.LogStore = kind
+				cfg.SnapshotThreshold = 10
+				cfg.SnapshotInterval = 20 * time.Millisecond
+				cfg.TrailingLogs = 5
+			})
+			leader := c.mustLead()
+			behind := c.followers(leader)[0]
+			var want []string
+			write := func(n int) {
+				for range n {
+					want = append(want, fmt.Sprint(len(want)))
+					mustWrite(t, leader, want[len(want)-1])
+				}
+			}
+			write(5)
+			mustHave(t, behind, want...)
+			c.crash(behind)
+			write(50)
+			eventually(t, "the log is cut", func() bool {
+				first, err := leader.store.FirstIndex()
+				return err == nil && first > 30
+			})
+			c.mustOpen(behind)
+			mustHave(t, behind, want...)
+			write(5)
+			mustHave(t, behind, want...)
+
+			// And all of them from what they have on disk.
+			for _, m := range c.members {
+				c.crash(m)
+			}
+			for _, m := range c.members {
+				c.mustOpen(m)
+			}
+			leader = c.mustLead()
+			write(1)
+			for _, m := range c.members {
+				mustHave(t, m, want...)
+			}
+		})
+	}
+}
+
+func TestRestartKeepsTheIdentity(t *testing.T) {
+	c := mustFound(t, 3)
+	follower := c.followers(c.mustLead())[0]
+	id := follower.ID()
+	c.crash(follower)
+	c.mustOpen(follower)
+	if follower.ID() != id || follower.ClusterID() != c.id || !follower.Initialized() {
+		t.Fatalf("came back as %s of cluster %s", follower.ID(), follower.ClusterID())
+	}
+	if err := follower.SetClusterID(uuid.NewString()); !errors.Is(err, ErrClusterID) {
+		t.Fatalf("joined a second cluster: %v", err)
+	}
+	if err := follower.Bootstrap(uuid.NewString(), []Server{{ID: id, RaftAddress: follower.Address()}}); !errors.Is(err, ErrBootstrapped) {
+		t.Fatalf("founded a second cluster: %v", err)
+	}
+}
+
+func TestBootstrapWithoutThisServerIsRefused(t *testing.T) {
+	c := newCluster(t)
+	m := c.mustAdd()
+	err := m.Bootstrap(c.id, []Server{{ID: uuid.NewString(), RaftAddress: "127.0.0.1:1"}})
+	if !errors.Is(err, ErrUnknownServer) || m.Initialized() || m.ClusterID() != "" {
+		t.Fatalf("bootstrap: %v", err)
+	}
+	if got := m.Status().GetProblem(); !strings.Contains(got, "in no cluster") {
+		t.Fatalf("status of an empty server: %q", got)
+	}
+}
+
+func TestAddressInUseAndUnusableAddresses(t *testing.T) {
+	c := newCluster(t)
+	m := c.mustAdd()
+	for name, change := range map[string]func(*Config){
+		"in use":         func(cfg *Config) { cfg.RaftAddress = m.Address() },
+		"not an address": func(cfg *Config) { cfg.RaftAddress = "here" },
+		"any host":       func(cfg *Config) { cfg.RaftAddress = "0.0.0.0:0" },
+		"no timing":      func(cfg *Config) { cfg.Timing = Timing{} },
+	} {
+		cfg := DefaultConfig(t.TempDir(), "127.0.0.1:0")
+		change(&cfg)
+		node, err := Open(cfg, Deps{Machine: newCounter()})
+		if err == nil {
+			t.Errorf("%s: opened", name)
+			_ = node.Shutdown(deadline(t))
+		} else if name == "in use" && !strings.Contains(err.Error(), m.Address()) {
+			t.Errorf("%s: %v does not name the address", name, err)
+		}
+	}
+}
+
+func TestDamagedLogIsRefusedWithAReason(t *testing.T) {
+	c := mustFound(t, 1)
+	m := c.mustLead()
+	for i := range 20 {
+		mustWrite(t, m, fmt.Sprintf("a text that is easily found: %02d", i))
+	}
+	c.crash(m)
+	path := filepath.Join(m.cfg.DataDir, "raft", "raft.db")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = []byte(strings.ReplaceAll(string(content), "easily found: 07", "easily lost : 07"))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(m.cfg, Deps{Machine: newCounter()}); !errors.Is(err, storage.ErrCorrupt) {
+		t.Fatalf("open: %v", err)
+	}
+}
+
+func TestFailedMachineEndsTheNode(t *testing.T) {
+	c := mustFound(t, 1)
+	m := c.mustLead()
+	cause := errors.New("an entry of a newer version")
+	m.machine.fail(cause)
+	<-m.FailedC()
+	if err := m.Err(); !errors.Is(err, ErrBroken) || !errors.Is(err, cause) {
+		t.Fatalf("error: %v", err)
+	}
+	if got := m.Status().GetProblem(); !strings.Contains(got, cause.Error()) {
+		t.Fatalf("status says %q", got)
+	}
+}
+
+func TestLeadershipIsToldInOrder(t *testing.T) {
+	c := mustFound(t, 3)
+	told := make(map[*member][]LeadershipEvent)
+	done := make(chan struct{})
+	for _, m := range c.members {
+		go func() {
+			var events []LeadershipEvent
+			for event := range m.LeadershipEvents() {
+				events = append(events, event)
+			}
+			m.events.Store(&events)
+			done <- struct{}{}
+		}()
+	}
+	for range 4 {
+		leader := c.mustLead()
+		changes, cancel := leader.WatchLeadership()
+		if err := leader.TransferLeadership(deadline(t), ""); err != nil {
+			t.Logf("%v", err) // it may time out on a busy machine
+		}
+		eventually(t, "it is told", func() bool { return len(changes) > 0 })
+		cancel()
+	}
+	c.mustLead()
+	var wins []uint64
+	for _, m := range c.members {
+		if err := m.Shutdown(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range c.members {
+		<-done
+		_ = m
+	}
+	for _, m := range c.members {
+		told[m] = *m.events.Load()
+		for i, event := range told[m] {
+			if event.Gained != (i%2 == 0) {
+				t.Fatalf("%s was told %+v", m.name, told[m])
+			}
+			if event.Gained {
+				wins = append(wins, event.Term)
+			} else if event.Term != told[m][i-1].Term {
+				t.Fatalf("%s lost another term than it gained: %+v", m.name, told[m])
+			}
+		}
+	}
+	slices.Sort(wins)
+	if len(wins) < 2 || len(slices.Compact(wins)) != len(wins) {
+		t.Fatalf("terms that were won: %v", wins)
+	}
+}
+
+func TestStatusAndContact(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	follower := c.followers(leader)[0]
+	mustWrite(t, leader, "one")
+	mustHave(t, follower, "one")
+
+	status := leader.Status()
+	if status.GetRole() != argosyv1.ServerRole_SERVER_ROLE_LEADER || !status.GetVoter() || status.GetId() != leader.ID() ||
+		status.GetLastContactMs() != 0 || status.GetAppliedIndex() == 0 || status.GetProblem() != "" {
+		t.Fatalf("leader's status: %v", status)
+	}
+	status = follower.Status()
+	if status.GetRole() != argosyv1.ServerRole_SERVER_ROLE_FOLLOWER || status.GetTerm() != leader.Leadership().Term {
+		t.Fatalf("follower's status: %v", status)
+	}
+	ask := func(cluster string) *argosyv1.ContactResponse {
+		return follower.HandleContact(&argosyv1.ContactRequest{Handshake: &argosyv1.PeerHandshake{ClusterId: cluster}})
+	}
+	if got := ask(c.id); !got.GetFollower() || got.GetLeaderId() != leader.ID() {
+		t.Fatalf("answered %v", got)
+	}
+	if got := ask(uuid.NewString()); got.GetFollower() {
+		t.Fatalf("consents to a server of another cluster: %v", got)
 	}
 }
