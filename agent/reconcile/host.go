@@ -75,7 +75,7 @@ func (m *Manager) list(h *host) {
 	h.listing, h.again = true, false
 	asked := m.seq
 	m.jobs.Go(func() {
-		ctx, cancel := context.WithTimeout(m.work, m.cfg.ListTimeout)
+		ctx, cancel := context.WithTimeout(m.looking, m.cfg.ListTimeout)
 		defer cancel()
 		instances, err := h.runtime.List(ctx)
 		m.mu.Lock()

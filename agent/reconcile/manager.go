@@ -43,8 +43,9 @@ type Manager struct {
 	running   bool
 	// toList counts the runtimes that were not asked yet what they have.
 	toList int
-	// work is the context of operations; it outlives Run's by StopGrace.
-	work context.Context
+	// work is the context of operations; it outlives looking, that of Run and
+	// of lists, by StopGrace.
+	work, looking context.Context
 	jobs sync.WaitGroup
 }
 
@@ -84,7 +85,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer cancel(nil)
 
 	m.mu.Lock()
-	m.work, m.running = work, true
+	m.work, m.looking, m.running = work, ctx, true
 	if m.toList == 0 {
 		close(m.ready)
 	}
