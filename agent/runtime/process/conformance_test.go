@@ -32,11 +32,15 @@ func shell(t *testing.T, script string, more map[string]any) string {
 
 func TestConformance(t *testing.T) {
 	base := t.TempDir()
+	opened := make(map[string]bool)
 	runtimetest.Run(t, runtimetest.Harness{
 		Runtime: Name,
 		Open: func(t *testing.T, agent string) (runtime.Runtime, func()) {
 			p := &place{t: t, dir: filepath.Join(base, agent), idle: time.Hour}
-			t.Cleanup(func() { endKeeper(t, p.dir) })
+			if !opened[agent] {
+				opened[agent] = true
+				t.Cleanup(func() { endKeeper(t, p.dir) })
+			}
 			return p.open(agent), func() {}
 		},
 		Config: func(script runtimetest.Script) string {

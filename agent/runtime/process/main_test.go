@@ -19,6 +19,7 @@ import (
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/keeper"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/wire"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // The test binary is also the keeper: the runtime starts it with "keeper" as its
@@ -27,7 +28,42 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "keeper" {
 		os.Exit(runKeeper(os.Args[2], os.Args[4]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == "agent" {
+		os.Exit(runAgent(os.Args[2], os.Args[3]))
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// runAgent starts an instance, says its pid, and watches until it is killed.
+func runAgent(dir, config string) int {
+	r, err := New(testConfig(dir, "agent", time.Hour))
+	if err != nil {
+		return fail(err)
+	}
+	w := &argosyv1.Workload{Name: "w", Agent: "agent", Runtime: Name, RuntimeConfig: config}
+	instance, err := r.Start(context.Background(), w, runtime.StartOptions{})
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Println(instance.RuntimeID)
+	return fail(r.Watch(context.Background(), func(runtime.Event) {}))
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func testConfig(dir, agent string, idle time.Duration) Config {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Dir, cfg.AgentName, cfg.Home = dir, agent, "/"
+	// The race detector would have every keeper end a second late.
+	cfg.KeeperCommand = []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, "keeper", idle.String()}
+	return cfg
 }
 
 func runKeeper(idle, dir string) int {
@@ -43,20 +79,19 @@ func runKeeper(idle, dir string) int {
 		err = keeper.Run(ctx, cfg)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return fail(err)
 	}
 	return 0
 }
 
 // place is the directory of one agent's keeper.
 type place struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	idle time.Duration
 }
 
-func newPlace(t *testing.T) *place {
+func newPlace(t testing.TB) *place {
 	t.Helper()
 	p := &place{t: t, dir: filepath.Join(t.TempDir(), "keeper"), idle: time.Hour}
 	t.Cleanup(func() { endKeeper(t, p.dir) })
@@ -66,21 +101,14 @@ func newPlace(t *testing.T) *place {
 // open makes a client.
 func (p *place) open(agent string) *Runtime {
 	p.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	cfg := DefaultConfig()
-	cfg.Dir, cfg.AgentName, cfg.Home = p.dir, agent, "/"
-	cfg.KeeperCommand = []string{self, "keeper", p.idle.String()}
-	r, err := New(cfg)
+	r, err := New(testConfig(p.dir, agent, p.idle))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return r
 }
 
-func keeperPID(t *testing.T, dir string) int {
+func keeperPID(t testing.TB, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, wire.LockFile))
 	if err != nil {
@@ -93,8 +121,12 @@ func keeperPID(t *testing.T, dir string) int {
 	return pid
 }
 
+func openFor(t testing.TB, dir string) *Runtime {
+	return (&place{t: t, dir: dir, idle: time.Hour}).open("bench")
+}
+
 // killKeeper kills the keeper and returns when it is dead.
-func killKeeper(t *testing.T, dir string) {
+func killKeeper(t testing.TB, dir string) {
 	t.Helper()
 	pid := keeperPID(t, dir)
 	pidfd, err := unix.PidfdOpen(pid, 0)
@@ -108,7 +140,7 @@ func killKeeper(t *testing.T, dir string) {
 	awaitPidfd(t, pidfd)
 }
 
-func awaitPidfd(t *testing.T, pidfd int) {
+func awaitPidfd(t testing.TB, pidfd int) {
 	t.Helper()
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
@@ -124,7 +156,7 @@ func awaitPidfd(t *testing.T, pidfd int) {
 
 // awaitNoKeeper returns when no keeper has the directory, and keeps it so until
 // the returned function is called.
-func awaitNoKeeper(t *testing.T, dir string) (release func()) {
+func awaitNoKeeper(t testing.TB, dir string) (release func()) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(dir, wire.LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -142,7 +174,7 @@ func awaitNoKeeper(t *testing.T, dir string) (release func()) {
 }
 
 // endKeeper ends the keeper of a directory if there is one, and what it runs.
-func endKeeper(t *testing.T, dir string) {
+func endKeeper(t testing.TB, dir string) {
 	text, err := os.ReadFile(filepath.Join(dir, wire.LockFile))
 	if err != nil {
 		return
@@ -154,13 +186,16 @@ func endKeeper(t *testing.T, dir string) {
 	_ = unix.Kill(pid, unix.SIGTERM)
 	awaitNoKeeper(t, dir)()
 	_, _ = unix.Wait4(pid, nil, 0, nil)
+	log, _ := os.ReadFile(filepath.Join(dir, wire.LogFile))
+	if strings.Contains(string(log), "DATA RACE") || strings.Contains(string(log), "panic") {
+		t.Error("the keeper raced or panicked")
+	}
 	if t.Failed() {
-		log, _ := os.ReadFile(filepath.Join(dir, wire.LogFile))
 		t.Logf("log of the keeper in %s:\n%s", dir, log)
 	}
 }
 
-func pidOf(t *testing.T, instance runtime.Instance) int {
+func pidOf(t testing.TB, instance runtime.Instance) int {
 	t.Helper()
 	pid, err := strconv.Atoi(instance.RuntimeID)
 	if err != nil {

@@ -18,6 +18,9 @@ const (
 	lingerCheck = 20 * time.Millisecond
 	// lingerMost is how long its killed members may take to die.
 	lingerMost = 2 * time.Second
+	// lingerFound is the same for a found process: its dead are counted until
+	// init, whose children they are, has looked at them.
+	lingerFound = 100 * time.Millisecond
 )
 
 // lingerer is an instance whose first process has ended and whose group may not
@@ -44,7 +47,7 @@ func (t *table) reap(ctx context.Context, childEnded <-chan os.Signal) {
 			lingering[e] = lingerer{
 				code:     wire.ExitUnknown,
 				detail:   "exit code not known: the keeper that was its parent had been killed",
-				deadline: time.Now().Add(lingerMost),
+				deadline: time.Now().Add(lingerFound),
 			}
 		case <-check.C:
 		}
