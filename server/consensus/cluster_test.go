@@ -271,6 +271,7 @@ type cluster struct {
 	id        string
 	configure func(*Config)
 	wrap      func(name string, network network) network
+	resolve   func(id string) string
 	members   []*member
 }
 
@@ -336,7 +337,7 @@ func (c *cluster) mustOpen(m *member) {
 	if c.wrap != nil {
 		network = c.wrap(m.name, network)
 	}
-	node, err := open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m)}, network)
+	node, err := open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m), RaftAddress: c.resolve}, network)
 	if err != nil {
 		c.t.Fatal(err)
 	}

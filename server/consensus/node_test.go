@@ -178,6 +178,28 @@ func TestClusterOfOneLeadsAtOnceWhenItStarts(t *testing.T) {
 	mustHave(t, m, "before", "after")
 }
 
+// TestCampaignThatRaftDoesNotTakeIsGivenUp: carried out later, when its reason
+// has gone, it would depose a leader that is well.
+func TestCampaignThatRaftDoesNotTakeIsGivenUp(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	before := leader.Leadership()
+	follower := c.followers(leader)[0]
+	goOn := pauseMainLoop(t, follower)
+	if err := follower.campaign(deadline(t), func() bool { return true }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("campaign: %v", err)
+	}
+	goOn()
+	if err := follower.campaign(deadline(t), func() bool { return false }); !errors.Is(err, errUnwanted) {
+		t.Errorf("campaign that nobody wants any more: %v", err)
+	}
+	mustWrite(t, leader, "after")
+	mustHave(t, follower, "after")
+	if got := leader.Leadership(); got != before {
+		t.Errorf("leadership is %+v, was %+v", got, before)
+	}
+}
+
 func TestMinorityDoesNotLead(t *testing.T) {
 	c := mustFound(t, 3)
 	leader := c.mustLead()

@@ -84,7 +84,7 @@ func TestFateOfAnEntry(t *testing.T) {
 		raft.ErrAbortedByRestore:              ErrFateUnknown,
 		errors.New("no space left on device"): ErrFateUnknown,
 	} {
-		if got := fate(err); got != want { //nolint:errorlint // they are our own
+		if got := fate(err); got != want {
 			t.Errorf("%v: %v", err, got)
 		}
 	}

@@ -172,10 +172,6 @@ func TestMutualTLSBetweenServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, to := mustListen(t, "a", "one", test.from), mustListen(t, "b", "one", test.to)
-			if test.to == nil {
-				// A plain listener takes the client's hello for a preamble.
-				to.patience = time.Second
-			}
 			conn, _, err := connect(t, from, to, "b")
 			if name == "both are servers" {
 				if err != nil {
@@ -278,7 +274,7 @@ func TestClosedLayerCutsItsConnections(t *testing.T) {
 	if _, err := dialed.Read(make([]byte, 1)); err == nil {
 		t.Fatal("connection outlives the layer")
 	}
-	if _, err := accepted.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // Raft compares
+	if _, err := accepted.Read(make([]byte, 1)); err != io.EOF { // Raft compares
 		t.Fatalf("read after the end: %v", err)
 	}
 	if len(to.lostPeers) > 0 {

@@ -84,7 +84,7 @@ func mustHold(t *testing.T, store raft.LogStore, first, last uint64) {
 	if gotFirst != first || gotLast != last {
 		t.Fatalf("log reaches from %d to %d, want %d to %d", gotFirst, gotLast, first, last)
 	}
-	if err := store.GetLog(last+1, new(raft.Log)); err != raft.ErrLogNotFound { //nolint:errorlint // Raft compares
+	if err := store.GetLog(last+1, new(raft.Log)); err != raft.ErrLogNotFound { // Raft compares
 		t.Fatalf("entry %d after the end of the log: %v", last+1, err)
 	}
 	for index := max(first, 1); index <= last; index++ {
