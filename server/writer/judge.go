@@ -55,7 +55,9 @@ func (w *Writer) repeated(r *Request) bool {
 		}
 		return true
 	}
-	seen, ok := w.working.view.Outcome(r.requestID[:])
+	// The newest view: what is remembered only grows at the end that matters, and
+	// the state machine finds nothing faster than in its newest state.
+	seen, ok := w.state.View().Outcome(r.requestID[:])
 	if !ok {
 		return false
 	}
