@@ -76,9 +76,9 @@ func (a *assigner) run(ctx context.Context, changes *fsm.Subscription) error {
 		batches, err := changes.Next(ctx)
 		switch {
 		case errors.Is(err, fsm.ErrCompacted):
-			view := a.machine.View()
-			if changes, err = a.machine.Subscribe(view.Revision()); err != nil {
-				continue // overtaken again: the next round finds the same
+			var view *fsm.View
+			if view, changes, err = viewAndChanges(a.machine); err != nil {
+				return fmt.Errorf("follow desired state: %w", err)
 			}
 			a.log.Warn("changes of desired state were missed; sending all assignments again", "revision", view.Revision())
 			a.resync(view)

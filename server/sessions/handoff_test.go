@@ -1,0 +1,384 @@
+package sessions
+
+import (
+	"testing"
+	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// two makes a world of two agents, a and b, that are here and have reported.
+func two(w *world) (a, b *agent) {
+	w.t.Helper()
+	w.lead(1)
+	a, b = w.agent("a"), w.agent("b")
+	for _, one := range []*agent{a, b} {
+		one.connect()
+		one.runs()
+	}
+	return a, b
+}
+
+func TestAWorkloadThatMovesStartsWhenTheOldAgentHasRemovedIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("w@a", "stays@a")
+		a.runs("w", "stays")
+		w.want("w@b")
+		a.holds("after the move", "stays")
+		b.holds("while a still has it")
+		w.shows("while a still has it", "stays@a Running(Ok)", "w@a Running(Ok)", "w@b Pending(Initial)")
+		a.report(false, stopping, "w")
+		b.holds("while a stops it")
+		a.report(false, removed, "w")
+		b.holds("after a has removed it", "w")
+		b.report(false, runningOK, "w")
+		w.shows("at the end", "stays@a Running(Ok)", "w@b Running(Ok)")
+	})
+}
+
+// Each case moves w from a to b, says when b may have it and when not yet.
+func TestWhenAMovedWorkloadMayStart(t *testing.T) {
+	cases := []struct {
+		what string
+		act  func(w *world, a, b *agent)
+		held bool
+	}{
+		{"a has not said a word of it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.want("w@b")
+		}, true},
+		{"a has not said a word of it, but has removed it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.want("w@b")
+			a.report(false, removed, "w")
+		}, false},
+		{"a has not said a word of it, but has carried the removal out", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.want("w@b")
+			a.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Converged{Converged: &argosyv1.Converged{Revision: w.machine.View().Revision()}}})
+		}, false},
+		{"a has carried out what came before the removal", func(w *world, a, b *agent) {
+			w.want("w@a")
+			before := w.machine.View().Revision()
+			w.want("w@b")
+			a.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Converged{Converged: &argosyv1.Converged{Revision: before}}})
+		}, true},
+		{"a's full report was on its way when it was sent", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs()
+			w.want("w@b")
+		}, true},
+		{"a was sent it, is gone", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			w.want("w@b")
+			w.pass(2 * timeout)
+			b.connect()
+		}, true},
+		{"a was sent it, is gone, came back without it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"a was sent it, is gone, came back with it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			w.want("w@b")
+			a.connect()
+			a.runs("w")
+		}, true},
+		{"a runs it and is gone", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			w.want("w@b")
+			w.pass(2 * timeout)
+			b.connect()
+		}, true},
+		{"a runs it and has said goodbye", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.goodbye()
+			w.want("w@b")
+		}, true},
+		{"a ran it, was gone, came back without it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"a ran it and was deleted", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.drop(argosyv1.RowKind_ROW_KIND_AGENT, "a")
+		}, false},
+		{"a replaces it by a new instance", func(w *world, a, b *agent) {
+			w.want("w@a=1")
+			a.runs("w=1")
+			w.want("w@a=2")
+			w.want("w@b=2")
+			a.report(false, removed, "w=1") // and knows of w=2, perhaps
+		}, true},
+		{"a has replaced it by a new instance and removed that", func(w *world, a, b *agent) {
+			w.want("w@a=1")
+			a.runs("w=1")
+			w.want("w@a=2")
+			w.want("w@b=2")
+			a.report(false, removed, "w=1")
+			a.report(false, removed, "w=2")
+		}, false},
+		{"it was deleted and is made anew elsewhere", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.want("w@b")
+		}, true},
+		{"it was deleted, removed, and is made anew elsewhere", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			a.report(false, removed, "w")
+			w.want("w@b")
+		}, false},
+		{"it had no agent before", func(w *world, a, b *agent) {
+			w.want("w@")
+			w.want("w@b")
+		}, false},
+		{"a new leader has it from its mirror that a runs it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.failOver()
+			a.connect()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"the leader changed in between and a has removed it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.failOver()
+			a.connect()
+			b.connect()
+			b.runs()
+			a.report(true, stopping, "w")
+			a.report(false, removed, "w")
+		}, false},
+		{"the leader changed and a has not been heard of", func(w *world, a, b *agent) {
+			w.want("w@a") // in flight to a, and nobody knows
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"the leader changed and a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			w.pass(beforeTimeout)
+			b.beat()
+			w.pass(timeout - beforeTimeout)
+		}, false},
+		{"the leader changed and a came back without it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"the leader changed and it was deleted and made anew before a was heard of", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.delete("w")
+			w.want("w@b")
+		}, true},
+		{"the leader changed and it is new", func(w *world, a, b *agent) {
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
+		{"the leader changed, a was known to be lost and to have nothing", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs()
+			a.report(false, removed, "w")
+			a.goodbye()
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
+		{"all servers were started again and a has not been heard of", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.stopLead()
+			w.boot(DefaultConfig())
+			w.lead(9)
+			b.connect()
+			b.runs()
+		}, true},
+		{"all servers were started again and a has removed it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.stopLead()
+			w.boot(DefaultConfig())
+			w.lead(9)
+			b.connect()
+			b.runs()
+			a.connect()
+			a.runs()
+		}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.what, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := two(w)
+				c.act(w, a, b)
+				if c.held {
+					b.holds("as long as a may have it")
+				} else {
+					b.holds("when a cannot have it", "w")
+				}
+			})
+		})
+	}
+}
+
+func TestAWorkloadThatGoesBackAndForthNeverRunsTwice(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.want("w@b")
+		w.want("w@a") // b was never sent it, so a may have it at once
+		a.holds("after it came back before it left", "w")
+		w.want("w@b")
+		a.report(false, removed, "w")
+		b.holds("after a removed it", "w")
+		w.want("w@a")
+		a.holds("while b may be starting it")
+		b.holds("after it left again")
+		b.report(false, removed, "w")
+		a.holds("after b removed it", "w")
+	})
+}
+
+// A leader that does not know what an agent has must never tell it, in full,
+// without what it has.
+func TestAnAgentIsNeverToldToDropWhatItHasBecauseALeaderIsNotSure(t *testing.T) {
+	cases := map[string]func(w *world, a, b *agent){
+		"the mirror has not seen that a removed it": func(w *world, a, b *agent) {
+			w.failOver()
+			// As if a's last word had not reached this server before it led.
+			a.connect()
+			a.report(false, runningOK, "w")
+		},
+		"the memory is empty and an agent is missing": func(w *world, a, b *agent) {
+			w.stopLead()
+			w.boot(DefaultConfig())
+			w.lead(9)
+		},
+	}
+	for what, act := range cases {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := two(w)
+				w.want("w@a")
+				a.runs("w")
+				w.want("w@b")
+				a.report(false, removed, "w")
+				b.report(false, runningOK, "w")
+				b.holds("before", "w")
+				b.lose()
+				w.want("new@b") // so that b is not current when it comes back
+				act(w, a, b)
+				b.connect()
+				if b.welcome().GetAssignmentsCurrent() {
+					t.Fatal("b is current; the test tests nothing")
+				}
+				b.holds("before it has reported", "w")
+				b.runs("w")
+				b.holds("after it has reported", "w")
+				w.pass(beforeTimeout)
+				b.beat()
+				w.pass(timeout - beforeTimeout)
+				b.holds("when nobody is waited for any more", "new", "w")
+			})
+		})
+	}
+}
+
+func TestWhatIsHeldBackDoesNotHoldUpTheRest(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.want("w@b", "x@b", "y@a")
+		b.holds("what has nothing to do with a", "x")
+		a.holds("what has nothing to do with b", "y")
+		// b goes and comes while w is held back from it: it is current.
+		b.runs("x")
+		b.lose()
+		b.connect()
+		if !b.welcome().GetAssignmentsCurrent() {
+			t.Error("b is not current, though it holds all that it may have")
+		}
+		a.report(false, removed, "w")
+		b.holds("in the end", "w", "x")
+	})
+}
+
+func TestAHeldWorkloadMayChangeOrGo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		c := w.agent("c")
+		c.connect()
+		c.runs()
+		w.want("w@a", "v@a")
+		a.runs("w", "v")
+		w.want("w@b", "v@b")
+		w.want("w@b=2")
+		w.delete("v")
+		w.want("w@c=2")
+		a.report(false, removed, "w", "v")
+		b.holds("b, for which it was meant for a while")
+		c.holds("c, for which it is meant", "w")
+	})
+}
+
+func TestTheOldAgentMayBeBackAfterTheLeaderStoppedWaiting(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.failOver()
+		b.connect()
+		b.runs()
+		w.want("w@b")
+		w.pass(timeout + time.Second)
+		w.shows("when a is lost", "w@a AgentDisconnected", "w@b Pending(Initial)")
+		b.connect()
+		b.runs()
+		b.holds("while a is away")
+		a.connect()
+		a.holds("a, when it is back")
+		a.report(true, stopping, "w")
+		b.holds("while a stops it")
+		a.report(false, removed, "w")
+		b.holds("after a has removed it", "w")
+	})
+}

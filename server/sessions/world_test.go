@@ -1,0 +1,551 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/observed"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a server and what it works with, on a clock of its own: it runs in a
+// bubble of synctest, where time passes only when all wait for it.
+type world struct {
+	t        testing.TB
+	machine  *fsm.Machine
+	store    *observed.Store
+	service  *Service
+	index    uint64
+	names    func() ([]string, bool)
+	mu       sync.Mutex
+	leader   string // address of another leader
+	term     uint64
+	self     bool
+	changed  chan struct{}
+	records  []string // agents that were registered
+	refuse   error    // of registering
+	stopLead func()
+}
+
+// inWorld runs a test in a bubble.
+func inWorld(t *testing.T, test func(*testing.T, *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(t, newWorld(t, DefaultConfig()))
+		synctest.Wait()
+	})
+}
+
+func newWorld(t testing.TB, cfg Config) *world {
+	t.Helper()
+	machine, err := fsm.New(fsm.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, machine: machine, changed: make(chan struct{}, 1), names: func() ([]string, bool) { return nil, false }}
+	w.boot(cfg)
+	return w
+}
+
+// boot makes the server anew, with an empty memory and the state it had.
+func (w *world) boot(cfg Config) {
+	w.t.Helper()
+	var err error
+	if w.store, err = observed.New(observed.DefaultConfig()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.service, err = New(Deps{
+		ServerID:  "server-1",
+		ClusterID: func() string { return "cluster-1" },
+		Store:     w.store,
+		Machine:   w.machine,
+		Directory: w,
+		PeerNames: func(context.Context) ([]string, bool) { return w.names() },
+	}, cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) Leader() (string, uint64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leader, w.term, w.self
+}
+func (w *world) Watch() (<-chan struct{}, func()) { return w.changed, func() {} }
+func (w *world) Servers() []string                { return []string{"s1:1", "s2:1"} }
+
+// follow makes another server the leader, as this one knows it.
+func (w *world) follow(address string, term uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leader, w.term, w.self = address, term, false
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// lead makes this server the leader until stop is called or the test ends.
+func (w *world) lead(term uint64) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.leader, w.term, w.self = "s1:1", term, true
+	w.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	returned := make(chan error, 1)
+	_, published := w.service.current()
+	go func() { returned <- w.service.Lead(ctx, Leadership{Term: term, Registrar: w}) }()
+	select {
+	case <-published:
+	case err := <-returned:
+		w.t.Fatal(err)
+	}
+	w.stopLead = sync.OnceFunc(func() {
+		cancel()
+		if err := <-returned; err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(w.stopLead)
+}
+
+// failOver makes this server the leader of the next term, as if it had been a
+// follower with a mirror of the leader before.
+func (w *world) failOver() {
+	w.t.Helper()
+	w.stopLead()
+	w.lead(w.term + 1)
+}
+
+func (w *world) RegisterAgent(_ context.Context, agent *argosyv1.Agent) error {
+	if w.refuse != nil {
+		return w.refuse
+	}
+	w.mu.Lock()
+	w.records = append(w.records, agent.GetName())
+	w.mu.Unlock()
+	w.apply(put(argosyv1.RowKind_ROW_KIND_AGENT, agent.GetName(), "", agent))
+	return nil
+}
+
+func put(kind argosyv1.RowKind, key, group string, value proto.Message) *argosyv1.Mutation {
+	raw, err := proto.Marshal(value)
+	if err != nil {
+		panic(err) // a message of the test itself
+	}
+	return &argosyv1.Mutation{Kind: &argosyv1.Mutation_Put{Put: &argosyv1.PutRow{Kind: kind, Key: key, Group: group, Value: raw}}}
+}
+
+// apply commits one entry.
+func (w *world) apply(mutations ...*argosyv1.Mutation) {
+	w.t.Helper()
+	raw, err := proto.Marshal(&argosyv1.Entry{Mutations: mutations})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.index++
+	if err, failed := w.machine.Apply(&raft.Log{Index: w.index, Term: 1, Type: raft.LogCommand, Data: raw}).(error); failed {
+		w.t.Fatal(err)
+	}
+}
+
+// fail gives the machine an entry that it cannot know.
+func (w *world) fail() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.index++
+	err, _ := w.machine.Apply(&raft.Log{Index: w.index, Term: 1, Type: raft.LogCommand, Data: []byte("\xff")}).(error)
+	return err
+}
+
+// workload makes the mutation that writes "name@agent" or "name@agent=config".
+func workload(text string) *argosyv1.Mutation {
+	name, rest, _ := strings.Cut(text, "@")
+	agent, config, _ := strings.Cut(rest, "=")
+	return put(argosyv1.RowKind_ROW_KIND_WORKLOAD, name, agent,
+		&argosyv1.Workload{Name: name, Agent: agent, Runtime: "process", RuntimeConfig: config})
+}
+
+// want writes desired workloads, each "name@agent" or "name@agent=config".
+func (w *world) want(workloads ...string) {
+	w.t.Helper()
+	var mutations []*argosyv1.Mutation
+	for _, text := range workloads {
+		mutations = append(mutations, workload(text))
+	}
+	w.apply(mutations...)
+	w.settle()
+}
+
+func (w *world) drop(kind argosyv1.RowKind, keys ...string) {
+	w.t.Helper()
+	var mutations []*argosyv1.Mutation
+	for _, key := range keys {
+		mutations = append(mutations, &argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: kind, Key: key}}})
+	}
+	w.apply(mutations...)
+	w.settle()
+}
+
+func (w *world) delete(workloads ...string) { w.drop(argosyv1.RowKind_ROW_KIND_WORKLOAD, workloads...) }
+
+// settle waits until everything has been done that can be done now.
+func (w *world) settle() { synctest.Wait() }
+
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d) // the bubble's clock
+	synctest.Wait()
+}
+
+// shows checks what users see, each "workload.agent State(Substate)".
+func (w *world) shows(what string, want ...string) {
+	w.t.Helper()
+	view := w.machine.View()
+	states := w.store.States(func(yield func(*argosyv1.Workload) bool) {
+		for row := range view.Workloads() {
+			if one, err := row.Workload(); err != nil || !yield(one) {
+				return
+			}
+		}
+	})
+	var got []string
+	for _, s := range states {
+		got = append(got, s.GetInstance().GetWorkload()+"@"+s.GetInstance().GetAgent()+" "+s.GetExecution().Text())
+	}
+	if !slices.Equal(got, want) {
+		w.t.Errorf("%s: users see\n      %s\nwant: %s", what, strings.Join(got, "\n      "), strings.Join(want, "\n      "))
+	}
+}
+
+func (w *world) connected(agent string) bool {
+	status, ok := w.store.Agent(agent)
+	return ok && status.GetConnected()
+}
+
+// agent is one agent process, as the server sees it: it holds what it was told
+// and reports only when the test has it report.
+type agent struct {
+	t          testing.TB
+	w          *world
+	name       string
+	instanceID string
+	bootID     string
+	address    string
+	clusterID  string
+	tags       map[string]string
+
+	mu       sync.Mutex
+	term     uint64
+	revision uint64
+	held     map[string]*argosyv1.Workload
+	staged   []*argosyv1.Assignments
+
+	stream *stream
+}
+
+func (w *world) agent(name string) *agent {
+	return &agent{
+		t: w.t, w: w, name: name, instanceID: "process-" + name, bootID: "machine-" + name, address: name + ":1",
+		held: map[string]*argosyv1.Workload{},
+	}
+}
+
+// again is another process of the same name.
+func (a *agent) again(instanceID, bootID string) *agent {
+	other := a.w.agent(a.name)
+	other.instanceID, other.bootID, other.address = instanceID, bootID, instanceID+":1"
+	return other
+}
+
+// stream is a session's stream without a network below it.
+type stream struct {
+	grpc.ServerStream
+	agent  *agent
+	ctx    context.Context
+	cancel context.CancelFunc
+	up     chan *argosyv1.AgentMessage
+	block  chan struct{} // while not nil, messages are not taken until it is closed
+
+	mu       sync.Mutex
+	received []*argosyv1.ServerMessage
+	err      error
+	ended    bool
+}
+
+func (s *stream) Context() context.Context { return s.ctx }
+
+func (s *stream) Recv() (*argosyv1.AgentMessage, error) {
+	select {
+	case m, ok := <-s.up:
+		if !ok {
+			return nil, io.EOF
+		}
+		return m, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+func (s *stream) Send(m *argosyv1.ServerMessage) error {
+	s.mu.Lock()
+	block := s.block
+	s.mu.Unlock()
+	if block != nil {
+		select {
+		case <-block:
+		case <-s.ctx.Done():
+		}
+	}
+	if s.ctx.Err() != nil {
+		return s.ctx.Err()
+	}
+	s.mu.Lock()
+	s.received = append(s.received, m)
+	s.mu.Unlock()
+	s.agent.take(m)
+	return nil
+}
+
+// open begins a session without waiting for the answer.
+func (a *agent) open(change ...func(*argosyv1.AgentHello)) {
+	a.t.Helper()
+	a.mu.Lock()
+	hello := &argosyv1.AgentHello{
+		Name: a.name, Protocol: argosyv1.SupportedProtocol(), Version: "test", ClusterId: a.clusterID, Tags: a.tags,
+		BootId: a.bootID, InstanceId: a.instanceID, AssignmentRevision: a.revision, Term: a.term,
+		AssignmentHash: argosyv1.AssignmentHash(slices.Collect(maps.Values(a.held))),
+	}
+	a.staged = nil
+	a.mu.Unlock()
+	for _, c := range change {
+		c(hello)
+	}
+	ctx := peer.NewContext(context.Background(), &peer.Peer{Addr: address(a.address)})
+	s := &stream{agent: a, up: make(chan *argosyv1.AgentMessage, 16)}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	a.stream = s
+	s.up <- &argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Hello{Hello: hello}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := a.w.service.Session(s)
+		s.mu.Lock()
+		s.err, s.ended = err, true
+		s.mu.Unlock()
+		s.cancel()
+	}()
+	a.t.Cleanup(func() { s.cancel(); <-done })
+}
+
+type address string
+
+func (a address) Network() string { return "test" }
+func (a address) String() string  { return string(a) }
+
+var _ net.Addr = address("")
+
+// connect begins a session that is accepted.
+func (a *agent) connect() {
+	a.t.Helper()
+	a.open()
+	a.w.settle()
+	if a.welcome() == nil {
+		a.t.Fatalf("agent %s was not welcomed: %v", a.name, a.stream.err)
+	}
+}
+
+// refused begins a session that is not accepted and returns why.
+func (a *agent) refused(change ...func(*argosyv1.AgentHello)) error {
+	a.t.Helper()
+	a.open(change...)
+	a.w.settle()
+	if a.welcome() != nil {
+		a.t.Errorf("agent %s was welcomed", a.name)
+		return nil
+	}
+	return a.ended()
+}
+
+// ended returns how the call ended; it has to have.
+func (a *agent) ended() error {
+	a.t.Helper()
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	if !a.stream.ended {
+		a.t.Errorf("the session of agent %s has not ended", a.name)
+	}
+	return a.stream.err
+}
+
+func (a *agent) alive() bool {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return !a.stream.ended
+}
+
+// lose breaks the stream.
+func (a *agent) lose() { a.stream.cancel(); a.w.settle() }
+
+func (a *agent) messages() []*argosyv1.ServerMessage {
+	a.stream.mu.Lock()
+	defer a.stream.mu.Unlock()
+	return slices.Clone(a.stream.received)
+}
+
+func (a *agent) welcome() *argosyv1.Welcome {
+	if all := a.messages(); len(all) > 0 {
+		return all[0].GetWelcome()
+	}
+	return nil
+}
+
+func (a *agent) redirect() *argosyv1.Redirect {
+	if all := a.messages(); len(all) > 0 {
+		return all[0].GetRedirect()
+	}
+	return nil
+}
+
+// take does what an agent does with what it is told.
+func (a *agent) take(m *argosyv1.ServerMessage) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := m.GetWelcome(); w != nil {
+		a.clusterID, a.term = w.GetClusterId(), w.GetTerm()
+	}
+	part := m.GetAssignments()
+	if part == nil {
+		return
+	}
+	a.staged = append(a.staged, part)
+	if part.GetPartial() {
+		return
+	}
+	if part.GetTerm() < a.term || part.GetTerm() == a.term && part.GetRevision() < a.revision {
+		a.t.Errorf("agent %s at revision %d was sent assignments of revision %d, term %d", a.name, a.revision, part.GetRevision(), part.GetTerm())
+	}
+	if part.GetFull() {
+		clear(a.held)
+	}
+	for _, p := range a.staged {
+		for _, one := range p.GetUpserts() {
+			a.held[one.GetName()] = one
+		}
+		for _, name := range p.GetRemovals() {
+			if _, ok := a.held[name]; !ok {
+				a.t.Errorf("agent %s was told to remove %s, which it does not hold", a.name, name)
+			}
+			delete(a.held, name)
+		}
+	}
+	a.staged, a.revision = nil, part.GetRevision()
+}
+
+// holds checks what the agent was told to run.
+func (a *agent) holds(what string, want ...string) {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if got := slices.Sorted(maps.Keys(a.held)); !slices.Equal(got, want) {
+		a.t.Errorf("%s: agent %s holds %v, want %v", what, a.name, got, want)
+	}
+}
+
+// assignments counts the messages with assignments of this session.
+func (a *agent) assignments() (count int) {
+	for _, m := range a.messages() {
+		if m.GetAssignments() != nil {
+			count++
+		}
+	}
+	return count
+}
+
+func (a *agent) send(m *argosyv1.AgentMessage) {
+	a.t.Helper()
+	select {
+	case a.stream.up <- m:
+	case <-a.stream.ctx.Done():
+	}
+	a.w.settle()
+}
+
+var (
+	runningOK = &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING, Substate: argosyv1.Substate_SUBSTATE_RUNNING_OK}
+	finished  = &argosyv1.ExecutionState{State: argosyv1.State_STATE_SUCCEEDED, Substate: argosyv1.Substate_SUBSTATE_SUCCEEDED_OK}
+	stopping  = &argosyv1.ExecutionState{State: argosyv1.State_STATE_STOPPING, Substate: argosyv1.Substate_SUBSTATE_STOPPING_REQUESTED_AT_RUNTIME}
+	removed   = &argosyv1.ExecutionState{State: argosyv1.State_STATE_REMOVED}
+)
+
+func (a *agent) state(name, config string, e *argosyv1.ExecutionState) *argosyv1.WorkloadState {
+	return &argosyv1.WorkloadState{Instance: &argosyv1.InstanceName{Workload: name, Agent: a.name, Id: argosyv1.InstanceID(config)}, Execution: e}
+}
+
+// report reports states of workloads, each "name" or "name=config".
+func (a *agent) report(full bool, e *argosyv1.ExecutionState, workloads ...string) {
+	a.t.Helper()
+	r := &argosyv1.StateReport{Full: full}
+	for _, text := range workloads {
+		name, config, _ := strings.Cut(text, "=")
+		r.States = append(r.States, a.state(name, config, e))
+	}
+	a.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_States{States: r}})
+}
+
+// runs reports in full that these run.
+func (a *agent) runs(workloads ...string) { a.t.Helper(); a.report(true, runningOK, workloads...) }
+
+func (a *agent) beat() {
+	a.t.Helper()
+	a.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Heartbeat{Heartbeat: &argosyv1.Heartbeat{}}})
+}
+
+func (a *agent) goodbye() {
+	a.t.Helper()
+	a.send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Goodbye{Goodbye: &argosyv1.Goodbye{}}})
+}
+
+func code(t testing.TB, err error, want argosyv1.ErrorCode, mention ...string) {
+	t.Helper()
+	if got := argosyv1.CodeOf(err); got != want {
+		t.Errorf("error %v has code %s, want %s", err, got, want)
+		return
+	}
+	for _, text := range mention {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error %q does not mention %q", err, text)
+		}
+	}
+}
+
+var errTest = errors.New("refused by the test")
+
+func names(prefix, agent string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%s%05d@%s=x", prefix, i, agent)
+	}
+	return all
+}
