@@ -86,8 +86,8 @@ func benchExpire(upTo uint64) []byte {
 	return data
 }
 
-// BenchmarkApplyMany applies one entry that creates 10,000 workloads.
-func BenchmarkApplyMany(b *testing.B) {
+// BenchmarkLargeEntry applies one entry that creates 10,000 workloads.
+func BenchmarkLargeEntry(b *testing.B) {
 	data := benchEntry(0, 10_000, nil)
 	b.ReportAllocs()
 	for b.Loop() {
