@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/forward"
+	"github.com/argosy-cluster/argosy/server/observed"
 	"github.com/argosy-cluster/argosy/server/observed/mirror"
 	"github.com/argosy-cluster/argosy/server/peers"
 )
@@ -80,12 +82,28 @@ func (p *peerService) ReadIndex(ctx context.Context, req *argosyv1.ReadIndexRequ
 	if err != nil {
 		return nil, p.notLeader("give a read index", err)
 	}
+	p.awaitObservations(ctx, term)
 	position := p.store.Position()
 	if position.Term != term {
-		return nil, p.notLeader("give a read index", errors.New("its services have not begun yet"))
+		return nil, p.notLeader("give a read index", errors.New("it does not lead the observations"))
 	}
 	return &argosyv1.ReadIndexResponse{Revision: index, Term: term, Observation: position.Sequence}, nil
 }
+
+// awaitObservations waits for the moment that a new leader needs before it also
+// leads the observed state; the other servers ask as soon as it is elected.
+func (p *peerService) awaitObservations(ctx context.Context, term uint64) {
+	if p.store.Position().Term >= term {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, observationsWait)
+	defer cancel()
+	// When it fails, what follows finds it out.
+	_ = p.store.WaitPosition(ctx, observed.Position{Term: term})
+}
+
+// observationsWait bounds awaitObservations.
+const observationsWait = time.Second
 
 func (p *peerService) notLeader(what string, err error) error {
 	refusal := argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "%s: server %s: %v", what, p.node.ID(), err)
@@ -95,6 +113,9 @@ func (p *peerService) notLeader(what string, err error) error {
 
 // Mirror sends the observed state to a follower.
 func (p *peerService) Mirror(req *argosyv1.MirrorRequest, stream grpc.ServerStreamingServer[argosyv1.MirrorResponse]) error {
+	if r := p.reign.Load(); r != nil {
+		p.awaitObservations(stream.Context(), r.term)
+	}
 	return mirror.Serve(p.store, p.handshake(), req, stream)
 }
 
