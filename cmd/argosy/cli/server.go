@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -28,7 +28,7 @@ server that is given --join alone joins one.`,
 				return err
 			}
 			config.TLS, config.Insecure = a.options.tls, a.options.insecure
-			config.Version = version
+			config.Version = a.version
 			config.LogStore = storage.Kind(logStore)
 			if config.HTTPAddress == "off" {
 				config.HTTPAddress = ""

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Show the version",
 		Args:  usageArgs(cobra.NoArgs),
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(a.out, "argosy %s (%s %s/%s, protocol %d to %d)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, argosyv1.ProtocolMin, argosyv1.ProtocolMax)
+			fmt.Fprintf(a.out, "argosy %s (%s %s/%s, protocol %d to %d)\n", a.version, runtime.Version(), runtime.GOOS, runtime.GOARCH, argosyv1.ProtocolMin, argosyv1.ProtocolMax)
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 // app is what the commands share.
 type app struct {
+	version  string
 	in       io.Reader
 	out, err io.Writer
 	options  connectionOptions
@@ -32,19 +33,19 @@ var errTimedOut = errors.New("timed out while waiting")
 // errFailed is returned when what is wrong was already told.
 var errFailed = errors.New("failed")
 
-func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
-	a := &app{in: in, out: out, err: errw}
+// execute runs one command line and returns its exit code.
+func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return argosyv1.ExitDone
 	}
 	if !errors.Is(err, errFailed) {
-		fmt.Fprintln(errw, "error:", err)
+		fmt.Fprintln(a.err, "error:", err)
 	}
 	return exitCode(err)
 }

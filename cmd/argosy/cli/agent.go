@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -49,7 +49,7 @@ when it is started again, it takes over what it finds.`,
 			if err != nil {
 				return err
 			}
-			config.Version, config.Logger = version, logger
+			config.Version, config.Logger = a.version, logger
 			config.Servers = withDefaultPort(a.options.servers, "25551")
 			return a.runAgent(cmd.Context(), config, o)
 		},
