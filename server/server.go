@@ -264,12 +264,12 @@ func (s *Server) openMembership() error {
 // mirrored waits for the mirror of observed state.
 type mirrored struct{ store *observed.Store }
 
+func (m mirrored) Reached(term, sequence uint64) bool {
+	return m.store.Position().Reached(observed.Position{Term: term, Sequence: sequence})
+}
+
 func (m mirrored) WaitPosition(ctx context.Context, term, sequence uint64) error {
-	position := observed.Position{Term: term, Sequence: sequence}
-	if m.store.Position().Reached(position) {
-		return nil
-	}
-	return m.store.WaitPosition(ctx, position)
+	return m.store.WaitPosition(ctx, observed.Position{Term: term, Sequence: sequence})
 }
 
 // ID returns the id of the server.

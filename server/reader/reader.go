@@ -39,11 +39,15 @@ type Source interface {
 
 // Applied waits for the local state machine.
 type Applied interface {
+	// Applied returns the revision that it has reached.
+	Applied() uint64
 	WaitApplied(ctx context.Context, revision uint64) error
 }
 
 // Observed waits for the local mirror of observed state.
 type Observed interface {
+	// Reached tells whether it has reached a position.
+	Reached(term, sequence uint64) bool
 	WaitPosition(ctx context.Context, term, sequence uint64) error
 }
 
@@ -88,6 +92,8 @@ type Reader struct {
 
 	mu   sync.Mutex
 	next *round
+	// timers are kept: one is needed for each read and hardly ever fires.
+	timers sync.Pool
 }
 
 // round is one question that many reads wait for.
@@ -165,13 +171,17 @@ func (r *Reader) ask(ctx context.Context) (Index, error) {
 // Await returns when this replica may answer a linearizable read. The error is
 // an API error.
 func (r *Reader) Await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.patience(ctx))
-	defer cancel()
+	deadline := time.Now().Add(r.patience(ctx))
 	current := r.join()
-	if err := r.awaitRound(ctx, current); err != nil {
+	if err := r.awaitRound(ctx, current, deadline); err != nil {
 		return err
 	}
 	index := current.index
+	if r.deps.Applied.Applied() >= index.Revision && r.deps.Observed.Reached(index.Term, index.Observation) {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	if err := r.deps.Applied.WaitApplied(ctx, index.Revision); err != nil {
 		return r.giveUp(fmt.Sprintf("this server is behind: it has not applied revision %d yet (%v)", index.Revision, err))
 	}
@@ -198,28 +208,39 @@ func (r *Reader) join() *round {
 // how often it is looked whether waiting has become hopeless.
 const absenceInterval = 250 * time.Millisecond
 
-func (r *Reader) awaitRound(ctx context.Context, current *round) error {
-	select {
-	case <-current.done:
-		return nil
-	case <-ctx.Done():
-		return r.giveUp("")
-	case <-time.After(absenceInterval):
-	}
-	look := time.NewTicker(absenceInterval)
-	defer look.Stop()
+func (r *Reader) awaitRound(ctx context.Context, current *round, deadline time.Time) error {
+	timer := r.timer(min(absenceInterval, time.Until(deadline)))
+	defer r.release(timer)
 	for {
-		if reason, hopeless := r.deps.Absence(); hopeless {
-			return r.giveUp(reason)
-		}
 		select {
 		case <-current.done:
 			return nil
 		case <-ctx.Done():
 			return r.giveUp("")
-		case <-look.C:
+		case <-timer.C:
 		}
+		left := time.Until(deadline)
+		if reason, hopeless := r.deps.Absence(); hopeless {
+			return r.giveUp(reason)
+		}
+		if left <= 0 {
+			return r.giveUp("")
+		}
+		timer.Reset(min(absenceInterval, left))
 	}
+}
+
+func (r *Reader) timer(d time.Duration) *time.Timer {
+	if t, ok := r.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (r *Reader) release(t *time.Timer) {
+	t.Stop()
+	r.timers.Put(t)
 }
 
 func (r *Reader) giveUp(reason string) error {

@@ -47,6 +47,10 @@ type replica struct {
 	stuck    bool
 }
 
+func (r *replica) Applied() uint64 { return 0 }
+
+func (r *replica) Reached(uint64, uint64) bool { return false }
+
 func (r *replica) WaitApplied(ctx context.Context, revision uint64) error {
 	r.mu.Lock()
 	r.seen = append(r.seen, revision)
@@ -145,6 +149,38 @@ func TestAReadWaitsForALeaderAndGoesToItAtOnce(t *testing.T) {
 			t.Errorf("answered after %v", waited)
 		}
 	})
+}
+
+func TestAReplicaThatIsThereAlreadyAnswersAtOnce(t *testing.T) {
+	local := &current{}
+	r, err := New(Deps{Applied: local, Observed: local, Absence: func() (string, bool) { return "", false }}, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = r.Run(ctx)
+	}()
+	r.Open(&source{})
+	if err := r.Await(ctx); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-ended
+}
+
+// current is a replica that is never behind, and must not be waited for.
+type current struct{}
+
+func (*current) Applied() uint64             { return 1 << 40 }
+func (*current) Reached(uint64, uint64) bool { return true }
+func (*current) WaitApplied(context.Context, uint64) error {
+	return errors.New("waited for what is there")
+}
+func (*current) WaitPosition(context.Context, uint64, uint64) error {
+	return errors.New("waited for what is there")
 }
 
 func TestAReadLeavesALeaderThatIsReplaced(t *testing.T) {
