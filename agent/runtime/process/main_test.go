@@ -203,3 +203,15 @@ func pidOf(t testing.TB, instance runtime.Instance) int {
 	}
 	return pid
 }
+
+// eventually waits for a condition of which nobody tells.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

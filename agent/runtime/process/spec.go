@@ -55,7 +55,14 @@ type parsed struct {
 
 // parseSpec reads a runtime configuration. Its errors are ErrInvalidConfig and
 // name the line.
-func parseSpec(text, home string) (parsed, error) {
+func parseSpec(text, home string) (_ parsed, err error) {
+	// The YAML library panics on some texts with tags; a workload must not be
+	// able to end the agent.
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: line 1: it is no YAML that can be read: %v", runtime.ErrInvalidConfig, cause)
+		}
+	}()
 	file, err := parser.ParseBytes([]byte(text), 0)
 	if err != nil {
 		return parsed{}, invalid(err)

@@ -24,6 +24,11 @@ const (
 	// punchStep is how much must have been copied before its space is given back,
 	// in bytes. Young pages are dropped before they were ever written to the disk.
 	punchStep = 256 << 10
+	// blockSize is what a file system gives back at least, in bytes.
+	blockSize = 4096
+	// endSize is how much is remembered of the end of what was copied, in bytes,
+	// to notice that a file was truncated and written anew.
+	endSize = 32
 	// sweepEvery is how often files are looked at that the kernel has no watch for.
 	sweepEvery = time.Second
 	// complainEvery limits the lines about logs that cannot be written.
@@ -36,10 +41,12 @@ var outputFiles = [2]string{"stdout", "stderr"}
 // instanceLog is the log of one instance and how far its outputs are copied into
 // it. The collector guards it.
 type instanceLog struct {
-	dir       string
-	writer    *logfile.Writer
-	copied    [2]int64
-	punched   [2]int64
+	dir     string
+	writer  *logfile.Writer
+	copied  [2]int64
+	punched [2]int64
+	// ends are the last bytes that were copied; empty when not known.
+	ends      [2][]byte
 	watches   [2]int32
 	live      bool
 	followers map[chan struct{}]struct{}
@@ -332,9 +339,9 @@ func (c *collector) copyFrom(file *os.File, o output, final bool) (more bool, er
 	}
 	size := info.Size()
 	l, stream := o.log, o.stream
-	if size < l.copied[stream] {
+	if size < l.copied[stream] || !l.sameEnd(file, stream) {
 		// Somebody truncated it.
-		l.copied[stream], l.punched[stream] = 0, 0
+		l.copied[stream], l.punched[stream], l.ends[stream] = 0, 0, nil
 	}
 	// What was printed while no keeper was there was printed at the time of the
 	// last change at the latest.
@@ -362,6 +369,14 @@ func (c *collector) copyFrom(file *os.File, o output, final bool) (more bool, er
 		budget -= copied
 	}
 	return false, nil
+}
+
+// sameEnd says whether what was copied last is still where it was.
+func (l *instanceLog) sameEnd(file *os.File, stream int) bool {
+	var now [endSize]byte
+	end := l.ends[stream]
+	_, err := file.ReadAt(now[:len(end)], l.copied[stream]-int64(len(end)))
+	return err != nil || bytes.Equal(now[:len(end)], end)
 }
 
 // copyLines appends the whole lines of data to the log and says how many bytes
@@ -399,6 +414,7 @@ func (c *collector) copyLines(o output, data []byte, at time.Time, final bool) (
 		return 0, err
 	}
 	l.copied = position
+	l.ends[stream] = append(l.ends[stream][:0], data[max(0, used-endSize):used]...)
 	return used, nil
 }
 
@@ -416,6 +432,7 @@ func (c *collector) skip(o output, count int64, at time.Time) error {
 		return err
 	}
 	l.copied = position
+	l.ends[o.stream] = nil
 	return nil
 }
 
@@ -427,12 +444,14 @@ func (c *collector) punch(o output) {
 		return
 	}
 	l.punched[stream] = copied
+	// The end stays, to be compared.
+	hole := (copied - endSize) / blockSize * blockSize
 	file, err := os.OpenFile(filepath.Join(l.dir, outputFiles[stream]), os.O_WRONLY, 0)
 	if err != nil {
 		return
 	}
 	defer file.Close()
-	err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, copied)
+	err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, hole)
 	if err == nil {
 		return
 	}

@@ -50,8 +50,9 @@
 //   - A process that prints faster than the keeper copies loses old lines once it
 //     is 8 MiB ahead; a line in the log says how many bytes. The disk does not
 //     fill, except while no keeper runs.
-//   - `echo >/dev/stderr` truncates the file, as it is one. Lines that were not
-//     copied yet are lost then; `echo >&2` is the right way to say it.
+//   - `echo >/dev/stderr` truncates the file, as it is one. That is noticed, but
+//     lines that were not copied yet are lost, and a line that is the same as all
+//     that was there may not be seen; `echo >&2` is the right way to say it.
 //
 // # Size
 //
