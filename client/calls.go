@@ -2,9 +2,10 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -14,15 +15,22 @@ import (
 // NewRequestID returns a fresh id for a write. A caller that may have to repeat
 // a write after its own crash chooses and keeps the id itself.
 func NewRequestID() []byte {
-	id := uuid.New()
-	return id[:]
+	// 128 bits of a generator that the runtime seeds from the system: it need not
+	// be a secret, since an id is of use to nobody but the user who chose it.
+	id := make([]byte, 16)
+	binary.LittleEndian.PutUint64(id, rand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	return id
 }
 
 // Apply creates or replaces workloads. A request without an id is given one.
 func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
+		// The caller's own message stays as it is, and may be used again.
+		req = &argosyv1.ApplyRequest{
+			RequestId: NewRequestID(), Workloads: req.GetWorkloads(),
+			ExpectedRevision: req.GetExpectedRevision(), MustNotExist: req.GetMustNotExist(),
+		}
 	}
 	return call(ctx, c, &request{what: "apply workloads", size: proto.Size(req), write: true},
 		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
@@ -33,8 +41,10 @@ func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosy
 // Delete removes workloads. A request without an id is given one.
 func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
+		req = &argosyv1.DeleteRequest{
+			RequestId: NewRequestID(), Names: req.GetNames(),
+			ExpectedRevision: req.GetExpectedRevision(), IgnoreMissing: req.GetIgnoreMissing(),
+		}
 	}
 	return call(ctx, c, &request{what: "delete workloads", size: proto.Size(req), write: true},
 		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
