@@ -59,9 +59,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if remembered := store.Remembered(); len(remembered.Upserts) > 0 {
+	if remembered := store.Remembered(); len(remembered.Upserts)+len(remembered.Leaving) > 0 {
 		manager.Apply(remembered)
-		a.logger.Info("assignments of an earlier life were taken up", "workloads", len(remembered.Upserts), "revision", remembered.Revision)
+		a.logger.Info("assignments of an earlier life were taken up", "workloads", len(remembered.Upserts), "removals", len(remembered.Leaving), "revision", remembered.Revision)
 	}
 
 	// They stop one after the other: the session ends first, so that the server

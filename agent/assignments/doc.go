@@ -37,6 +37,17 @@ type Change struct {
 	// Started names those among Upserts that were started in an earlier life of
 	// the agent.
 	Started map[string]bool
+	// Leaving are instances whose removal an earlier life of the agent did not
+	// bring to its end.
+	Leaving []Leaving
+}
+
+// Leaving is an instance on its way out.
+type Leaving struct {
+	// Runtime that has it.
+	Runtime string
+	// Instance is its name.
+	Instance *argosyv1.InstanceName
 }
 
 // Same tells whether two versions of a workload ask for the same instance, so

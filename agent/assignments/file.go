@@ -25,6 +25,7 @@ type content struct {
 	term, setTerm, revision uint64
 	workloads               []*argosyv1.Workload
 	started                 []string
+	leaving                 []Leaving
 }
 
 type header struct {
@@ -34,8 +35,14 @@ type header struct {
 	SetTerm   uint64   `json:"setTerm"`
 	Revision  uint64   `json:"revision"`
 	Started   []string `json:"started,omitempty"`
+	Leaving   []exit   `json:"leaving,omitempty"`
 	Size      int      `json:"size"`
 	CRC32C    uint32   `json:"crc32c"`
+}
+
+type exit struct {
+	Runtime  string `json:"runtime"`
+	Instance string `json:"instance"`
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -64,9 +71,17 @@ func readFile(path string) (*content, error) {
 	if err := proto.Unmarshal(body, &message); err != nil {
 		return nil, fmt.Errorf("read assignments: %w", err)
 	}
+	leaving := make([]Leaving, 0, len(h.Leaving))
+	for _, e := range h.Leaving {
+		name, err := argosyv1.ParseInstanceName(e.Instance)
+		if err != nil {
+			return nil, fmt.Errorf("read assignments: %w", err)
+		}
+		leaving = append(leaving, Leaving{Runtime: e.Runtime, Instance: name})
+	}
 	return &content{
 		clusterID: h.ClusterID, term: h.Term, setTerm: h.SetTerm, revision: h.Revision,
-		workloads: message.GetUpserts(), started: h.Started,
+		workloads: message.GetUpserts(), started: h.Started, leaving: leaving,
 	}, nil
 }
 
@@ -78,9 +93,13 @@ func writeFile(path string, c *content) error {
 	if err != nil {
 		return fmt.Errorf("write assignments: %w", err)
 	}
+	leaving := make([]exit, 0, len(c.leaving))
+	for _, l := range c.leaving {
+		leaving = append(leaving, exit{Runtime: l.Runtime, Instance: l.Instance.Key()})
+	}
 	line, err := json.Marshal(header{
 		Version: fileVersion, ClusterID: c.clusterID, Term: c.term, SetTerm: c.setTerm, Revision: c.revision,
-		Started: c.started, Size: len(body), CRC32C: crc32.Checksum(body, castagnoli),
+		Started: c.started, Leaving: leaving, Size: len(body), CRC32C: crc32.Checksum(body, castagnoli),
 	})
 	if err != nil {
 		return fmt.Errorf("write assignments: %w", err)

@@ -33,6 +33,7 @@ type Store struct {
 	revision  uint64
 	workloads map[string]*argosyv1.Workload
 	started   map[string]bool
+	leaving   map[string]Leaving
 	hash      []byte
 	hashed    bool
 	staged    *argosyv1.Assignments
@@ -64,6 +65,7 @@ func Open(path string, logger *slog.Logger) *Store {
 		logger:    logger,
 		workloads: make(map[string]*argosyv1.Workload),
 		started:   make(map[string]bool),
+		leaving:   make(map[string]Leaving),
 		dirty:     make(chan struct{}, 1),
 	}
 	content, err := readFile(path)
@@ -83,6 +85,9 @@ func Open(path string, logger *slog.Logger) *Store {
 			s.started[name] = true
 		}
 	}
+	for _, l := range content.leaving {
+		s.leaving[l.key()] = l
+	}
 	return s
 }
 
@@ -96,6 +101,7 @@ func (s *Store) Remembered() Change {
 		Revision: s.revision,
 		Upserts:  slices.Collect(maps.Values(s.workloads)),
 		Started:  maps.Clone(s.started),
+		Leaving:  slices.Collect(maps.Values(s.leaving)),
 	}
 }
 
@@ -207,6 +213,29 @@ func (s *Store) Started(workload *argosyv1.Workload) {
 	s.touch()
 }
 
+// Leaving remembers that an instance is to be removed: until that has come to
+// its end the agent must say that it has it.
+func (s *Store) Leaving(l Leaving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.leaving[l.key()]; !known {
+		s.leaving[l.key()] = l
+		s.touch()
+	}
+}
+
+// Left forgets an instance that is gone.
+func (s *Store) Left(l Leaving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.leaving[l.key()]; known {
+		delete(s.leaving, l.key())
+		s.touch()
+	}
+}
+
+func (l Leaving) key() string { return l.Runtime + "/" + l.Instance.Key() }
+
 func (s *Store) touch() {
 	select {
 	case s.dirty <- struct{}{}:
@@ -247,6 +276,7 @@ func (s *Store) save() bool {
 		clusterID: s.clusterID, term: s.term, setTerm: s.setTerm, revision: s.revision,
 		workloads: slices.Collect(maps.Values(s.workloads)),
 		started:   slices.Sorted(maps.Keys(s.started)),
+		leaving:   slices.Collect(maps.Values(s.leaving)),
 	}
 	s.mu.Unlock()
 	if err := writeFile(s.path, content); err != nil {

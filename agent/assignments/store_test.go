@@ -62,6 +62,10 @@ func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 	mustAccept(t, s, "c1", 3)
 	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 10, Term: 3, Upserts: []*argosyv1.Workload{workload("a", 8), workload("b", 9)}})
 	s.Started(workload("a", 8))
+	out := argosyv1.InstanceOf(workload("out", 1))
+	s.Leaving(Leaving{Runtime: "pods", Instance: out})
+	s.Leaving(Leaving{Runtime: "other", Instance: out})
+	s.Left(Leaving{Runtime: "other", Instance: out})
 	saved(t, s)
 
 	again := Open(path, nil)
@@ -72,6 +76,9 @@ func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 	remembered := again.Remembered()
 	if remembered.Vouched || !remembered.Full || remembered.Revision != 10 || !slices.Equal(names(remembered.Upserts), []string{"a", "b"}) || !maps.Equal(remembered.Started, map[string]bool{"a": true}) {
 		t.Errorf("remembered %+v", remembered)
+	}
+	if l := remembered.Leaving; len(l) != 1 || l[0].Runtime != "pods" || l[0].Instance.Key() != out.Key() {
+		t.Errorf("leaving %+v", l)
 	}
 	if err := again.Accept("c1", 2); !errors.Is(err, ErrStaleLeader) {
 		t.Errorf("a lower term after a restart: %v", err)

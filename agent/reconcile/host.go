@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // host is the bookkeeping about one runtime.
@@ -176,7 +177,7 @@ func (m *Manager) merge(h *host, instances []runtime.Instance, asked uint64) map
 			if _, there := listed[o.place]; there || o.place.runtime != h.name || s.newer(o.place, asked) {
 				continue
 			}
-			m.missed(s, o.place, o.instance.RuntimeID, now)
+			m.missed(s, o.place, o.instance.Name, o.instance.RuntimeID, now)
 			changed[s] = struct{}{}
 		}
 		if s.bury(h.name, asked) {
@@ -235,7 +236,7 @@ func (m *Manager) event(h *host, e runtime.Event) {
 	if !s.stale(p, e) {
 		m.seq++
 		if e.Gone {
-			m.missed(s, p, i.RuntimeID, time.Now())
+			m.missed(s, p, i.Name, i.RuntimeID, time.Now())
 		} else {
 			m.saw(s, p, i)
 		}
@@ -275,10 +276,13 @@ func (m *Manager) saw(s *slot, p place, i runtime.Instance) {
 }
 
 // missed takes note that an instance is not there (any more).
-func (m *Manager) missed(s *slot, p place, runtimeID string, now time.Time) {
+func (m *Manager) missed(s *slot, p place, name *argosyv1.InstanceName, runtimeID string, now time.Time) {
 	s.remove(p, runtimeID, now, m.seq)
-	if s.wanted(p) && !s.busy(p) {
+	switch {
+	case s.wanted(p) && !s.busy(p):
 		s.book.vanish(now, m.cfg.QuickRun, rand.Float64())
+	case !s.wanted(p) && s.retiree(p) == nil && !s.beside(p):
+		m.vanished(s, p, name)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/argosy-cluster/argosy/agent/assignments"
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -124,16 +125,14 @@ func (m *Manager) removing(s *slot, op *operation) {
 		// Found, not assigned (any more).
 		s.retiring = append(s.retiring, retiree{place: op.place, instance: op.instance})
 		r = &s.retiring[len(s.retiring)-1]
+		m.recorder.Leaving(assignments.Leaving{Runtime: op.place.runtime, Instance: op.instance})
 	}
 	r.begun = true
 	m.tellStopping(s, r)
 }
 
 func (m *Manager) tellStopping(s *slot, r *retiree) {
-	e := stopping(r, find(s.actual, r.place))
-	if m.journal.set(r.place.key, r.instance, e) {
-		m.logger.Info("instance changed state", "workload", s.name, "state", e.Text(), "info", e.GetAdditionalInfo())
-	}
+	m.publish(s, r.place.key, r.instance, stopping(r, find(s.actual, r.place)))
 }
 
 // slowed gives the place of an operation that waits for something to another.

@@ -15,12 +15,6 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// Recorder remembers over a restart of the agent that the instance of a
-// workload was started. It must not block.
-type Recorder interface {
-	Started(workload *argosyv1.Workload)
-}
-
 // Manager makes what runs equal to what is assigned.
 type Manager struct {
 	cfg      Config
@@ -46,13 +40,17 @@ type Manager struct {
 	// work is the context of operations; it outlives looking, that of Run and
 	// of lists, by StopGrace.
 	work, looking context.Context
-	jobs sync.WaitGroup
+	jobs          sync.WaitGroup
 }
 
-// New makes a manager for runtimes. It starts nothing.
+// New makes a manager for runtimes. It starts nothing. A nil recorder remembers
+// nothing.
 func New(cfg Config, runtimes []runtime.Runtime, recorder Recorder) (*Manager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if recorder == nil {
+		recorder = forgetful{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -129,6 +127,11 @@ func (m *Manager) Apply(change assignments.Change) {
 	m.vouched = m.vouched || change.Vouched
 	m.revision = change.Revision
 	var touched []*slot
+	for _, l := range change.Leaving {
+		s := m.slot(l.Instance.GetWorkload())
+		m.resume(s, l)
+		touched = append(touched, s)
+	}
 	for _, name := range change.Removals {
 		if s := m.slots[name]; s != nil {
 			m.want(s, nil, false)
@@ -223,58 +226,11 @@ func (m *Manager) slot(name string) *slot {
 	return s
 }
 
-// want changes what a slot is to run; nil means nothing.
-func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
-	switch {
-	case s.desired == nil && w == nil:
-		return
-	case s.desired != nil && w != nil && assignments.Same(s.desired.workload, w):
-		// Tags and restart policy count from the next decision on.
-		s.desired.workload = w
-		return
-	}
-	if old := s.desired; old != nil {
-		m.retire(s, old)
-	}
-	s.desired, s.book = nil, book{}
-	if w == nil {
-		return
-	}
-	s.desired = desire(w)
-	m.journal.expect(s.desired.place.key, s.desired.instance)
-	s.book.seen, s.book.owed = started, started
-	if r := s.retiree(s.desired.place); r != nil {
-		if r.begun || r.workload == nil || !assignments.Same(r.workload, w) {
-			return
-		}
-		// Wanted again before its removal began.
-		s.book = r.book
-		s.drop(s.desired.place)
-	}
-	if o := find(s.actual, s.desired.place); o != nil {
-		m.note(s, o.instance)
-	}
-}
-
-// retire hands the desired instance over to removal.
-func (m *Manager) retire(s *slot, old *desired) {
-	if s.lane != nil && s.lane.verb == start && s.lane.place == old.place {
-		// It may be waiting for an image for minutes. What it has made by now
-		// is removed after it has returned.
-		s.lane.cancel(errSuperseded)
-	}
-	if s.retiree(old.place) != nil {
-		// Deleted, made again, and deleted again while being removed.
-		return
-	}
-	s.retiring = append(s.retiring, retiree{place: old.place, instance: old.instance, workload: old.workload, book: s.book})
-}
-
 // note brings the book up to date with the desired instance as it is now.
 func (m *Manager) note(s *slot, i runtime.Instance) {
 	seen := s.book.seen
 	s.book.observe(i, time.Now(), m.cfg.QuickRun, rand.Float64())
-	if s.book.seen && !seen && m.recorder != nil {
+	if s.book.seen && !seen {
 		m.recorder.Started(s.desired.workload)
 	}
 }
@@ -326,30 +282,6 @@ func (m *Manager) wake(s *slot) {
 	}
 }
 
-// tell publishes the state of the desired instance.
-func (m *Manager) tell(s *slot) {
-	if s.desired == nil || s.retiringKey(s.desired.place.key) {
-		return
-	}
-	starting := s.lane != nil && s.lane.verb == start && s.lane.place == s.desired.place
-	if e := show(m.situation(s), starting); e != nil && m.journal.set(s.desired.place.key, s.desired.instance, e) {
-		m.logger.Info("instance changed state", "workload", s.name, "state", e.Text(), "info", e.GetAdditionalInfo(), "restarts", e.GetRestarts())
-	}
-}
-
-// retired takes note that a retiree is gone for good.
-func (m *Manager) retired(s *slot, p place) {
-	if r := s.retiree(p); r != nil {
-		name := r.instance
-		s.drop(p)
-		m.journal.removed(p.key, name)
-		if s.desired != nil && s.desired.place.key == p.key {
-			m.journal.expect(p.key, s.desired.instance)
-		}
-		m.logger.Info("instance was removed", "workload", s.name, "runtime", p.runtime)
-	}
-}
-
 func (m *Manager) settle(s *slot, settled bool) {
 	if s.settled == settled {
 		return
@@ -381,6 +313,11 @@ func (s *slot) stopTimer() {
 		s.timer.Stop()
 		s.timer = nil
 	}
+}
+
+// beside tells whether another runtime has an instance of the same name.
+func (s *slot) beside(p place) bool {
+	return slices.ContainsFunc(s.actual, func(o observed) bool { return o.place != p && o.place.key == p.key })
 }
 
 func (s *slot) retiringKey(key string) bool {
