@@ -69,6 +69,16 @@ func (s standing) rank(self, accused string) int {
 	return before
 }
 
+// decides reports whether nobody can win without this server's vote when the
+// accused gives none.
+func (s standing) decides(accused string) bool {
+	others := len(s.voters) - 1
+	if accused != "" {
+		others--
+	}
+	return others < s.quorum()
+}
+
 // consents reports whether a server's answer supports the accusation that a
 // leader, or anybody when accused is empty, has not been heard for a time.
 func consents(responder string, answer *argosyv1.ContactResponse, accused string, term uint64, silence time.Duration) bool {

@@ -262,7 +262,7 @@ func (p *processes) write(down int) {
 			return
 		}
 		p.at = (p.at + 1) % 3
-		time.Sleep(200 * time.Microsecond)
+		<-time.After(200 * time.Microsecond)
 	}
 }
 
@@ -345,4 +345,38 @@ func BenchmarkLeaderStopped(b *testing.B) {
 		_ = p.running[leader].Wait()
 		p.start(leader)
 	})
+}
+
+// BenchmarkLeaderKept writes for a second at a time while four busy loops keep
+// both processors from the servers. Nobody failed: there is nobody to replace.
+func BenchmarkLeaderKept(b *testing.B) {
+	p := mustStartProcesses(b)
+	p.write(-1)
+	for range 4 {
+		loop := exec.Command("sh", "-c", "while :; do :; done")
+		loop.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := loop.Start(); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			_ = loop.Process.Kill()
+			_ = loop.Wait()
+		})
+	}
+	changes, writes := 0, 0
+	var worst time.Duration
+	for b.Loop() {
+		for began := time.Now(); time.Since(began) < time.Second; writes++ {
+			leader, sent := p.at, time.Now()
+			p.write(-1)
+			worst = max(worst, time.Since(sent))
+			if p.at != leader {
+				changes++
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(changes), "leader-changes")
+	b.ReportMetric(float64(writes)/float64(b.N), "writes/s")
+	b.ReportMetric(float64(worst)/float64(time.Millisecond), "worst-ms")
 }

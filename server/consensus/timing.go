@@ -14,7 +14,9 @@ type Timing struct {
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes.
 	Election time.Duration
-	// Lease is how long a leader goes on without a quorum.
+	// Lease is how long a leader goes on without a quorum. Nothing that must be
+	// true rests on it, and to step down costs an election: as long as Heartbeat
+	// it does not happen to a leader that was only starved for a moment.
 	Lease time.Duration
 	// Silence is how long a follower has not heard from its leader when it asks
 	// the others whether they have. It must be well above two tenths of
@@ -37,7 +39,7 @@ func LAN() Timing {
 	return Timing{
 		Heartbeat: 200 * time.Millisecond,
 		Election:  200 * time.Millisecond,
-		Lease:     100 * time.Millisecond,
+		Lease:     200 * time.Millisecond,
 		Silence:   100 * time.Millisecond,
 		Stagger:   50 * time.Millisecond,
 		Commit:    10 * time.Millisecond,
@@ -50,7 +52,7 @@ func WAN() Timing {
 	return Timing{
 		Heartbeat: 1500 * time.Millisecond,
 		Election:  1500 * time.Millisecond,
-		Lease:     750 * time.Millisecond,
+		Lease:     1500 * time.Millisecond,
 		Silence:   900 * time.Millisecond,
 		Stagger:   400 * time.Millisecond,
 		Commit:    50 * time.Millisecond,

@@ -311,8 +311,9 @@ func (v *vigil) compete(ctx context.Context, cause Cause, at standing, rank int)
 }
 
 // turn waits for this server's turn, and returns false when somebody leads by
-// then. A candidate that will get this server's vote is given time to win; one
-// that cannot, since its log is older, makes it this server's turn at once.
+// then. A candidate is given time to win, unless it cannot: when it needs this
+// server's vote and will not get it, since its log is older, it is this
+// server's turn at once.
 func (v *vigil) turn(ctx context.Context, wait time.Duration, at standing, changes <-chan struct{}, seen *ballot) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -332,7 +333,7 @@ func (v *vigil) turn(ctx context.Context, wait time.Duration, at standing, chang
 				continue
 			}
 			*seen = newest
-			if newest.last.olderThan(v.raft.lastEntry()) {
+			if at.decides(at.leader) && newest.last.olderThan(v.raft.lastEntry()) {
 				return true
 			}
 			timer.Reset(v.timing.Stagger * 3 / 2)

@@ -322,6 +322,21 @@ func TestSecondInRankGoesWhenTheFirstCannotWin(t *testing.T) {
 	})
 }
 
+func TestCandidateThatCanWinWithoutThisVoteIsGivenTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene()
+		s.now.voters, s.now.leader = []string{"a", "c", "b"}, "" // nobody has led yet
+		s.found()
+		s.play(t, time.Second, func() {
+			time.Sleep(10 * ms)
+			s.ballots.note(&raft.RequestVoteRequest{Term: 6, LastLogTerm: 5, LastLogIndex: 99})
+			time.Sleep(60 * ms)
+			s.change(func(at *standing) { at.term, at.leader, at.heard = 6, "c", time.Now() })
+		})
+		s.mustCampaign(t, CauseFounding)
+	})
+}
+
 func TestFirstInRankMayBeDeadToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
