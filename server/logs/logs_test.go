@@ -114,7 +114,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	listener := bufconn.Listen(64 << 10)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.WaitForHandlers(true))
 	argosyv1.RegisterAgentServiceServer(server, agentService{rig: r})
 	argosyv1.RegisterClusterServiceServer(server, clusterService{rig: r})
 	served := make(chan error, 1)
@@ -419,11 +419,15 @@ func TestAUserWhoGoesStopsTheAgent(t *testing.T) {
 	a := r.connect("a", "web")
 	for what, opened := range map[string]bool{"before the agent answered": false, "while lines come": true} {
 		t.Run(what, func(t *testing.T) {
-			_, cancel := r.read(&argosyv1.LogsRequest{Names: []string{"web"}, Follow: true})
+			stream, cancel := r.read(&argosyv1.LogsRequest{Names: []string{"web"}, Follow: true})
 			start := <-a.starts
 			var push pushStream
 			if opened {
 				push = r.push(start.GetStreamId())
+				send(t, push, line("one"))
+				if _, err := stream.Recv(); err != nil {
+					t.Fatal(err)
+				}
 			}
 			cancel()
 			if stopped := <-a.stops; stopped != start.GetStreamId() {

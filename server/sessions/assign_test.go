@@ -184,11 +184,14 @@ func TestMissedChangesAreMadeUpFor(t *testing.T) {
 		a, b := two(w)
 		w.want("stays@a", "goes@a", "moves@a")
 		a.runs("stays", "goes", "moves")
-		// All at once, so that the one that follows is overtaken.
+		// While nobody can follow, so that who follows is overtaken.
+		m, _ := w.service.current()
+		m.assigner.mu.Lock()
 		w.apply(workload("stays@a=2"))
 		w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: argosyv1.RowKind_ROW_KIND_WORKLOAD, Key: "goes"}}})
 		w.apply(workload("moves@b"), workload("new@b"))
 		w.apply(workload("last@a"))
+		m.assigner.mu.Unlock()
 		w.settle()
 		if machine.subscriptions < 3 {
 			t.Fatalf("%d subscriptions; the feed had no gap", machine.subscriptions)

@@ -30,7 +30,8 @@ type assigner struct {
 	revision uint64 // all changes up to it were distributed
 	targets  map[string]*target
 	handoff  *handoff
-	held     map[string]struct{} // workloads held back from an agent that is here
+	waiting  map[*target]struct{} // those whose full set waits for their full report
+	held     map[string]struct{}  // workloads held back from an agent that is here
 }
 
 // target is the session of an agent as the assigner sees it.
@@ -39,7 +40,6 @@ type target struct {
 	sent     map[string]uint64 // revision of each workload that it was sent or holds
 	revision uint64            // highest that it was told
 	reported bool              // its full report has come
-	waiting  bool              // it gets its assignments when its full report has come
 }
 
 func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
@@ -52,6 +52,7 @@ func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term ui
 		revision: view.Revision(),
 		targets:  map[string]*target{},
 		handoff:  newHandoff(view.Revision(), unsettled(view, store)),
+		waiting:  map[*target]struct{}{},
 		held:     map[string]struct{}{},
 	}
 }
@@ -158,7 +159,7 @@ func (a *assigner) evaluate(touched []touch) {
 	}
 	for _, touch := range touched {
 		t, ok := a.targets[touch.agent]
-		if !ok || t.waiting {
+		if _, waits := a.waiting[t]; !ok || waits {
 			continue
 		}
 		row, exists := view.Workload(touch.workload)
@@ -175,7 +176,7 @@ func (a *assigner) evaluate(touched []touch) {
 		case has:
 			to(t).remove(touch.workload)
 			delete(t.sent, touch.workload)
-			a.handoff.removalSent(touch.workload, touch.agent, t.revision)
+			a.handoff.removalSent(touch.agent, touch.workload, t.revision)
 		}
 	}
 	for t, messages := range outgoing {
@@ -209,7 +210,7 @@ func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
 	t.sent[row.Key] = row.Revision
 	delete(a.held, row.Key)
 	if key := argosyv1.InstanceOf(w).Key(); !a.store.Has(key) {
-		a.handoff.sent(row.Key, flight{agent: t.session.name, instanceKey: key, session: t.session})
+		a.handoff.sent(t.session.name, row.Key, flight{instanceKey: key, session: t.session})
 	}
 }
 
@@ -225,6 +226,9 @@ func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argos
 	defer a.mu.Unlock()
 	view := a.machine.View()
 	t := &target{session: s, sent: map[string]uint64{}, revision: view.Revision()}
+	if old, ok := a.targets[s.name]; ok {
+		a.forget(old)
+	}
 	a.targets[s.name] = t
 	welcome.AssignmentsCurrent = a.current(view, t, hello)
 	if err := s.Send(&argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_Welcome{Welcome: welcome}}); err != nil {
@@ -277,10 +281,10 @@ func (a *assigner) sendAll(view *fsm.View, t *target) {
 	all := slices.Collect(view.WorkloadsOf(t.session.name))
 	open := a.open(all, t)
 	if len(open) < len(all) && !t.reported {
-		t.waiting = true
+		a.waiting[t] = struct{}{}
 		return
 	}
-	t.waiting = false
+	delete(a.waiting, t)
 	t.revision = max(t.revision, view.Revision())
 	messages := &assignments{term: a.term, revision: t.revision, full: true, limit: a.limit, log: a.log}
 	clear(t.sent)
@@ -314,7 +318,7 @@ func (a *assigner) resync(view *fsm.View) {
 	defer a.mu.Unlock()
 	a.revision = max(a.revision, view.Revision())
 	for _, t := range a.targets {
-		if !t.waiting {
+		if _, waits := a.waiting[t]; !waits {
 			a.sendAll(view, t)
 		}
 	}
@@ -325,8 +329,13 @@ func (a *assigner) detach(s *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if t, ok := a.targets[s.name]; ok && t.session == s {
-		delete(a.targets, s.name)
+		a.forget(t)
 	}
+}
+
+func (a *assigner) forget(t *target) {
+	delete(a.targets, t.session.name)
+	delete(a.waiting, t)
 }
 
 // reported looks again at what a report may have let go. It is called after the
@@ -340,24 +349,14 @@ func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) 
 		return
 	}
 	for _, state := range r.GetStates() {
-		key := ""
-		landed := a.handoff.land(state.GetInstance().GetWorkload(), func(f flight) bool {
-			if f.agent != s.name {
-				return false
-			}
-			if key == "" {
-				key = state.GetInstance().Key()
-			}
-			return f.instanceKey == key
-		})
-		if landed {
+		if a.handoff.landed(s.name, state.GetInstance()) {
 			gone = append(gone, state.GetInstance().GetWorkload())
 		}
 	}
 	if r.GetFull() {
-		gone = append(gone, a.handoff.landAll(func(f flight) bool { return f.agent == s.name && f.session != s })...)
+		gone = append(gone, a.handoff.landAll(s.name, func(f *flight) bool { return f.session != s })...)
 		t.reported = true
-		if t.waiting {
+		if _, waits := a.waiting[t]; waits {
 			a.sendAll(a.machine.View(), t)
 		}
 		if a.handoff.settle(s.name) {
@@ -374,8 +373,8 @@ func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) 
 func (a *assigner) converged(s *session, revision uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	landed := a.handoff.landAll(func(f flight) bool {
-		return f.agent == s.name && f.session == s && f.removed != 0 && f.removed <= revision
+	landed := a.handoff.landAll(s.name, func(f *flight) bool {
+		return f.session == s && f.removed != 0 && f.removed <= revision
 	})
 	if len(landed) > 0 {
 		a.release(landed)
@@ -395,7 +394,7 @@ func (a *assigner) departed(agent string) {
 func (a *assigner) deleted(agent string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.handoff.landAll(func(f flight) bool { return f.agent == agent })
+	a.handoff.landAll(agent, func(*flight) bool { return true })
 	a.handoff.settle(agent)
 	a.release(nil)
 }
@@ -413,10 +412,8 @@ func (a *assigner) settleAll() {
 // and at agents whose full sets were.
 func (a *assigner) release(workloads []string) {
 	view := a.machine.View()
-	for _, t := range a.targets {
-		if t.waiting {
-			a.sendAll(view, t)
-		}
+	for t := range a.waiting {
+		a.sendAll(view, t)
 	}
 	if len(a.held) == 0 {
 		return

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // A workload that moves from one agent to another is started on the new one only
@@ -24,7 +25,6 @@ import (
 
 // flight is a workload on its way to an agent.
 type flight struct {
-	agent       string
 	instanceKey string
 	session     *session
 	removed     uint64 // revision with which its removal was sent; 0: it was not
@@ -33,10 +33,11 @@ type flight struct {
 // handoff knows which agents may have an instance that they have not reported.
 // It is guarded by the assigner.
 type handoff struct {
-	began     uint64              // revision at which the leadership began
-	unsettled map[string]struct{} // agents
-	departed  map[string]struct{} // older workloads deleted while agents were unsettled
-	flights   map[string][]flight // by workload; rarely more than one
+	began     uint64                         // revision at which the leadership began
+	unsettled map[string]struct{}            // agents
+	departed  map[string]struct{}            // older workloads deleted while agents were unsettled
+	flights   map[string]map[string]*flight  // by agent and workload
+	bound     map[string]map[string]struct{} // agents with a flight, by workload
 }
 
 func newHandoff(began uint64, unsettled map[string]struct{}) *handoff {
@@ -44,16 +45,17 @@ func newHandoff(began uint64, unsettled map[string]struct{}) *handoff {
 		began:     began,
 		unsettled: unsettled,
 		departed:  map[string]struct{}{},
-		flights:   map[string][]flight{},
+		flights:   map[string]map[string]*flight{},
+		bound:     map[string]map[string]struct{}{},
 	}
 }
 
 // mayHave returns an agent other than the named one that may have a workload
 // without having reported it.
 func (h *handoff) mayHave(row *fsm.Row, agent string) (string, bool) {
-	for _, f := range h.flights[row.Key] {
-		if f.agent != agent {
-			return f.agent, true
+	for other := range h.bound[row.Key] {
+		if other != agent {
+			return other, true
 		}
 	}
 	if _, departed := h.departed[row.Key]; !departed && row.CreatedRevision > h.began {
@@ -68,51 +70,62 @@ func (h *handoff) mayHave(row *fsm.Row, agent string) (string, bool) {
 }
 
 // sent notes that a workload was sent to an agent.
-func (h *handoff) sent(workload string, f flight) {
-	h.land(workload, func(old flight) bool { return old.agent == f.agent })
-	h.flights[workload] = append(h.flights[workload], f)
+func (h *handoff) sent(agent, workload string, f flight) {
+	add(h.flights, agent, workload, &f)
+	add(h.bound, workload, agent, struct{}{})
 }
 
 // removalSent notes that an agent was told to remove a workload.
-func (h *handoff) removalSent(workload, agent string, revision uint64) {
-	for at, f := range h.flights[workload] {
-		if f.agent == agent {
-			h.flights[workload][at].removed = revision
-		}
+func (h *handoff) removalSent(agent, workload string, revision uint64) {
+	if f, ok := h.flights[agent][workload]; ok {
+		f.removed = revision
 	}
 }
 
-// land takes the flights of a workload that match out; it returns whether there
-// were any.
-func (h *handoff) land(workload string, match func(flight) bool) bool {
-	flights, ok := h.flights[workload]
-	if !ok {
+// landed notes that an agent has said something of an instance; it returns
+// whether it was in flight.
+func (h *handoff) landed(agent string, instance *argosyv1.InstanceName) bool {
+	workload := instance.GetWorkload()
+	f, ok := h.flights[agent][workload]
+	if !ok || f.instanceKey != instance.Key() {
 		return false
 	}
-	rest := flights[:0]
-	for _, f := range flights {
-		if !match(f) {
-			rest = append(rest, f)
-		}
-	}
-	landed := len(rest) < len(flights)
-	if len(rest) == 0 {
-		delete(h.flights, workload)
-	} else {
-		h.flights[workload] = rest
-	}
-	return landed
+	h.land(agent, workload)
+	return true
 }
 
-// landAll takes all flights that match out and returns their workloads.
-func (h *handoff) landAll(match func(flight) bool) []string {
+func (h *handoff) land(agent, workload string) {
+	remove(h.flights, agent, workload)
+	remove(h.bound, workload, agent)
+}
+
+// landAll takes all flights to an agent that match out and returns their
+// workloads.
+func (h *handoff) landAll(agent string, match func(*flight) bool) []string {
 	var landed []string
-	for workload := range h.flights {
-		if h.land(workload, match) {
+	for workload, f := range h.flights[agent] {
+		if match(f) {
 			landed = append(landed, workload)
 		}
 	}
+	for _, workload := range landed {
+		h.land(agent, workload)
+	}
 	return landed
+}
+
+func add[V any](m map[string]map[string]V, outer, inner string, value V) {
+	if m[outer] == nil {
+		m[outer] = map[string]V{}
+	}
+	m[outer][inner] = value
+}
+
+func remove[V any](m map[string]map[string]V, outer, inner string) {
+	delete(m[outer], inner)
+	if len(m[outer]) == 0 {
+		delete(m, outer)
+	}
 }
 
 // noteDeleted remembers a workload that is deleted while an agent that may have
