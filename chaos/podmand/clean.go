@@ -2,6 +2,7 @@ package podmand
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -72,8 +74,8 @@ func (s *Service) monitors() ([]int, error) {
 	}
 	var found []int
 	for _, entry := range entries {
-		var pid int
-		if _, err := fmt.Sscanf(entry.Name(), "%d", &pid); err != nil || pid == os.Getpid() {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
@@ -139,4 +141,30 @@ func (s *Service) empty() error {
 
 func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// childrenOf returns the processes that a process has started.
+func childrenOf(pid int) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("look for processes: %w", err)
+	}
+	var children []int
+	for _, entry := range entries {
+		child, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "stat"))
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		// The name, in parentheses, may hold anything; the parent is the second
+		// word after it.
+		after := string(text[bytes.LastIndexByte(text, ')')+1:])
+		if words := strings.Fields(after); len(words) > 1 && words[1] == strconv.Itoa(pid) {
+			children = append(children, child)
+		}
+	}
+	return children, nil
 }

@@ -96,13 +96,8 @@ func mustService(t testing.TB, program string) *podmand.Service {
 	if s := services.started[program]; s != nil {
 		return s
 	}
-	mustHave(t, podmand.Bridge())
-	busybox, err := exec.LookPath("busybox")
-	mustHave(t, err)
 	s := mustStartService(t, program)
-	if err := s.ImportBinary(t.Context(), busybox, image); err != nil {
-		t.Fatal(err)
-	}
+	importBusybox(t, s)
 	if services.started == nil {
 		services.started = make(map[string]*podmand.Service)
 	}
@@ -110,8 +105,18 @@ func mustService(t testing.TB, program string) *podmand.Service {
 	return s
 }
 
+func importBusybox(t testing.TB, s *podmand.Service) {
+	t.Helper()
+	busybox, err := exec.LookPath("busybox")
+	mustHave(t, err)
+	if err := s.ImportBinary(t.Context(), busybox, image); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustStartService(t testing.TB, program string) *podmand.Service {
 	t.Helper()
+	mustHave(t, podmand.Bridge())
 	dir, err := os.MkdirTemp("", "argosy")
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,11 @@ func instanceOf(c *types.ListContainer, agent string) (instance runtime.Instance
 	switch c.State {
 	case define.ContainerStateConfigured.String(), define.ContainerStateCreated.String(), "configured":
 		instance.Status = runtime.StatusStarting
+		if c.State != define.ContainerStateCreated.String() && !instance.StartedAt.IsZero() {
+			// It has run: after the machine was started anew, podman 4 calls
+			// everything created that did not end before.
+			ended(&instance, c)
+		}
 	case define.ContainerStateRunning.String():
 		instance.Status = runtime.StatusRunning
 	case define.ContainerStateStopping.String(), define.ContainerStateRemoving.String():
@@ -37,16 +42,21 @@ func instanceOf(c *types.ListContainer, agent string) (instance runtime.Instance
 		// the exit code is known this is the end for us; otherwise it follows.
 		instance.Status = runtime.StatusStopping
 		if c.Exited {
-			instance.Status, instance.ExitCode = runtime.StatusExited, c.ExitCode
+			ended(&instance, c)
 		}
 	case define.ContainerStateExited.String():
-		instance.Status, instance.ExitCode = runtime.StatusExited, c.ExitCode
-		if !c.Exited {
-			instance.ExitCode = unrecordedExit
-			instance.Detail = "how it ended was not recorded: the machine went down with it"
-		}
+		ended(&instance, c)
 	default:
 		instance.Status, instance.Detail = runtime.StatusUnknown, c.State
 	}
 	return instance, true
+}
+
+// ended says how a container ended.
+func ended(instance *runtime.Instance, c *types.ListContainer) {
+	instance.Status, instance.ExitCode = runtime.StatusExited, c.ExitCode
+	if !c.Exited {
+		instance.ExitCode = unrecordedExit
+		instance.Detail = "how it ended was not recorded: the machine went down with it"
+	}
 }

@@ -63,14 +63,14 @@ func (p *Podman) Watch(ctx context.Context, emit func(runtime.Event)) error {
 // ends.
 func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
 	backoff := time.Duration(0)
-	for first := true; ctx.Err() == nil; first = false {
+	for first := true; ; first = false {
 		began := time.Now()
-		err := p.follow(ctx, w)
+		synced, err := p.follow(ctx, w)
 		if ctx.Err() != nil {
 			return
 		}
 		p.logger.Warn("stream of podman's events ended", "error", err)
-		if first && errors.Is(err, runtime.ErrUnavailable) {
+		if first && !synced {
 			w.askResync() // who waits for the first word need not wait for podman
 		}
 		if time.Since(began) > goodStream {
@@ -86,9 +86,10 @@ func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
 	}
 }
 
-// follow takes in events until the stream ends.
-func (p *Podman) follow(ctx context.Context, w *watcher) error {
-	return p.client.stream(ctx, "follow events", func(ctx context.Context) error {
+// follow takes in events until the stream ends. synced says whether it came as
+// far as to ask for a resync.
+func (p *Podman) follow(ctx context.Context, w *watcher) (synced bool, err error) {
+	err = p.client.stream(ctx, "follow events", func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		stream := make(chan types.Event, 16)
 		if err := system.Events(ctx, stream, nil, p.eventsOptions()); err != nil {
@@ -106,9 +107,11 @@ func (p *Podman) follow(ctx context.Context, w *watcher) error {
 			return err
 		}
 		defer p.index.join()()
+		synced = true
 		w.askResync()
 		return p.take(ctx, stream)
 	})
+	return synced, err
 }
 
 // eventsOptions ask for events from now on. Without a beginning podman would
