@@ -46,9 +46,11 @@ type instanceLog struct {
 	copied  [2]int64
 	punched [2]int64
 	// ends are the last bytes that were copied; empty when not known.
-	ends      [2][]byte
-	watches   [2]int32
-	live      bool
+	ends    [2][]byte
+	watches [2]int32
+	live    bool
+	// grown is set when followers must be told.
+	grown     bool
 	followers map[chan struct{}]struct{}
 }
 
@@ -319,13 +321,13 @@ func (c *collector) copySome(o output, final bool) (more bool) {
 		return false
 	}
 	defer file.Close()
-	before := o.log.copied[o.stream]
 	more, err = c.copyFrom(file, o, final)
 	if err != nil {
 		c.complain("output could not be copied, it is kept and tried again", o.log, err)
 		more = false
 	}
-	if o.log.copied[o.stream] != before {
+	if o.log.grown {
+		o.log.grown = false
 		notify(o.log)
 	}
 	c.punch(o)
@@ -413,7 +415,7 @@ func (c *collector) copyLines(o output, data []byte, at time.Time, final bool) (
 	if err := l.writer.Append(c.out, record); err != nil {
 		return 0, err
 	}
-	l.copied = position
+	l.copied, l.grown = position, true
 	l.ends[stream] = append(l.ends[stream][:0], data[max(0, used-endSize):used]...)
 	return used, nil
 }
@@ -431,7 +433,7 @@ func (c *collector) skip(o output, count int64, at time.Time) error {
 	if err := l.writer.Append(record.Append(c.out[:0]), record); err != nil {
 		return err
 	}
-	l.copied = position
+	l.copied, l.grown = position, true
 	l.ends[o.stream] = nil
 	return nil
 }
