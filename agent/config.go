@@ -61,11 +61,21 @@ func DefaultConfig() Config {
 
 var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
 
+// ValidateName tells what is wrong with the name alone, before anything that
+// uses it is made.
+func (c Config) ValidateName() error {
+	if !namePattern.MatchString(c.Name) {
+		return fmt.Errorf("agent name %q: want 1 to 63 characters of [a-zA-Z0-9_-]: %w", c.Name, ErrConfig)
+	}
+	return nil
+}
+
 // Validate tells what cannot work.
 func (c Config) Validate() error {
+	if err := c.ValidateName(); err != nil {
+		return err
+	}
 	switch {
-	case !namePattern.MatchString(c.Name):
-		return fmt.Errorf("agent name %q: want 1 to 63 characters of [a-zA-Z0-9_-]: %w", c.Name, ErrConfig)
 	case c.DataDir == "":
 		return fmt.Errorf("agent %s: the data directory is missing: %w", c.Name, ErrConfig)
 	case len(c.Servers) == 0 && c.Gossip == nil:

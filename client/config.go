@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -84,18 +86,13 @@ func (c Config) Validate() error {
 
 // address adds the default port.
 func address(endpoint string) (string, error) {
-	if host, port, err := net.SplitHostPort(endpoint); err == nil {
-		if host == "" || port == "" {
-			return "", fmt.Errorf("read server address %q: want host or host:port", endpoint)
-		}
-		return endpoint, nil
+	host, port, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(endpoint, "["), "]"), defaultPort
 	}
-	if endpoint == "" {
+	_, bad := netip.ParseAddr(host)
+	if host == "" || port == "" || strings.ContainsAny(host, " /[]") || strings.Contains(host, ":") && bad != nil {
 		return "", fmt.Errorf("read server address %q: want host or host:port", endpoint)
 	}
-	joined := net.JoinHostPort(endpoint, defaultPort)
-	if _, _, err := net.SplitHostPort(joined); err != nil {
-		return "", fmt.Errorf("read server address %q: %w", endpoint, err)
-	}
-	return joined, nil
+	return net.JoinHostPort(host, port), nil
 }

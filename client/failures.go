@@ -56,10 +56,21 @@ func (f *failures) verdict(ctx context.Context) error {
 		"%s: no server answered: %s: check that the servers run and that --server names them", f.request.what, f.describe())
 }
 
+// Reason returns the text of an error without what gRPC puts around it: for
+// people, who know that there is a transport.
+func Reason(err error) string {
+	text := status.Convert(err).Message()
+	if inner, ok := strings.CutPrefix(text, `connection error: desc = "`); ok {
+		text = strings.TrimSuffix(inner, `"`)
+	}
+	text = strings.TrimPrefix(text, "transport: ")
+	return strings.TrimPrefix(text, "Error while dialing: ")
+}
+
 func (f *failures) describe() string {
 	texts := make([]string, 0, len(f.order))
 	for _, address := range f.order {
-		texts = append(texts, address+": "+status.Convert(f.last[address]).Message())
+		texts = append(texts, address+": "+Reason(f.last[address]))
 	}
 	return strings.Join(texts, "; ")
 }

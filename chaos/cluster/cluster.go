@@ -25,6 +25,7 @@ type Cluster struct {
 	block   block
 	spawn   *spawner
 	certs   *certificates
+	moved   int
 	closing sync.Once
 }
 
@@ -36,10 +37,14 @@ func New(config Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{config: config, block: block{0, 0}}
-	if !config.FixedAddresses {
-		if c.block, err = leaseBlock(config.Servers + config.Agents); err != nil {
-			return nil, err
+	if config.FixedAddresses {
+		// Servers that are there already would answer in place of those that find
+		// no room.
+		if err := c.block.free(config.Servers, config.Agents); err != nil {
+			return nil, fmt.Errorf("build cluster: %w: end the cluster that runs there, or give this one other addresses", err)
 		}
+	} else if c.block, err = leaseBlock(config.Servers, config.Agents); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("build cluster: %w", err)
@@ -98,7 +103,7 @@ func (c *Cluster) AddServer(bootstraps bool) (*Process, error) {
 
 // AddAgent prepares one more agent.
 func (c *Cluster) AddAgent(name string) (*Process, error) {
-	host := c.block.host(100 + len(c.Agents) + 1)
+	host := c.block.host(firstAgent + len(c.Agents) + 1)
 	args := []string{
 		"agent", "--name", name, "--data-dir", filepath.Join(c.config.Dir, name),
 		"--server", strings.Join(c.Endpoints(), ","),
@@ -129,6 +134,25 @@ func (c *Cluster) process(name, host string, args []string) *Process {
 	}
 }
 
+// Relocate gives a server that does not run another host of its own: everything
+// that knew it by its address has to learn the new one.
+func (c *Cluster) Relocate(p *Process) error {
+	if p.Running() {
+		return fmt.Errorf("relocate %s: %w", p.Name, ErrRunning)
+	}
+	c.moved++
+	host := c.block.host(firstAgent - c.moved)
+	for i, arg := range p.args {
+		for _, port := range []string{apiPort, raftPort, gossipPort, httpPort} {
+			if arg == net.JoinHostPort(p.Host, port) {
+				p.args[i] = net.JoinHostPort(host, port)
+			}
+		}
+	}
+	p.Host = host
+	return nil
+}
+
 // gossipSeeds are the servers that bootstrap; they are known before they run.
 func (c *Cluster) gossipSeeds() []string {
 	var seeds []string
@@ -147,8 +171,8 @@ func (p *Process) HTTPAddress() string { return net.JoinHostPort(p.Host, httpPor
 // Endpoints returns the API addresses of all servers.
 func (c *Cluster) Endpoints() []string {
 	var endpoints []string
-	for n := 1; n <= max(c.config.Servers, len(c.Servers)); n++ {
-		endpoints = append(endpoints, net.JoinHostPort(c.block.host(n), apiPort))
+	for _, p := range c.Servers {
+		endpoints = append(endpoints, p.Endpoint())
 	}
 	return endpoints
 }
@@ -206,8 +230,8 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 	var status *argosyv1.StatusResponse
 	err = poll(ctx, func() error {
 		for _, p := range append(append([]*Process{}, c.Servers...), c.Agents...) {
-			if !p.Running() && p.started > 0 && p.Err() != nil {
-				return &fatalError{fmt.Errorf("%s ended: %w: see %s:\n%s", p.Name, p.Err(), p.LogPath, lastLines(p.LogPath, 5))}
+			if err := p.collapsed(); err != nil {
+				return &fatalError{fmt.Errorf("%s ended: %w: see %s:\n%s", p.Name, err, p.LogPath, lastLines(p.LogPath, 5))}
 			}
 		}
 		if status, err = cl.Status(ctx); err != nil {

@@ -15,6 +15,9 @@ var (
 	ErrNotRunning = errors.New("process is not running")
 	// ErrRunning is returned when a process that runs is started.
 	ErrRunning = errors.New("process is running already")
+
+	// errEnded is why a process is gone that ended unasked, with exit code 0.
+	errEnded = errors.New("exit code 0")
 )
 
 // Config says what cluster to build.

@@ -30,11 +30,12 @@ type Process struct {
 	spawn       *spawner
 	log         *slog.Logger
 
-	mu      sync.Mutex
-	cmd     *exec.Cmd
-	done    chan struct{}
-	exit    error
-	started int
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{}
+	exit error
+	// signalled is set when it was told to end, or killed.
+	signalled bool
 }
 
 // Start starts the process; it does not wait until it answers.
@@ -62,9 +63,8 @@ func (p *Process) Start() error {
 	if err := p.spawn.start(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	p.started++
 	done := make(chan struct{})
-	p.cmd, p.done, p.exit = cmd, done, nil
+	p.cmd, p.done, p.exit, p.signalled = cmd, done, nil, false
 	go func() {
 		err := cmd.Wait()
 		p.mu.Lock()
@@ -120,6 +120,19 @@ func (p *Process) Err() error {
 	return p.exit
 }
 
+// collapsed returns how the present life ended, if it did so unasked.
+func (p *Process) collapsed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil || p.running() || p.signalled {
+		return nil
+	}
+	if p.exit == nil {
+		return errEnded
+	}
+	return p.exit
+}
+
 // Signal sends a signal.
 func (p *Process) Signal(signal syscall.Signal) error {
 	p.mu.Lock()
@@ -130,6 +143,7 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	if err := p.cmd.Process.Signal(signal); err != nil {
 		return fmt.Errorf("signal %s: %w", p.Name, err)
 	}
+	p.signalled = p.signalled || signal == syscall.SIGKILL || signal == syscall.SIGTERM || signal == syscall.SIGINT
 	p.log.Info("process signalled", "name", p.Name, "signal", signal.String())
 	return nil
 }

@@ -71,16 +71,20 @@ when it is started again, it takes over what it finds.`,
 
 // runAgent wires an agent's parts and runs it.
 func (a *app) runAgent(ctx context.Context, config agent.Config, o agentOptions) (err error) {
-	if config.DataDir == "" {
-		return usagef("say with --data-dir where the agent keeps what it must remember")
+	switch {
+	case config.Name == "":
+		return usagef("name the agent with --name; its workloads are assigned to that name")
+	case config.DataDir == "":
+		return usagef("say with --data-dir where agent %s keeps what it must remember", config.Name)
+	}
+	if err := config.ValidateName(); err != nil {
+		return &usageError{err}
 	}
 	if config.TLS, err = a.agentTLS(config.Name); err != nil {
 		return err
 	}
-	for _, server := range config.Servers {
-		if err := identity.CheckBind(server, config.TLS != nil, a.options.insecure); err != nil {
-			return usagef("talk to server %s: %w", server, err)
-		}
+	if err := a.options.checkReach(config.Servers, config.TLS != nil); err != nil {
+		return err
 	}
 	if config.Runtimes, err = o.makeRuntimes(config); err != nil {
 		return err
@@ -204,6 +208,9 @@ func (a *app) keeperCommand() *cobra.Command {
 		Hidden: true,
 		Args:   usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				return usagef("say with --dir where the processes are kept; agents start keepers by themselves")
+			}
 			return keeper.Main(cmd.Context(), dir, slog.New(slog.NewTextHandler(a.err, nil)))
 		},
 	}

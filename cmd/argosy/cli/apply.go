@@ -194,7 +194,7 @@ func (a *app) delete(ctx context.Context, request *argosyv1.DeleteRequest, wait 
 			deleted++
 		}
 	}
-	fmt.Fprintf(a.out, "deleted at revision %d: %d workloads\n", response.GetHeader().GetRevision(), deleted)
+	fmt.Fprintf(a.out, "deleted at revision %d: %s\n", response.GetHeader().GetRevision(), plural(deleted, "workload"))
 	if wait.noWait || deleted == 0 {
 		return nil
 	}

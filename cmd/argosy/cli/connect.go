@@ -3,7 +3,6 @@ package cli
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +33,7 @@ func (o *connectionOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.tls.Cert, "crt-pem", "", "own certificate (ARGOSY_CRT_PEM)")
 	flags.StringVar(&o.tls.Key, "key-pem", "", "key of the own certificate (ARGOSY_KEY_PEM)")
 	flags.BoolVar(&o.insecure, "insecure", false, "allow addresses beyond this machine without TLS (ARGOSY_INSECURE)")
+	flags.DurationVar(&o.timeout, "request-timeout", defaultCallTimeout, "how long to try to get an answer from the servers")
 	flags.StringVar(&o.configFile, "config", "", "configuration file (default $XDG_CONFIG_HOME/argosy/config.toml)")
 }
 
@@ -112,18 +112,26 @@ func (o *connectionOptions) connect() (*client.Client, error) {
 		}
 		tlsConfig = own.ClientTLS(identity.ServerName)
 	}
-	for _, server := range o.servers {
-		if err := identity.CheckBind(server, tlsConfig != nil, o.insecure); err != nil {
-			return nil, usagef("talk to server %s: it is beyond this machine and there is no TLS: give --ca-pem, --crt-pem and --key-pem, or --insecure", server)
-		}
+	if o.timeout <= 0 {
+		return nil, usagef("--request-timeout is %v, it must be more than zero", o.timeout)
 	}
-	timeout := o.timeout
-	if timeout == 0 {
-		timeout = defaultCallTimeout
-	}
-	c, err := client.New(client.Config{Endpoints: o.servers, TLS: tlsConfig, Timeout: timeout})
+	c, err := client.New(client.Config{Endpoints: o.servers, TLS: tlsConfig, Timeout: o.timeout})
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, &usageError{err}
+	}
+	if err := o.checkReach(o.servers, tlsConfig != nil); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// checkReach refuses to talk to other machines in plain text unless that is
+// what the user says.
+func (o *connectionOptions) checkReach(servers []string, tls bool) error {
+	for _, server := range servers {
+		if !tls && !o.insecure && !identity.IsLoopback(server) {
+			return usagef("talk to server %s: it is beyond this machine and there is no TLS: give --ca-pem, --crt-pem and --key-pem, or say --insecure if everybody on the way may command the cluster", server)
+		}
+	}
+	return nil
 }

@@ -22,6 +22,9 @@ process of its own, until Ctrl-C. The command line of the same machine finds it
 without any flag.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if config.Servers < 1 || config.Agents < 0 {
+				return usagef("a cluster of %d servers and %d agents cannot be: give at least one server", config.Servers, config.Agents)
+			}
 			if config.Dir == "" {
 				if config.Dir, err = os.MkdirTemp("", "argosy-dev-"); err != nil {
 					return fmt.Errorf("make directory for the cluster: %w", err)

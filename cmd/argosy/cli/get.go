@@ -74,7 +74,10 @@ func (a *app) getWorkloadsCommand() *cobra.Command {
 					return err
 				}
 				a.tellStaleness(state.GetHeader())
-				return a.printWorkloads(state, o)
+				if err := a.printWorkloads(state, o); err != nil {
+					return err
+				}
+				return missing(names, state)
 			})
 		},
 	}
@@ -84,6 +87,27 @@ func (a *app) getWorkloadsCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&o.state, "state", "s", "", "only those in this state, such as 'Running(Ok)' or 'Failed'")
 	_ = cmd.RegisterFlagCompletionFunc("agent", a.completeAgents)
 	return cmd
+}
+
+// missing is an error when a workload that was asked for by name is not there.
+func missing(names []string, state *argosyv1.GetStateResponse) error {
+	there := map[string]bool{}
+	for _, w := range state.GetWorkloads() {
+		there[w.GetName()] = true
+	}
+	for _, s := range state.GetStates() {
+		there[s.GetInstance().GetWorkload()] = true
+	}
+	var absent []string
+	for _, name := range names {
+		if !there[name] {
+			absent = append(absent, strconv.Quote(name))
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND, "get workloads: there is no workload %s", strings.Join(absent, ", "))
 }
 
 func (o *getOptions) addOutput(cmd *cobra.Command, formats string) {

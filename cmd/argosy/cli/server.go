@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"slices"
+
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
@@ -30,6 +32,9 @@ server that is given --join alone joins one.`,
 			config.TLS, config.Insecure = a.options.tls, a.options.insecure
 			config.Version = a.version
 			config.LogStore = storage.Kind(logStore)
+			if !slices.Contains([]storage.Kind{storage.BoltDB, storage.WAL}, config.LogStore) {
+				return usagef("--log-store %q is not known: use %s or %s", logStore, storage.BoltDB, storage.WAL)
+			}
 			if config.HTTPAddress == "off" {
 				config.HTTPAddress = ""
 			}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/status"
 
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -83,7 +82,7 @@ func (a *app) printStatus(views []view, o getOptions) error {
 	b := best(views)
 	if b == nil {
 		for _, v := range views {
-			fmt.Fprintf(a.err, "server %s does not answer: %v\n", v.address, statusText(v.err))
+			fmt.Fprintf(a.err, "server %s does not answer: %v\n", v.address, client.Reason(v.err))
 		}
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "none of the %d servers asked answers: check that they run and that --server names them", len(views))
 	}
@@ -109,7 +108,7 @@ func findProblems(views []view, s *argosyv1.StatusResponse) []string {
 	}
 	for _, v := range views {
 		if v.err != nil {
-			problems = append(problems, fmt.Sprintf("server at %s does not answer: %v", v.address, statusText(v.err)))
+			problems = append(problems, fmt.Sprintf("server at %s does not answer: %v", v.address, client.Reason(v.err)))
 		}
 	}
 	for _, server := range s.GetServers() {
@@ -172,6 +171,3 @@ func statusDocument(s *argosyv1.StatusResponse, problems []string) map[string]an
 		"noLeaderReason": s.GetNoLeaderReason(), "version": s.GetVersion(), "servers": serverRows(s.GetServers()), "problems": problems,
 	}
 }
-
-// statusText is the text of an error without what gRPC puts around it.
-func statusText(err error) string { return status.Convert(err).Message() }

@@ -26,11 +26,14 @@ type wait struct {
 	agents  map[string]*argosyv1.AgentStatus
 	shown   map[string]string
 	failed  map[string]string
+	// tries counts the attempts to start a workload that were seen to fail.
+	tries map[string]int
 }
 
 type expectation struct {
 	instance string
 	agent    string
+	runtime  string
 	policy   argosyv1.RestartPolicy
 }
 
@@ -39,7 +42,7 @@ func newWait(a *app, response *argosyv1.WriteResponse) *wait {
 		app: a, revision: response.GetHeader().GetRevision(),
 		expected: map[string]expectation{}, leaving: map[string]bool{},
 		states: map[string]*argosyv1.WorkloadState{}, agents: map[string]*argosyv1.AgentStatus{},
-		shown: map[string]string{}, failed: map[string]string{},
+		shown: map[string]string{}, failed: map[string]string{}, tries: map[string]int{},
 	}
 	for _, change := range response.GetResult().GetChanges() {
 		if change.GetKind() == argosyv1.ChangeKind_CHANGE_KIND_DELETED {
@@ -51,7 +54,8 @@ func newWait(a *app, response *argosyv1.WriteResponse) *wait {
 
 func (w *wait) expect(workload *argosyv1.Workload) {
 	w.expected[workload.GetName()] = expectation{
-		instance: argosyv1.InstanceOf(workload).Key(), agent: workload.GetAgent(), policy: workload.GetRestartPolicy(),
+		instance: argosyv1.InstanceOf(workload).Key(), agent: workload.GetAgent(),
+		runtime: workload.GetRuntime(), policy: workload.GetRestartPolicy(),
 	}
 }
 
@@ -112,8 +116,9 @@ func (w *wait) take(state *argosyv1.WorkloadState) {
 
 // show prints a state when it is news.
 func (w *wait) show(state *argosyv1.WorkloadState) {
-	text := state.GetExecution().Text()
-	if info := oneLine(state.GetExecution().GetAdditionalInfo()); info != "" && info != triggered {
+	execution := state.GetExecution()
+	text := execution.Text()
+	if info := oneLine(execution.GetAdditionalInfo()); info != "" && info != triggered {
 		text += "  " + info
 	}
 	name := state.GetInstance().GetWorkload()
@@ -121,6 +126,9 @@ func (w *wait) show(state *argosyv1.WorkloadState) {
 		return
 	}
 	w.shown[name] = text
+	if execution.GetSubstate() == argosyv1.Substate_SUBSTATE_PENDING_STARTING && execution.GetAdditionalInfo() != "" && execution.GetAdditionalInfo() != triggered {
+		w.tries[name]++
+	}
 	fmt.Fprintf(w.app.err, "%s  %s\n", name, text)
 }
 
@@ -150,9 +158,12 @@ func (w *wait) settled() bool {
 	return settled
 }
 
-// givenUpAfter is the number of restarts after which a workload that ends again
-// and again counts as failed, although its agent goes on trying.
-const givenUpAfter = 3
+// A workload that ends again and again, or cannot be started, counts as failed
+// after so many restarts or attempts, although its agent goes on trying.
+const (
+	givenUpAfter      = 3
+	givenUpAfterTries = 5
+)
 
 func (w *wait) instanceSettled(name string, expected expectation) bool {
 	if expected.agent == "" {
@@ -179,16 +190,54 @@ func (w *wait) instanceSettled(name string, expected expectation) bool {
 	case argosyv1.State_STATE_PENDING:
 		switch execution.GetSubstate() {
 		case argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED:
-			w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo())
+			w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo()) + w.missingRuntime(expected)
 			return true
+		case argosyv1.Substate_SUBSTATE_PENDING_STARTING:
+			if w.tries[name] >= givenUpAfterTries {
+				w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo()) + "; the agent goes on trying"
+				return true
+			}
 		case argosyv1.Substate_SUBSTATE_PENDING_INITIAL:
 			if agent, known := w.agents[expected.agent]; !known || !agent.GetConnected() {
-				w.failed[name] = fmt.Sprintf("agent %s is not connected: the workload will start when it is", expected.agent)
+				w.failed[name] = fmt.Sprintf("agent %s is not connected: the workload will start when it is%s", expected.agent, w.otherAgents())
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// missingRuntime says what the agent has instead of a runtime that it has not.
+func (w *wait) missingRuntime(expected expectation) string {
+	var names []string
+	for _, offered := range w.agents[expected.agent].GetRuntimes() {
+		if offered.GetName() == expected.runtime {
+			return ""
+		}
+		names = append(names, offered.GetName())
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": agent %s does not offer runtime '%s', it offers %s", expected.agent, expected.runtime, strings.Join(names, ", "))
+}
+
+// otherAgents names the agents that are there, for who mistyped one.
+func (w *wait) otherAgents() string {
+	var names []string
+	for name, agent := range w.agents {
+		if agent.GetConnected() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 0:
+		return "; no agent is connected"
+	case len(names) > 10:
+		return fmt.Sprintf("; connected are %s and %d more", strings.Join(names[:10], ", "), len(names)-10)
+	}
+	return "; connected are " + strings.Join(names, ", ")
 }
 
 // verdict tells of what failed, with the last lines it printed.
@@ -205,7 +254,7 @@ func (w *wait) verdict(ctx context.Context, c *client.Client) error {
 			fmt.Fprintf(w.app.err, "    %s\n", line)
 		}
 	}
-	return fmt.Errorf("%d of %d workloads failed", len(w.failed), len(w.expected)+len(w.leaving))
+	return fmt.Errorf("%d of %s failed", len(w.failed), plural(len(w.expected)+len(w.leaving), "workload"))
 }
 
 func (w *wait) timedOut(timeout time.Duration) error {
@@ -225,7 +274,7 @@ func (w *wait) timedOut(timeout time.Duration) error {
 	for _, name := range open[:min(len(open), 10)] {
 		fmt.Fprintf(w.app.err, "%s is still %s\n", name, cmp.Or(w.shown[name], "unknown"))
 	}
-	return fmt.Errorf("%w: %d workloads are not there after %v; the change itself is accepted (revision %d)", errTimedOut, len(open), timeout, w.revision)
+	return fmt.Errorf("%w: %s not there after %v; the change itself is accepted (revision %d)", errTimedOut, plural(len(open), "workload"), timeout, w.revision)
 }
 
 // oneLine puts a text on one line.
