@@ -13,6 +13,9 @@ type progress struct {
 	mu      sync.Mutex
 	peers   map[raft.ServerID]peerProgress
 	changed chan struct{} // closed at the next change; nil when nobody waits
+
+	// advanced gets a value when a follower has taken in entries.
+	advanced chan struct{}
 }
 
 type peerProgress struct {
@@ -22,10 +25,38 @@ type peerProgress struct {
 	confirmed time.Time
 	// match is the last entry that the follower has in common with the leader.
 	match uint64
+	// told is the commit index that was last sent to it.
+	told uint64
 }
 
 func newProgress() *progress {
-	return &progress{peers: make(map[raft.ServerID]peerProgress)}
+	return &progress{
+		peers:    make(map[raft.ServerID]peerProgress),
+		advanced: make(chan struct{}, 1),
+	}
+}
+
+// tell takes in a message before it is sent.
+func (p *progress) tell(id raft.ServerID, request *raft.AppendEntriesRequest) {
+	if request.LeaderCommitIndex == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if peer, ok := p.inTerm(id, request.Term); ok {
+		peer.told = max(peer.told, request.LeaderCommitIndex)
+		p.peers[id] = peer
+	}
+}
+
+// inTerm returns what is known of a follower in the term of a message, and
+// false when the message is of a term that is over.
+func (p *progress) inTerm(id raft.ServerID, term uint64) (peerProgress, bool) {
+	peer := p.peers[id]
+	if term > peer.term {
+		peer = peerProgress{term: term}
+	}
+	return peer, term == peer.term
 }
 
 // note takes in an answer.
@@ -35,12 +66,9 @@ func (p *progress) note(id raft.ServerID, sent time.Time, request *raft.AppendEn
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	peer := p.peers[id]
-	if request.Term < peer.term {
+	peer, ok := p.inTerm(id, request.Term)
+	if !ok {
 		return
-	}
-	if request.Term > peer.term {
-		peer = peerProgress{term: request.Term}
 	}
 	if sent.After(peer.confirmed) {
 		peer.confirmed = sent
@@ -51,7 +79,13 @@ func (p *progress) note(id raft.ServerID, sent time.Time, request *raft.AppendEn
 		if n := len(request.Entries); n > 0 {
 			match = request.Entries[n-1].Index
 		}
-		peer.match = max(peer.match, match)
+		if match > peer.match {
+			peer.match = match
+			select {
+			case p.advanced <- struct{}{}:
+			default:
+			}
+		}
 	}
 	p.peers[id] = peer
 	if p.changed != nil {

@@ -102,6 +102,7 @@ func (n *Node) establish(r *reign) {
 				close(r.ready)
 				n.log.Info("leads", "term", r.term, "committed", committed)
 				n.leadership.signal()
+				n.announce(r)
 			}
 			return
 		}

@@ -138,9 +138,7 @@ func TestCallersThatDoNotSpeakTheProtocol(t *testing.T) {
 		if _, err := io.WriteString(conn, says); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
+		_ = conn.(*net.TCPConn).CloseWrite() // refused already, perhaps
 		answer, err := io.ReadAll(conn)
 		if err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
 			t.Fatal(err)

@@ -26,9 +26,9 @@ type Timing struct {
 	// Stagger is by how much a server waits longer than the one before it in
 	// rank, so that two do not campaign at once.
 	Stagger time.Duration
-	// Commit is how soon an idle leader tells its followers what is committed.
-	// Less lets followers answer reads sooner after a write, at the price of
-	// messages when idle.
+	// Commit is how often an idle leader sends each follower what is committed,
+	// beside the word that follows each commit. It also paces the attempts to
+	// reach one that is down. Less costs messages all day long.
 	Commit time.Duration
 	// RPC is how long a message between servers may take.
 	RPC time.Duration
@@ -42,7 +42,7 @@ func LAN() Timing {
 		Lease:     200 * time.Millisecond,
 		Silence:   100 * time.Millisecond,
 		Stagger:   50 * time.Millisecond,
-		Commit:    10 * time.Millisecond,
+		Commit:    100 * time.Millisecond,
 		RPC:       10 * time.Second,
 	}
 }
@@ -55,7 +55,7 @@ func WAN() Timing {
 		Lease:     1500 * time.Millisecond,
 		Silence:   900 * time.Millisecond,
 		Stagger:   400 * time.Millisecond,
-		Commit:    50 * time.Millisecond,
+		Commit:    400 * time.Millisecond,
 		RPC:       20 * time.Second,
 	}
 }

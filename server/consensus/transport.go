@@ -195,6 +195,7 @@ func (t *transport) AppendEntries(id raft.ServerID, address raft.ServerAddress, 
 	}
 	// Raft reads back from the request how much was sent.
 	request.Entries = trim(request.Entries, maxAppendBytes)
+	t.progress.tell(id, request)
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, t.route(id, address), request, response); err != nil {
 		return err
