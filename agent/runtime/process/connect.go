@@ -20,15 +20,17 @@ import (
 )
 
 const (
-	// attempts is how often a call is repeated whose keeper was lost meanwhile.
-	attempts = 3
+	// attempts is how often a call is made whose keeper was lost meanwhile; one
+	// that ends may take a moment for it.
+	attempts = 5
 	// startTimeout is how long a keeper may take to take over what its
 	// predecessor left and to answer.
 	startTimeout = 30 * time.Second
 	// answerTimeout is how long one that runs may take to answer.
 	answerTimeout = 30 * time.Second
-	// busyPause is how long to wait for a keeper that was found to be starting,
-	// or whose queue of new connections is full.
+	// busyPause is how long to wait for a keeper that was found to be starting or
+	// ending, or whose queue of new connections is full; longer each time that
+	// one was lost.
 	busyPause = 10 * time.Millisecond
 	// keeperLogMost is how long a keeper's own log may be when the next keeper
 	// starts, in bytes.
@@ -53,7 +55,13 @@ func (r *Runtime) ask(ctx context.Context, request wire.Request) (wire.Response,
 func (r *Runtime) converse(ctx context.Context, request wire.Request, talk func(net.Conn) error) error {
 	request.Version = wire.Version
 	var lost error
-	for range attempts {
+	for attempt := range attempts {
+		if attempt > 1 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(busyPause << attempt):
+			}
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

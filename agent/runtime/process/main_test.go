@@ -114,7 +114,8 @@ func keeperPID(t testing.TB, dir string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,11 +131,14 @@ func killKeeper(t testing.TB, dir string) {
 	t.Helper()
 	pid := keeperPID(t, dir)
 	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return // killed before, and its successor has not come so far
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(pidfd)
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+	if err := unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		t.Fatal(err)
 	}
 	awaitPidfd(t, pidfd)

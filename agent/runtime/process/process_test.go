@@ -250,7 +250,7 @@ func TestFollowEndsAtUntil(t *testing.T) {
 
 func TestIdleKeeperEndsAndTheNextCallStartsAnother(t *testing.T) {
 	p := newPlace(t)
-	p.idle = 10 * time.Millisecond
+	p.idle = 200 * time.Millisecond
 	client := p.open("agent")
 	w := &argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: shell(t, "exit 7", nil)}
 	if _, err := client.Start(t.Context(), w, runtime.StartOptions{}); err != nil {

@@ -153,15 +153,16 @@ func takeLock(dir string) (*os.File, error) {
 	}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		holder, _ := os.ReadFile(path)
-		return nil, errors.Join(
-			fmt.Errorf("lock %s: %w (pid %s)", path, ErrHeld, strings.TrimSpace(string(holder))), file.Close())
+		text, _ := os.ReadFile(path)
+		holder, _, _ := strings.Cut(string(text), "\n")
+		return nil, errors.Join(fmt.Errorf("lock %s: %w (pid %s)", path, ErrHeld, holder), file.Close())
 	}
 	if err == nil {
-		err = file.Truncate(0)
-	}
-	if err == nil {
-		_, err = file.WriteString(strconv.Itoa(os.Getpid()) + "\n")
+		// Its first line is a pid at every moment, for who looks without the lock.
+		var n int
+		if n, err = file.WriteString(strconv.Itoa(os.Getpid()) + "\n"); err == nil {
+			err = file.Truncate(int64(n))
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
