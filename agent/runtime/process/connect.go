@@ -74,6 +74,9 @@ func (r *Runtime) converse(ctx context.Context, request wire.Request, talk func(
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return r.unavailable(fmt.Errorf("keeper does not answer: %w", err))
 		case !errors.Is(err, errLost):
+			if errors.Is(err, runtime.ErrUnavailable) {
+				r.note(err)
+			}
 			return err
 		}
 		lost = err
@@ -127,10 +130,14 @@ func receive(connection net.Conn, response *wire.Response) error {
 	}
 }
 
-// unavailable notes why the keeper cannot be asked.
-func (r *Runtime) unavailable(err error) error {
+// note keeps why the keeper cannot be asked, for Info.
+func (r *Runtime) note(err error) {
 	text := err.Error()
 	r.problem.Store(&text)
+}
+
+func (r *Runtime) unavailable(err error) error {
+	r.note(err)
 	return fmt.Errorf("%w: %w", runtime.ErrUnavailable, err)
 }
 
