@@ -65,7 +65,7 @@ func (n *Node) untold(term, committed uint64) (servers []raft.Server) {
 // goes, and may have entries there that were never committed.
 func (n *Node) tell(r *reign, s raft.Server, committed uint64) {
 	var entry raft.Log
-	if n.stalled() || n.store.GetLog(committed, &entry) != nil || !n.verifying.enter() {
+	if n.stalled() || n.store.GetLog(committed, &entry) != nil {
 		return
 	}
 	request := &raft.AppendEntriesRequest{
@@ -77,9 +77,8 @@ func (n *Node) tell(r *reign, s raft.Server, committed uint64) {
 		LeaderCommitIndex: committed,
 	}
 	n.transport.progress.tell(s.ID, request)
-	go func() {
-		defer n.verifying.leave()
+	n.work.Go(func() {
 		// When it fails, Raft's own message follows.
 		_ = n.transport.AppendEntries(s.ID, s.Address, request, new(raft.AppendEntriesResponse))
-	}()
+	})
 }

@@ -316,7 +316,7 @@ func (c *cluster) mustAdd() *member {
 	c.t.Helper()
 	cfg := DefaultConfig(c.t.TempDir(), "127.0.0.1:0")
 	// Tests share their machine with others.
-	cfg.Timing = LAN().Scale(2)
+	cfg.Timing = LAN().Scale(4)
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

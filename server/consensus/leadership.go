@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type leadership struct {
 	notify chan bool
 	// won is the term of the newest election that was won.
 	won    atomic.Uint64
+	term   func() uint64 // the term at the moment
 	begin  func(*reign)
 	events chan LeadershipEvent
 
@@ -53,9 +55,10 @@ type leadership struct {
 	queued   chan struct{}
 }
 
-func newLeadership(begin func(*reign)) *leadership {
+func newLeadership(term func() uint64, begin func(*reign)) *leadership {
 	return &leadership{
 		notify:   make(chan bool, 16),
+		term:     term,
 		begin:    begin,
 		events:   make(chan LeadershipEvent),
 		watchers: make(map[chan struct{}]struct{}),
@@ -114,7 +117,8 @@ func (l *leadership) follow(ctx context.Context) {
 			// Two gains in a row are a loss in between.
 			l.lose()
 			if leads {
-				l.gain(ctx, l.won.Load())
+				// Raft may have won before it could be observed.
+				l.gain(ctx, cmp.Or(l.won.Load(), l.term()))
 			}
 			l.signal()
 		case <-ctx.Done():

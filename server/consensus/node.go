@@ -91,7 +91,9 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if err := n.openTransport(network); err != nil {
 		return nil, err
 	}
-	n.leadership = newLeadership(func(r *reign) { n.work.Go(func() { n.establish(r) }) })
+	n.leadership = newLeadership(
+		func() uint64 { return n.raft.CurrentTerm() },
+		func(r *reign) { n.work.Go(func() { n.establish(r) }) })
 	if n.raft, err = n.startRaft(); err != nil {
 		return nil, err
 	}

@@ -171,7 +171,7 @@ func TestAdvertisedAddress(t *testing.T) {
 }
 
 func TestLeadershipThatNobodySawIsLeftOut(t *testing.T) {
-	l := newLeadership(func(*reign) {})
+	l := newLeadership(nil, func(*reign) {})
 	for term := range uint64(100) {
 		l.push(LeadershipEvent{Gained: true, Term: term})
 		if term < 99 {
