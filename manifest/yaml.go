@@ -52,8 +52,14 @@ type document struct {
 	anchors map[string]ast.Node
 }
 
-// parseDocuments reads a text that may hold several documents.
-func parseDocuments(text []byte) ([]*document, error) {
+// parseDocuments reads a text that may hold several documents. The parser is
+// known to panic on some texts; a text of a user must not end a server.
+func parseDocuments(text []byte) (docs []*document, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			docs, err = nil, fmt.Errorf("%w: the YAML parser fails on it: %v", ErrInvalid, cause)
+		}
+	}()
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		var syntax yaml.Error
@@ -62,7 +68,6 @@ func parseDocuments(text []byte) ([]*document, error) {
 		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	var docs []*document
 	for _, doc := range file.Docs {
 		if doc.Body == nil {
 			continue
