@@ -29,6 +29,9 @@ var (
 type client struct {
 	cfg    Config
 	logger *slog.Logger
+	// lost is called when the service cannot be reached: what is known of it may
+	// be old from then on.
+	lost func()
 
 	connecting chan struct{} // holds one token: who has it may connect
 
@@ -39,8 +42,8 @@ type client struct {
 	problem string
 }
 
-func newClient(cfg Config) *client {
-	c := &client{cfg: cfg, logger: cfg.Logger, connecting: make(chan struct{}, 1)}
+func newClient(cfg Config, lost func()) *client {
+	c := &client{cfg: cfg, logger: cfg.Logger, lost: lost, connecting: make(chan struct{}, 1)}
 	c.connecting <- struct{}{}
 	return c
 }
@@ -271,6 +274,7 @@ func (c *client) unavailable(cause error) error {
 	before := c.problem
 	c.problem = problem
 	c.mu.Unlock()
+	c.lost()
 	if before == "" {
 		c.logger.Warn("podman service did not answer", "service", c.cfg.Service, "error", cause)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	podmanconfig "go.podman.io/common/pkg/config"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
@@ -19,13 +20,38 @@ import (
 // Ankaios.
 type runtimeConfig struct {
 	// GeneralOptions are podman's own, before the sub-command.
-	GeneralOptions []string `yaml:"generalOptions"`
+	GeneralOptions []word `yaml:"generalOptions"`
 	// Image to run; required.
-	Image string `yaml:"image"`
+	Image word `yaml:"image"`
 	// CommandOptions are those of `podman run`.
-	CommandOptions []string `yaml:"commandOptions"`
+	CommandOptions []word `yaml:"commandOptions"`
 	// CommandArgs follow the image.
-	CommandArgs []string `yaml:"commandArgs"`
+	CommandArgs []word `yaml:"commandArgs"`
+}
+
+// word is a word of a command line, as it is written: the YAML number 1.10 is the
+// word 1.10, not 1.1.
+type word string
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (w *word) UnmarshalYAML(node ast.Node) error {
+	switch n := node.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		*w = word(node.GetToken().Value)
+		return nil
+	case *ast.LiteralNode:
+		*w = word(n.Value.Value)
+		return nil
+	}
+	return yaml.NodeToValue(node, (*string)(w))
+}
+
+func words(list []word) []string {
+	texts := make([]string, len(list))
+	for i, w := range list {
+		texts[i] = string(w)
+	}
+	return texts
 }
 
 // plan is everything that is needed to create an instance.
@@ -53,10 +79,10 @@ func (p *Podman) plan(w *argosyv1.Workload) (*plan, error) {
 	if len(unknown) > 0 {
 		p.logger.Warn("unknown keys in runtimeConfig were ignored", "workload", w.GetName(), "keys", unknown)
 	}
-	if err := checkGeneral(config.GeneralOptions, p.cfg.Service); err != nil {
+	if err := checkGeneral(words(config.GeneralOptions), p.cfg.Service); err != nil {
 		return nil, fmt.Errorf("%w: generalOptions: %w", runtime.ErrInvalidConfig, err)
 	}
-	spec, options, err := parseOptions(config.CommandOptions, config.Image, config.CommandArgs)
+	spec, options, err := parseOptions(words(config.CommandOptions), string(config.Image), words(config.CommandArgs))
 	if err != nil {
 		return nil, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
 	}
@@ -73,23 +99,23 @@ func (p *Podman) plan(w *argosyv1.Workload) (*plan, error) {
 	}
 	spec.Labels[labelName], spec.Labels[labelAgent] = name.Key(), name.GetAgent()
 	spec.ContainerCreateCommand = commandLine(config, spec)
-	return &plan{name: name, spec: spec, options: options, image: config.Image, pull: pull}, nil
+	return &plan{name: name, spec: spec, options: options, image: string(config.Image), pull: pull}, nil
 }
 
 // parseConfig reads the YAML; unknown keys are returned, not refused, as users
 // of Ankaios manifests expect.
 func parseConfig(text string) (config runtimeConfig, unknown []string, err error) {
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %w", err)
+		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
 	}
 	// The one transport that the API knows need not be named, and must not be.
-	config.Image = strings.TrimPrefix(strings.TrimSpace(config.Image), "docker://")
+	config.Image = word(strings.TrimPrefix(strings.TrimSpace(string(config.Image)), "docker://"))
 	if config.Image == "" {
 		return config, nil, errors.New("runtimeConfig: image is missing")
 	}
 	var keys map[string]any
 	if err := yaml.Unmarshal([]byte(text), &keys); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %w", err)
+		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
 	}
 	for _, known := range []string{"generalOptions", "image", "commandOptions", "commandArgs"} {
 		delete(keys, known)
@@ -99,9 +125,9 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 
 // commandLine is the command that would do the same; podman shows it to people.
 func commandLine(config runtimeConfig, spec *specgen.SpecGenerator) []string {
-	line := append([]string{"podman"}, config.GeneralOptions...)
+	line := append([]string{"podman"}, words(config.GeneralOptions)...)
 	line = append(line, "run", "--detach", "--name", spec.Name)
-	line = append(line, config.CommandOptions...)
+	line = append(line, words(config.CommandOptions)...)
 	line = append(line, "--label="+labelName+"="+spec.Labels[labelName], "--label="+labelAgent+"="+spec.Labels[labelAgent])
-	return append(append(line, config.Image), config.CommandArgs...)
+	return append(append(line, string(config.Image)), words(config.CommandArgs)...)
 }

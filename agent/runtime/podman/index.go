@@ -9,6 +9,10 @@ import (
 	"github.com/argosy-cluster/argosy/agent/runtime"
 )
 
+// lead is how long before podman has written a change down it may tell of it: a
+// list begun within this time after an event may not have what the event said.
+const lead = 2 * time.Second
+
 // index is what is known of this agent's containers. Three sources feed it:
 // lists, events and the answers to our own calls, and they arrive in any order.
 // It protects one invariant: older knowledge never replaces newer. Each
@@ -31,7 +35,7 @@ type container struct {
 	key        string
 	eventsFrom time.Time // events before it say nothing new
 	listsFrom  time.Time // nor do lists that were begun before it
-	gone       bool      // we removed it; its event may still come
+	gone       bool      // removed; kept until no event or list can bring it back
 }
 
 // hold keeps changes of an instance from being told while it is being started:
@@ -136,10 +140,11 @@ func (x *index) merge(l listing, instances []runtime.Instance) {
 			continue
 		}
 		changed := c.gone || !same(c.Instance, instance)
+		c.eventsFrom, c.listsFrom = later(c.eventsFrom, l.started.Add(-lead)), l.started
 		if instance.StartedAt.Truncate(time.Second).Equal(c.StartedAt.Truncate(time.Second)) {
 			instance.StartedAt = c.StartedAt // lists know seconds only
 		}
-		c.Instance, c.gone, c.eventsFrom, c.listsFrom = instance, false, l.started, l.started
+		c.Instance, c.gone = instance, false
 		if changed {
 			x.tell(c.key)
 		}
@@ -198,7 +203,7 @@ func (x *index) removed(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if c := x.byID[id]; c != nil && !c.gone {
-		c.gone, c.listsFrom = true, time.Now()
+		c.gone, c.listsFrom = true, time.Now() // lists begun before may still have it
 		x.tell(c.key)
 	}
 }
@@ -225,8 +230,9 @@ func (x *index) apply(e change, at time.Time) bool {
 		c = &container{Instance: runtime.Instance{Name: e.instance.Name, RuntimeID: e.instance.RuntimeID}, key: e.instance.Name.Key()}
 		x.byID[e.instance.RuntimeID] = c
 	case e.gone:
-		delete(x.byID, e.instance.RuntimeID)
+		c.listsFrom = later(c.listsFrom, at.Add(lead))
 		if !c.gone {
+			c.gone = true
 			x.tell(c.key)
 		}
 		return true
@@ -237,7 +243,7 @@ func (x *index) apply(e change, at time.Time) bool {
 	if e.startedAt {
 		c.StartedAt = at
 	}
-	c.eventsFrom, c.listsFrom = at, later(c.listsFrom, at)
+	c.eventsFrom, c.listsFrom = at, later(c.listsFrom, at.Add(lead))
 	x.tell(c.key)
 	return true
 }

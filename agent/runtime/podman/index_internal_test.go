@@ -25,7 +25,7 @@ func newBench(t *testing.T) *bench {
 
 // step lets time go on, so that what follows is later than what was before.
 func step() time.Time {
-	time.Sleep(time.Second) // of the bubble's clock
+	time.Sleep(2 * lead) // of the bubble's clock
 	return time.Now()
 }
 
@@ -93,6 +93,34 @@ func TestIndex(t *testing.T) {
 			b.mustBe("exited 1")
 			b.index.merge(l, []runtime.Instance{running})
 			b.mustBe("nothing")
+		},
+		"a list begun just after an event does not undo it": func(b *bench) {
+			b.index.apply(change{instance: exited("1", 3)}, step())
+			b.mustBe("exited 1")
+			b.index.merge(b.index.beginList(), []runtime.Instance{running})
+			b.mustBe("nothing")
+		},
+		"an event of just before a list counts": func(b *bench) {
+			ended := step()
+			b.index.merge(b.index.beginList(), []runtime.Instance{running})
+			b.mustBe("running 1")
+			b.index.apply(change{instance: exited("1", 3)}, ended)
+			b.mustBe("exited 1")
+		},
+		"a list begun before a removal does not bring the container back": func(b *bench) {
+			b.index.started(running, step())
+			b.mustBe("running 1")
+			l := b.index.beginList()
+			b.index.apply(change{instance: runtime.Instance{RuntimeID: "1"}, gone: true}, step())
+			b.mustBe("gone")
+			b.index.merge(l, []runtime.Instance{running})
+			b.mustBe("nothing")
+			step()
+			b.index.merge(b.index.beginList(), nil)
+			b.mustBe("nothing")
+			if len(b.index.byID) != 0 {
+				b.Error("the removed container is kept for ever")
+			}
 		},
 		"a list begun before a container was made does not lose it": func(b *bench) {
 			l := b.index.beginList()

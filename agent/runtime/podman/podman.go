@@ -159,10 +159,11 @@ func New(cfg Config) (*Podman, error) {
 	}
 	cfg = cfg.withDefaults()
 	routeLogrus(cfg.Logger)
+	index := newIndex()
 	return &Podman{
 		cfg:    cfg,
-		client: newClient(cfg),
-		index:  newIndex(),
+		client: newClient(cfg, index.doubt),
+		index:  index,
 		lanes:  newLanes(),
 		logger: cfg.Logger,
 	}, nil

@@ -3,6 +3,7 @@ package podman
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -69,7 +70,12 @@ func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.logger.Warn("stream of podman's events ended", "error", err)
+		// That the service is away is told once, elsewhere.
+		level := slog.LevelWarn
+		if errors.Is(err, runtime.ErrUnavailable) {
+			level = slog.LevelDebug
+		}
+		p.logger.Log(ctx, level, "stream of podman's events ended", "error", err)
 		if first && !synced {
 			w.askResync() // who waits for the first word need not wait for podman
 		}

@@ -1,0 +1,78 @@
+package podman
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+func mustNew(t *testing.T, logger *slog.Logger) *Podman {
+	t.Helper()
+	p, err := New(Config{Agent: "agent", Service: "unix:///service", Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPlanNamesAndLabelsTheContainer(t *testing.T) {
+	p := mustNew(t, nil)
+	w := &argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: docker://img\n" +
+		"commandOptions: [--label, name=mine, -l, other=x, -p, 8080:80]\ncommandArgs:\n- sleep\n- 10\n- 1.50\n- true\n- 0755\n- \"q\\tq\"\n- |\n  two\n  lines\n"}
+	key := argosyv1.InstanceOf(w).Key()
+	plan, err := p.plan(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := plan.spec
+	if s.Name != key || s.Labels["name"] != key || s.Labels["agent"] != "agent" || s.Labels["other"] != "x" {
+		t.Errorf("name %q, labels %v", s.Name, s.Labels)
+	}
+	if s.Image != "img" || !slices.Equal(s.Command, []string{"sleep", "10", "1.50", "true", "0755", "q\tq", "two\nlines\n"}) {
+		t.Errorf("image %q, command %q", s.Image, s.Command)
+	}
+	want := "podman run --detach --name " + key + " --label name=mine -l other=x -p 8080:80 --label=name=" + key + " --label=agent=agent img sleep 10 1.50 true 0755 q\tq two\nlines\n"
+	if got := strings.Join(s.ContainerCreateCommand, " "); got != want {
+		t.Errorf("command is %q, want %q", got, want)
+	}
+	w.RuntimeConfig += "\n# --name wins"
+	w.RuntimeConfig = strings.Replace(w.RuntimeConfig, "-p,", "--name=mine, -p,", 1)
+	if plan, err = p.plan(w); err != nil || plan.spec.Name != "mine" {
+		t.Errorf("with --name: %+v, %v", plan, err)
+	}
+}
+
+func TestPlanRefusesWhatCannotWork(t *testing.T) {
+	p := mustNew(t, nil)
+	for config, text := range map[string]string{
+		"":                                  "image is missing",
+		"image: ''":                         "image is missing",
+		"image: [a]":                        "runtimeConfig: [1:",
+		"just text":                         "runtimeConfig: [1:",
+		"image: x\ncommandArgs: [[a]]":      "runtimeConfig: [2:",
+		"image: x\ncommandOptions: -p 80":   "runtimeConfig: [2:",
+		"image: x\ncommandOptions: [-p, x]": "commandOptions: --publish x:",
+		"image: x\ncommandOptions: [--pull=perhaps]": "--pull",
+		"image: x\ngeneralOptions: [--root=/x]":      "generalOptions: --root",
+	} {
+		_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: config})
+		if !errors.Is(err, runtime.ErrInvalidConfig) || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: error %v, want one line that says %q", config, err, text)
+		}
+	}
+}
+
+func TestUnknownKeysAreIgnoredWithAWarning(t *testing.T) {
+	var log bytes.Buffer
+	p := mustNew(t, slog.New(slog.NewTextHandler(&log, nil)))
+	_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: x\ncommandOption: [a]"})
+	if err != nil || !strings.Contains(log.String(), "commandOption") {
+		t.Errorf("error %v, log %q", err, log.String())
+	}
+}
