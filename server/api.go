@@ -97,13 +97,7 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	go func() {
-		select {
-		case <-s.stopping:
-			cancel(errStopping)
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(s.serving, func() { cancel(errStopping) })()
 	err := handler(srv, &boundStream{ServerStream: stream, ctx: ctx})
 	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "the server is stopping; go on at another one")

@@ -107,6 +107,10 @@ func (s *Server) begin(ctx context.Context, term uint64) (*reign, error) {
 func (s *Server) reignOver(ctx context.Context, r *reign) {
 	for {
 		err := s.rule(ctx, r)
+		if errors.Is(err, consensus.ErrNotLeader) {
+			// The loss is on its way here.
+			s.awaitDeposed(ctx)
+		}
 		if ctx.Err() != nil {
 			s.log.Info("leadership ended", "term", r.term, "reason", context.Cause(ctx))
 			return
@@ -126,6 +130,20 @@ func (s *Server) reignOver(ctx context.Context, r *reign) {
 			s.log.Error("writer was not made", "err", err)
 		}
 		s.kick()
+	}
+}
+
+// awaitDeposed waits for the end of a reign while Raft says that this server
+// does not lead.
+func (s *Server) awaitDeposed(ctx context.Context) {
+	changed, cancel := s.node.WatchLeadership()
+	defer cancel()
+	for !s.node.Leadership().Leader {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
 	}
 }
 
@@ -192,6 +210,10 @@ func (s *Server) write(ctx context.Context, r *reign) error {
 				return context.Cause(ctx)
 			}
 		} else {
+			s.awaitDeposed(ctx)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			s.log.Warn("writer is made anew", "term", r.term, "reason", err)
 		}
 		if err := w.Settle(ctx); err != nil {
@@ -221,15 +243,22 @@ func (s *Server) stepAside(ctx context.Context, id string) error {
 	w := r.writer
 	r.mu.Unlock()
 	s.kick()
+	if err := s.handOver(ctx, w, id); err != nil {
+		// If this server leads on, it writes on.
+		close(failed)
+		return err
+	}
+	return nil
+}
+
+func (s *Server) handOver(ctx context.Context, w *writer.Writer, id string) error {
 	w.Drain()
 	select {
 	case <-w.Stopped():
 	case <-ctx.Done():
-		close(failed)
 		return fmt.Errorf("wait for writes in flight: %w", context.Cause(ctx))
 	}
 	if err := s.node.TransferLeadership(ctx, id); err != nil {
-		close(failed)
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
 	return s.awaitSuccessor(ctx)

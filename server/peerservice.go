@@ -35,7 +35,7 @@ func newPeerService(s *Server) *peerService {
 		},
 		Hello:    s.handshake,
 		Check:    s.checkPeer,
-		Stopping: s.stopping,
+		Stopping: s.serving.Done(),
 	}}
 }
 

@@ -76,7 +76,7 @@ func (s *Server) stop(ctx context.Context) {
 	if err := s.stepAside(aside, ""); err != nil {
 		s.log.Warn("leadership was not given away", "err", err)
 	}
-	close(s.stopping)
+	s.stopServing()
 	drained := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -102,6 +102,7 @@ func (s *Server) Close() error {
 
 func (s *Server) close() error {
 	var problems []error
+	s.stopServing()
 	if s.grpc != nil {
 		s.grpc.Stop()
 	}

@@ -61,8 +61,10 @@ type Server struct {
 	promises  promises
 	founding  atomic.Pointer[string]
 
-	// stopping is closed when the server begins to stop serving.
-	stopping  chan struct{}
+	// serving ends when the server begins to stop serving.
+	serving     context.Context
+	stopServing context.CancelFunc
+
 	closeOnce sync.Once
 	closeErr  error
 	ran       atomic.Bool
@@ -86,12 +88,12 @@ func Open(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configure server: %w", err)
 	}
 	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Logger,
-		kicked:   make(chan struct{}, 1),
-		founded:  make(chan struct{}, 1),
-		stopping: make(chan struct{}),
+		cfg:     cfg,
+		log:     cfg.Logger,
+		kicked:  make(chan struct{}, 1),
+		founded: make(chan struct{}, 1),
 	}
+	s.serving, s.stopServing = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -174,6 +176,7 @@ func (s *Server) openState() error {
 	raft.LogStore = s.cfg.LogStore
 	raft.SnapshotThreshold = s.cfg.SnapshotThreshold
 	raft.TrailingLogs = s.cfg.TrailingLogs
+	raft.DiskStall = time.Duration(float64(raft.DiskStall) * max(s.cfg.TimingMultiplier, 1))
 	raft.TLS = s.identity
 	raft.Logger = s.log.With("part", "raft")
 	if s.cfg.Advertise != "" {

@@ -157,7 +157,9 @@ func TestAWatcherThatIsTooSlowIsCutOff(t *testing.T) {
 }
 
 func TestALargeApplyAndReadingItBack(t *testing.T) {
-	all := mustCluster(t, 3, nil)
+	// Three servers and the race detector share the machine: a single entry of ten
+	// megabytes takes them seconds.
+	all := mustCluster(t, 3, func(_ int, cfg *Config) { cfg.TimingMultiplier = 10 })
 	var many []*argosyv1.Workload
 	for i := range 10_000 {
 		many = append(many, workload(fmt.Sprintf("w%05d", i), fmt.Sprintf("command: /bin/true # %0900d", i)))
