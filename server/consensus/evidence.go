@@ -20,6 +20,9 @@ const (
 	CauseLeaderGone Cause = "leader-gone"
 	// CauseSilence is a leader that a majority has not heard for a while.
 	CauseSilence Cause = "silence"
+	// CauseAhead is another server's campaign that cannot succeed: it needs this
+	// one's vote, which is denied since this one's log goes further.
+	CauseAhead Cause = "ahead"
 	// CauseFounding is the first election of a new cluster.
 	CauseFounding Cause = "founding"
 	// CauseAlone is a cluster of one: there is nobody to ask.
@@ -69,11 +72,11 @@ func (s standing) rank(self, accused string) int {
 	return before
 }
 
-// decides reports whether nobody can win without this server's vote when the
-// accused gives none.
-func (s standing) decides(accused string) bool {
+// decides reports whether nobody else can win without this server's vote when
+// the accused gives none.
+func (s standing) decides(self, accused string) bool {
 	others := len(s.voters) - 1
-	if accused != "" {
+	if accused != "" && accused != self {
 		others--
 	}
 	return others < s.quorum()
@@ -146,6 +149,14 @@ func (p *pulse) silence(now, heard time.Time) time.Duration {
 		heard = p.since
 	}
 	return max(0, now.Sub(heard))
+}
+
+// rested reports whether this process has been running without a pause for as
+// long as that: what it finds in its sockets is not old.
+func (p *pulse) rested(now time.Time, d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.late(now) && now.Sub(p.since) > d
 }
 
 func (p *pulse) late(now time.Time) bool {

@@ -132,7 +132,7 @@ func (n *Node) openStore() (err error) {
 func (n *Node) openTransport(network network) error {
 	listener, err := network.listen(n.ctx, n.cfg.RaftAddress)
 	if err != nil {
-		return fmt.Errorf("listen for Raft on %s: %w", n.cfg.RaftAddress, err)
+		return fmt.Errorf("listen for Raft on %s: %w: is another server running? choose another --raft-address", n.cfg.RaftAddress, err)
 	}
 	advertise, err := advertisedAddress(n.cfg.AdvertiseAddress, listener.Addr())
 	if err != nil {

@@ -58,6 +58,7 @@ type vigil struct {
 	founded chan struct{}
 	ballots *ballots
 	pulse   *pulse
+	led     standing // when somebody was last known to lead
 
 	mu     sync.Mutex
 	counts map[Cause]uint64
@@ -123,15 +124,23 @@ func (v *vigil) run(ctx context.Context) {
 		v.compete(ctx, CauseAlone, at, 0)
 	}
 	patience := patience{least: v.timing.Stagger, most: 10 * v.timing.Silence}
+	changes, cancel := v.raft.changes()
+	defer cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wait := v.untilSuspicion(v.raft.standing(), &patience)
+		at := v.raft.standing()
+		if at.leader != "" {
+			v.led = at
+		}
+		wait := v.untilSuspicion(at, &patience)
 		timer.Reset(wait)
 		v.pulse.expect(time.Now().Add(wait))
 		select {
 		case <-ctx.Done():
 			return
+		case <-changes:
+			v.pulse.awake(time.Now())
 		case peer := <-v.broken:
 			v.pulse.awake(time.Now())
 			v.mourn(ctx, peer)
@@ -139,6 +148,9 @@ func (v *vigil) run(ctx context.Context) {
 			v.pulse.awake(time.Now())
 			at := v.raft.standing()
 			v.compete(ctx, CauseFounding, at, at.rank(v.self, ""))
+		case <-v.ballots.changed:
+			v.pulse.awake(time.Now())
+			v.overtake(ctx)
 		case <-timer.C:
 			if v.pulse.awake(time.Now()) {
 				continue
@@ -273,6 +285,28 @@ func (v *vigil) mourn(ctx context.Context, peer string) {
 	}
 }
 
+// overtake campaigns when another server does and cannot win. Its request has
+// ended the term for this server, and nobody leads until somebody does better.
+func (v *vigil) overtake(ctx context.Context) {
+	ballot, at := v.ballots.newest(), v.raft.standing()
+	switch {
+	case at.state != raft.Follower || !at.electable(v.self):
+		return
+	case !v.pulse.rested(time.Now(), v.timing.Silence):
+		return // an old one, most likely: its election was decided long ago
+	case ballot.term < at.term || ballot.term == at.term && at.leader != "":
+		return // decided
+	case at.leader != "" && !ballot.regardless:
+		return // Raft does not even look at it
+	}
+	if at.leader == "" {
+		at.leader, at.leaderAddress = v.led.leader, v.led.leaderAddress
+	}
+	if at.decides(v.self, at.leader) && ballot.last.olderThan(v.raft.lastEntry()) {
+		v.compete(ctx, CauseAhead, at, 0)
+	}
+}
+
 // compete campaigns when it is this server's turn, and again if that was not
 // enough, until somebody leads. After a few attempts it leaves the matter to
 // Raft's timers: where there is no quorum, no evidence makes one.
@@ -333,7 +367,7 @@ func (v *vigil) turn(ctx context.Context, wait time.Duration, at standing, chang
 				continue
 			}
 			*seen = newest
-			if at.decides(at.leader) && newest.last.olderThan(v.raft.lastEntry()) {
+			if at.decides(v.self, at.leader) && newest.last.olderThan(v.raft.lastEntry()) {
 				return true
 			}
 			timer.Reset(v.timing.Stagger * 3 / 2)
@@ -361,15 +395,19 @@ type ballots struct {
 }
 
 type ballot struct {
-	number uint64 // of ballots seen
-	last   entryID
+	number     uint64 // of ballots seen
+	term       uint64
+	last       entryID // of the candidate's log
+	regardless bool    // of whether the voter has a leader
 }
 
 func (b *ballots) note(request *raft.RequestVoteRequest) {
 	b.mu.Lock()
 	b.last = ballot{
-		number: b.last.number + 1,
-		last:   entryID{term: request.LastLogTerm, index: request.LastLogIndex},
+		number:     b.last.number + 1,
+		term:       request.Term,
+		last:       entryID{term: request.LastLogTerm, index: request.LastLogIndex},
+		regardless: request.LeadershipTransfer,
 	}
 	b.mu.Unlock()
 	select {

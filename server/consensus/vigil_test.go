@@ -322,6 +322,82 @@ func TestSecondInRankGoesWhenTheFirstCannotWin(t *testing.T) {
 	})
 }
 
+func TestCandidateThatCannotWinIsOvertaken(t *testing.T) {
+	older := entryID{5, 99}
+	for name, test := range map[string]struct {
+		before func(*standing) // what the server has seen by then
+		ballot *raft.RequestVoteRequest
+		after  func(*standing) // what Raft makes of it
+		paused bool
+		want   []time.Duration
+	}{
+		"its log is older": {
+			ballot: vote(6, older, true),
+			after:  func(at *standing) { at.term, at.leader = 6, "" },
+			want:   []time.Duration{160 * ms},
+		},
+		"its log is older, Raft has not looked yet": {
+			ballot: vote(6, older, true),
+			want:   []time.Duration{160 * ms},
+		},
+		"its log is as long": {
+			ballot: vote(6, entryID{5, 100}, true),
+			after:  func(at *standing) { at.term, at.leader, at.heard = 6, "", time.Now() },
+		},
+		"its election was decided": {
+			before: func(at *standing) { at.term, at.leader = 6, "c" },
+			ballot: vote(6, older, true),
+		},
+		"its term is over": {
+			before: func(at *standing) { at.term, at.leader = 7, "" },
+			ballot: vote(6, older, true),
+		},
+		"Raft ignores it": {
+			ballot: vote(6, older, false),
+		},
+		"this server used to lead": {
+			before: func(at *standing) { at.leader = "b" },
+			ballot: vote(6, older, true),
+			after:  func(at *standing) { at.term, at.leader = 6, "" },
+		},
+		"this server was paused": {
+			ballot: vote(6, older, true),
+			after:  func(at *standing) { at.term, at.leader = 6, "" },
+			paused: true,
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene()
+			s.play(t, 200*ms, func() {
+				for range 4 {
+					time.Sleep(40 * ms)
+					s.change(func(at *standing) { at.heard = time.Now() })
+				}
+				if test.before != nil {
+					s.change(test.before)
+					time.Sleep(ms)
+				}
+				if test.paused {
+					s.pulse.mu.Lock()
+					s.pulse.since = time.Now().Add(-s.timing.Silence / 2)
+					s.pulse.mu.Unlock()
+				}
+				if test.after != nil {
+					s.change(test.after)
+				}
+				s.ballots.note(test.ballot)
+			})
+			if !slices.Equal(s.elected, test.want) {
+				t.Errorf("%s: campaigned at %v, want %v", name, s.elected, test.want)
+			}
+		})
+	}
+}
+
+func vote(term uint64, last entryID, regardless bool) *raft.RequestVoteRequest {
+	return &raft.RequestVoteRequest{Term: term, LastLogTerm: last.term, LastLogIndex: last.index, LeadershipTransfer: regardless}
+}
+
 func TestCandidateThatCanWinWithoutThisVoteIsGivenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
