@@ -46,6 +46,7 @@ server that is given --join alone joins one.`,
 			if err := config.Validate(); err != nil {
 				return &usageError{err}
 			}
+			tolerateGarbage()
 			s, err := server.Open(config)
 			if err != nil {
 				return err
