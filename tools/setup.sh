@@ -8,7 +8,7 @@
 set -euo pipefail
 
 purpose=${1:-}
-podman=(podman runc conmon netavark aardvark-dns catatonit)
+podman=(podman runc conmon netavark aardvark-dns iptables catatonit)
 case $purpose in
 demo) packages=("${podman[@]}") ;;
 test) packages=("${podman[@]}" busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
