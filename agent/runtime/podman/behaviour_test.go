@@ -318,16 +318,17 @@ func TestServiceThatIsKilledIsSurvivedAndReported(t *testing.T) {
 		if err := s.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		watcher.await(nil, "resync", resync)
+		resynced, ended := false, false
+		watcher.await(nil, "resync and the end while the service was away", func(e runtime.Event) bool {
+			resynced = resynced || e.Resync
+			ended = ended || e.Instance.Name.Key() == ending.Name.Key() && is(runtime.StatusExited)(e) && e.Instance.ExitCode == 137
+			return resynced && ended
+		})
 		if info := p.Info(t.Context()); info.GetProblem() != "" {
 			t.Errorf("info is %v, want no problem", info)
 		}
 		if instance, err := p.Start(t.Context(), stays, runtime.StartOptions{}); err != nil || instance.RuntimeID != running.RuntimeID {
 			t.Errorf("start returns %+v, %v; want it left alone", instance, err)
-		}
-		ended := watcher.await(ending.Name, "end while the service was away", is(runtime.StatusExited))
-		if ended.Instance.ExitCode != 137 {
-			t.Errorf("it ended with %d", ended.Instance.ExitCode)
 		}
 		// The stream works again.
 		mustPodman(t, s, "kill", running.RuntimeID)

@@ -71,7 +71,13 @@ const (
 
 // plan reads the configuration of a workload. ErrInvalidConfig says that it can
 // never work.
-func (p *Podman) plan(w *argosyv1.Workload) (*plan, error) {
+func (p *Podman) plan(w *argosyv1.Workload) (_ *plan, err error) {
+	// Neither the YAML parser nor podman's own is meant for texts of strangers.
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: its parser fails on it: %v", runtime.ErrInvalidConfig, cause)
+		}
+	}()
 	config, unknown, err := parseConfig(w.GetRuntimeConfig())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)

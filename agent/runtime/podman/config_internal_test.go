@@ -76,3 +76,22 @@ func TestUnknownKeysAreIgnoredWithAWarning(t *testing.T) {
 		t.Errorf("error %v, log %q", err, log.String())
 	}
 }
+
+func FuzzPlan(f *testing.F) {
+	for _, seed := range []string{"image: x", "image: [", "image: x\ncommandOptions: [-p, '80:80', --mount, 'type=bind']", "a: &a [*a]", "%", "image: x\ncommandOptions: [--uidmap, '+0:1']"} {
+		f.Add(seed)
+	}
+	p, err := New(Config{Agent: "agent", Service: "unix:///service"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		plan, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: text})
+		if err == nil && plan.spec.Labels[labelAgent] != "agent" {
+			t.Errorf("labels are %v", plan.spec.Labels)
+		}
+		if err != nil && !errors.Is(err, runtime.ErrInvalidConfig) {
+			t.Error(err)
+		}
+	})
+}
