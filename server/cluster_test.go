@@ -21,7 +21,12 @@ import (
 	"github.com/argosy-cluster/argosy/server/peers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// A probe of gossip that gets no answer waits out its interval, which its
+		// shutdown does not shorten: seconds at most.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).triggerFunc"))
+}
 
 // replica is one real server of a test: real Raft, real gossip, a real disk.
 type replica struct {

@@ -148,10 +148,11 @@ func (d *director) open(ctx context.Context) {
 		d.router.Close()
 		d.reader.Close()
 	}
-	d.follow(ctx, to)
 	if before != nil {
+		// What it has goes to the new way at once.
 		before.Close()
 	}
+	d.follow(ctx, to)
 }
 
 func (d *director) newStream(ctx context.Context, peer *peers.Peer) *forward.Stream {

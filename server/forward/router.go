@@ -21,7 +21,7 @@ import (
 
 // Target is something that carries out writes: the local writer or a stream to
 // the leader. It answers every request, ErrNotDone or ErrFateUnknown (both of
-// package writer) when it ends.
+// package writer) when it ends; whoever opens another way ends it.
 type Target interface {
 	Submit(*writer.Request)
 }
@@ -72,8 +72,8 @@ func NewRouter(cfg Config, absence Absence) (*Router, error) {
 	return &Router{cfg: cfg, absence: absence}, nil
 }
 
-// Open sends writes to a target from now on; those on their way to another one
-// are given to this one.
+// Open sends writes to a target from now on. The one before must be ended after
+// that: what it answers as not done, or of unknown fate, is given to this one.
 func (r *Router) Open(t Target) { r.way.Set(t) }
 
 // Close lets writes wait.
@@ -110,7 +110,7 @@ func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
 			}
 			continue
 		}
-		o, verdict := r.attempt(ctx, way, w, deadline, timer)
+		o, verdict := r.attempt(way.To, w, deadline, timer)
 		switch verdict {
 		case answered:
 			return o, o.Err
@@ -118,11 +118,6 @@ func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
 			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
 		case expiredInFlight:
 			return writer.Outcome{}, r.giveUp(errDeadline, last, true)
-		case moved:
-			continue
-		case movedInFlight:
-			uncertain = true
-			continue
 		case unknown:
 			uncertain = true
 		}
@@ -147,15 +142,17 @@ const (
 	notDone
 	// unknown: perhaps done, try again with the same id.
 	unknown
-	// moved: another leader took over before the write was begun.
-	moved
-	// movedInFlight: another leader took over, the write was perhaps done.
-	movedInFlight
+	// expired: out of time, certainly not done.
 	expired
+	// expiredInFlight: out of time, perhaps done.
 	expiredInFlight
 )
 
-func (r *Router) attempt(ctx context.Context, way *route.Way[Target], w Write, deadline time.Time, timer *time.Timer) (writer.Outcome, verdict) {
+// attempt gives a write to one target. It does not look whether there is another
+// way by now, nor whether the client is still there: a target that is left
+// answers all it has, and waiting for what hundreds share costs more than
+// everything else here.
+func (r *Router) attempt(to Target, w Write, deadline time.Time, timer *time.Timer) (writer.Outcome, verdict) {
 	done := make(chan writer.Outcome, 1)
 	request := &writer.Request{
 		Principal: w.Principal,
@@ -164,13 +161,7 @@ func (r *Router) attempt(ctx context.Context, way *route.Way[Target], w Write, d
 		Deadline:  deadline,
 		Done:      func(o writer.Outcome) { done <- o },
 	}
-	way.To.Submit(request)
-	giveUp := func() (writer.Outcome, verdict) {
-		if request.Withdraw() {
-			return writer.Outcome{}, expired
-		}
-		return writer.Outcome{}, expiredInFlight
-	}
+	to.Submit(request)
 	select {
 	case o := <-done:
 		switch {
@@ -182,23 +173,11 @@ func (r *Router) attempt(ctx context.Context, way *route.Way[Target], w Write, d
 			return o, unknown
 		}
 		return o, answered
-	case <-way.Gone():
-		// The old leader may have answered in the same moment.
-		select {
-		case o := <-done:
-			if o.Err == nil {
-				return o, answered
-			}
-		default:
-		}
-		if request.Withdraw() {
-			return writer.Outcome{}, moved
-		}
-		return writer.Outcome{}, movedInFlight
 	case <-timer.C:
-		return giveUp()
-	case <-ctx.Done():
-		return giveUp()
+		if request.Withdraw() {
+			return writer.Outcome{}, expired
+		}
+		return writer.Outcome{}, expiredInFlight
 	}
 }
 
