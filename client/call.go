@@ -21,6 +21,12 @@ const largeRequest = 64 << 10
 // patienceLarge is how much longer a server may be silent over a large request.
 const patienceLarge = 40
 
+// lastTry is the part of the time, one in so many, in which nothing new is tried
+// once a server has said that there is no leader: servers wait for one nearly as
+// long as their client does, and a try that is cut short only hides the reason
+// and makes it unknown what became of the request.
+const lastTry = 8
+
 // attempt is one try at one endpoint.
 type attempt[T any] func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (T, error)
 
@@ -45,15 +51,18 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 		ctx = bounded
 	}
 	failures := newFailures(req)
+	deadline, _ := ctx.Deadline()
+	enough := time.Until(deadline) / lastTry
 	for round := 0; ; round++ {
 		for range c.endpoints {
 			index := int(c.preferred.Load())
-			result, err := hedged(ctx, c, index, req, try)
+			result, err := hedged(ctx, c, index, req, failures, try)
 			if err == nil {
 				return result, nil
 			}
 			failures.add(c.endpoints[index].address, err)
-			if !movesOn(err) || ctx.Err() != nil {
+			waitedInVain := argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NO_LEADER && time.Until(deadline) < enough
+			if !movesOn(err) || ctx.Err() != nil || waitedInVain {
 				var zero T
 				return zero, failures.verdict(ctx)
 			}
@@ -67,7 +76,7 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 }
 
 // hedged tries one endpoint and, should it fall silent, the next ones beside it.
-func hedged[T any](ctx context.Context, c *Client, first int, req *request, try attempt[T]) (T, error) {
+func hedged[T any](ctx context.Context, c *Client, first int, req *request, failures *failures, try attempt[T]) (T, error) {
 	if len(c.endpoints) == 1 || c.config.HedgeAfter <= 0 {
 		return once(ctx, c, first, req, try)
 	}
@@ -75,7 +84,7 @@ func hedged[T any](ctx context.Context, c *Client, first int, req *request, try 
 	if req.size > largeRequest {
 		patience *= patienceLarge
 	}
-	race := &race[T]{client: c, request: req, try: try, patience: patience}
+	race := &race[T]{client: c, request: req, failures: failures, try: try, patience: patience}
 	race.ctx, race.cancel = context.WithCancel(ctx)
 	defer race.end()
 	race.arm(first, 1)
@@ -120,6 +129,7 @@ func once[T any](ctx context.Context, c *Client, index int, req *request, try at
 type race[T any] struct {
 	client   *Client
 	request  *request
+	failures *failures
 	try      attempt[T]
 	patience time.Duration
 	ctx      context.Context
@@ -173,7 +183,10 @@ func (r *race[T]) second(index, asked int) {
 	defer r.running.Add(-1)
 	r.arm(index, asked)
 	result, err := once(r.ctx, r.client, index, r.request, r.try)
-	if err == nil && r.won.CompareAndSwap(nil, &result) {
+	switch {
+	case err != nil:
+		r.failures.add(r.client.endpoints[index].address, err)
+	case r.won.CompareAndSwap(nil, &result):
 		r.cancel()
 	}
 }

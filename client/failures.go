@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -14,8 +16,10 @@ import (
 // failures collects what went wrong where, for the error in the end.
 type failures struct {
 	request *request
-	order   []string
-	last    map[string]error
+
+	mu    sync.Mutex
+	order []string
+	last  map[string]error
 }
 
 func newFailures(req *request) *failures {
@@ -23,14 +27,29 @@ func newFailures(req *request) *failures {
 }
 
 func (f *failures) add(address string, err error) {
-	if _, ok := f.last[address]; !ok {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, ok := f.last[address]
+	if !ok {
 		f.order = append(f.order, address)
+	}
+	if argosyv1.CodeOf(before) != argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED && cutShort(err) {
+		// What the server said tells more than that we stopped listening.
+		return
 	}
 	f.last[address] = err
 }
 
+// cutShort reports whether a try ended because its client gave it up.
+func cutShort(err error) bool {
+	code := status.Code(err)
+	return argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED && (code == codes.DeadlineExceeded || code == codes.Canceled)
+}
+
 // verdict is the error of the whole call.
 func (f *failures) verdict(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%s: %w", f.request.what, cause)
 	}
@@ -64,6 +83,9 @@ func Reason(err error) string {
 		text = strings.TrimSuffix(inner, `"`)
 	}
 	text = strings.TrimPrefix(text, "transport: ")
+	if strings.HasPrefix(text, "error reading server preface: ") {
+		return "it takes connections and says nothing: it is frozen, or not a server of ours"
+	}
 	return strings.TrimPrefix(text, "Error while dialing: ")
 }
 

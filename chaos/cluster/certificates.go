@@ -33,12 +33,20 @@ func (c *certificates) server(name string) ([]string, error) {
 
 func (c *certificates) agent(name string) ([]string, error) { return c.issue(name, name) }
 
-func (c *certificates) issue(name string, dnsName string) ([]string, error) {
-	files, err := c.authority.WriteFiles(c.dir, name, authority.Request{CommonName: name, DNSNames: []string{dnsName}})
+func (c *certificates) issue(name string, dnsNames ...string) ([]string, error) {
+	files, err := c.files(name, dnsNames...)
 	if err != nil {
-		return nil, fmt.Errorf("make certificate of %s: %w", name, err)
+		return nil, err
 	}
 	return fileArgs(files), nil
+}
+
+func (c *certificates) files(name string, dnsNames ...string) (identity.Files, error) {
+	files, err := c.authority.WriteFiles(c.dir, name, authority.Request{CommonName: name, DNSNames: dnsNames})
+	if err != nil {
+		return files, fmt.Errorf("make certificate of %s: %w", name, err)
+	}
+	return files, nil
 }
 
 func (c *certificates) user() []string { return fileArgs(c.users) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/client"
+	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -195,6 +196,15 @@ func (c *Cluster) clientTLS() (*tls.Config, error) {
 		return nil, nil
 	}
 	return c.certs.client()
+}
+
+// Issue writes one more certificate of the cluster's authority; the cluster must
+// use TLS.
+func (c *Cluster) Issue(name string, dnsNames ...string) (identity.Files, error) {
+	if c.certs == nil {
+		return identity.Files{}, errNoTLS
+	}
+	return c.certs.files(name, dnsNames...)
 }
 
 // CLIArgs returns the arguments that make the command line talk to this cluster.

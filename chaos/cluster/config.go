@@ -16,6 +16,8 @@ var (
 	// ErrRunning is returned when a process that runs is started.
 	ErrRunning = errors.New("process is running already")
 
+	// errNoTLS is returned when a certificate is asked of a cluster without TLS.
+	errNoTLS = errors.New("cluster has no certificates: it was not configured with TLS")
 	// errEnded is why a process is gone that ended unasked, with exit code 0.
 	errEnded = errors.New("exit code 0")
 )

@@ -114,7 +114,7 @@ func checkCount(verb string, n int, cfg *Config) error {
 	case n == 0:
 		return invalid("%s workloads: the request names none", verb)
 	case n > cfg.MaxWorkloads:
-		return invalid("%s workloads: %d in one request, at most %d are allowed", verb, n, cfg.MaxWorkloads)
+		return invalid("%s workloads: %d in one request, at most %d are allowed; split it", verb, n, cfg.MaxWorkloads)
 	}
 	return nil
 }

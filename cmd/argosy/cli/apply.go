@@ -17,13 +17,14 @@ import (
 
 // waitOptions are shared by the commands that change what runs.
 type waitOptions struct {
-	noWait  bool
-	timeout time.Duration
+	noWait          bool
+	timeout, steady time.Duration
 }
 
 func (o *waitOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.noWait, "no-wait", false, "return when the servers have accepted it")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long to wait for the workloads")
+	cmd.Flags().DurationVar(&o.steady, "steady", 500*time.Millisecond, "how long a workload must have run to be taken for running")
 }
 
 func (a *app) applyCommand() *cobra.Command {
@@ -112,6 +113,9 @@ func (a *app) readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest %s: %w", path, err)
 	}
+	if len(text) > manifest.MaxSize {
+		return nil, fmt.Errorf("read manifest %s: it is longer than %d bytes, the most that is read: split it into several", path, manifest.MaxSize)
+	}
 	return text, nil
 }
 
@@ -135,11 +139,11 @@ func (a *app) apply(ctx context.Context, request *argosyv1.ApplyRequest, wait wa
 	if wait.noWait {
 		return nil
 	}
-	w := newWait(a, response)
+	w := newWait(a, response, wait)
 	for _, workload := range request.GetWorkloads() {
 		w.expect(workload)
 	}
-	return w.run(ctx, c, wait.timeout)
+	return w.run(ctx, c)
 }
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -198,7 +202,7 @@ func (a *app) delete(ctx context.Context, request *argosyv1.DeleteRequest, wait 
 	if wait.noWait || deleted == 0 {
 		return nil
 	}
-	return newWait(a, response).run(ctx, c, wait.timeout)
+	return newWait(a, response, wait).run(ctx, c)
 }
 
 // isCancelled tells a user's Ctrl-C from a failure.

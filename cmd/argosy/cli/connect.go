@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,10 +95,25 @@ func (o *connectionOptions) readFile() (configuration, error) {
 	if err != nil {
 		return c, usagef("read configuration: %w", err)
 	}
-	if err := toml.Unmarshal(text, &c); err != nil {
-		return c, usagef("read configuration %s: %w", path, err)
+	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return c, usagef("read configuration %s: %w%s", path, err, unknownKeys(err))
 	}
 	return c, nil
+}
+
+// unknownKeys names the keys that nobody knows, which the error does not.
+func unknownKeys(err error) string {
+	var unknown *toml.StrictMissingError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var keys []string
+	for _, e := range unknown.Errors {
+		line, _ := e.Position()
+		keys = append(keys, fmt.Sprintf("%s in line %d", strings.Join(e.Key(), "."), line))
+	}
+	return ": " + strings.Join(keys, ", ") + " (known are server, ca_pem, crt_pem, key_pem, insecure)"
 }
 
 // connect makes the client.
@@ -106,6 +123,9 @@ func (o *connectionOptions) connect() (*client.Client, error) {
 	}
 	var tlsConfig *tls.Config
 	if !o.tls.Empty() {
+		if err := o.tls.Validate(); err != nil {
+			return nil, &usageError{err}
+		}
 		own, err := identity.Load(o.tls)
 		if err != nil {
 			return nil, err

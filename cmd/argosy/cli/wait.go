@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,10 @@ import (
 // be. It shows every step on standard error.
 type wait struct {
 	app      *app
+	options  waitOptions
 	revision uint64
+	// untouched are the workloads that were as asked for already.
+	untouched map[string]bool
 	// expected are the instances that shall run, by workload.
 	expected map[string]expectation
 	// leaving are the workloads that shall be gone.
@@ -37,16 +41,19 @@ type expectation struct {
 	policy   argosyv1.RestartPolicy
 }
 
-func newWait(a *app, response *argosyv1.WriteResponse) *wait {
+func newWait(a *app, response *argosyv1.WriteResponse, options waitOptions) *wait {
 	w := &wait{
-		app: a, revision: response.GetHeader().GetRevision(),
+		app: a, options: options, revision: response.GetHeader().GetRevision(), untouched: map[string]bool{},
 		expected: map[string]expectation{}, leaving: map[string]bool{},
 		states: map[string]*argosyv1.WorkloadState{}, agents: map[string]*argosyv1.AgentStatus{},
 		shown: map[string]string{}, failed: map[string]string{}, tries: map[string]int{},
 	}
 	for _, change := range response.GetResult().GetChanges() {
-		if change.GetKind() == argosyv1.ChangeKind_CHANGE_KIND_DELETED {
+		switch change.GetKind() {
+		case argosyv1.ChangeKind_CHANGE_KIND_DELETED:
 			w.leaving[change.GetName()] = true
+		case argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED:
+			w.untouched[change.GetName()] = true
 		}
 	}
 	return w
@@ -60,9 +67,13 @@ func (w *wait) expect(workload *argosyv1.Workload) {
 }
 
 // run watches until all is well, something failed for good, or time is up.
-func (w *wait) run(ctx context.Context, c *client.Client, timeout time.Duration) error {
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+func (w *wait) run(ctx context.Context, c *client.Client) error {
+	bounded, cancelTimeout := context.WithTimeout(ctx, w.options.timeout)
+	defer cancelTimeout()
+	bounded, end := context.WithCancelCause(bounded)
+	defer end(nil)
+	steady := &steadiness{after: w.options.steady, reached: func() { end(errSteady) }}
+	defer steady.broken()
 	names := slices.Sorted(maps.Keys(w.expected))
 	names = append(names, slices.Sorted(maps.Keys(w.leaving))...)
 	if len(names) > maxWatchedNames {
@@ -83,16 +94,22 @@ func (w *wait) run(ctx context.Context, c *client.Client, timeout time.Duration)
 			w.agents[agent.GetName()] = agent
 		}
 		complete = complete || message.GetSnapshotEnd()
-		if complete && message.GetHeader().GetRevision() >= w.revision && w.settled() {
+		switch {
+		case !complete || message.GetHeader().GetRevision() < w.revision || !w.settled():
+			steady.broken()
+		case w.mayYetFail():
+			steady.begun()
+		default:
 			return client.ErrStop
 		}
 		return nil
 	})
 	switch {
+	case errors.Is(context.Cause(bounded), errSteady):
 	case isCancelled(ctx, err):
 		return fmt.Errorf("interrupted while waiting: the change itself is accepted (revision %d)", w.revision)
 	case bounded.Err() != nil && err != nil:
-		return w.timedOut(timeout)
+		return w.timedOut(w.options.timeout)
 	case err != nil:
 		return fmt.Errorf("wait for workloads: %w", err)
 	}
@@ -100,6 +117,45 @@ func (w *wait) run(ctx context.Context, c *client.Client, timeout time.Duration)
 }
 
 const maxWatchedNames = 500
+
+// errSteady ends a wait in which everything has been as it shall be for long
+// enough.
+var errSteady = errors.New("steady")
+
+// steadiness is reached when nothing breaks it for a time.
+type steadiness struct {
+	after   time.Duration
+	reached func()
+	timer   *time.Timer
+}
+
+func (s *steadiness) begun() {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.after, s.reached)
+	}
+}
+
+func (s *steadiness) broken() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// mayYetFail reports whether something has begun to run that would tell only now
+// that it cannot: most of what is wrong with a workload shows in its first
+// moments.
+func (w *wait) mayYetFail() bool {
+	if w.options.steady <= 0 {
+		return false
+	}
+	for name, expected := range w.expected {
+		if !w.untouched[name] && w.states[expected.instance].GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
+			return true
+		}
+	}
+	return false
+}
 
 func (w *wait) take(state *argosyv1.WorkloadState) {
 	key := state.GetInstance().Key()
@@ -222,6 +278,16 @@ func (w *wait) missingRuntime(expected expectation) string {
 	return fmt.Sprintf(": agent %s does not offer runtime '%s', it offers %s", expected.agent, expected.runtime, strings.Join(names, ", "))
 }
 
+// runtimeProblem says what is the matter with the runtime of a workload.
+func (w *wait) runtimeProblem(expected expectation) string {
+	for _, offered := range w.agents[expected.agent].GetRuntimes() {
+		if offered.GetName() == expected.runtime && offered.GetProblem() != "" {
+			return fmt.Sprintf(": runtime '%s' of agent %s does not work: %s", expected.runtime, expected.agent, oneLine(offered.GetProblem()))
+		}
+	}
+	return ""
+}
+
 // otherAgents names the agents that are there, for who mistyped one.
 func (w *wait) otherAgents() string {
 	var names []string
@@ -272,7 +338,7 @@ func (w *wait) timedOut(timeout time.Duration) error {
 		}
 	}
 	for _, name := range open[:min(len(open), 10)] {
-		fmt.Fprintf(w.app.err, "%s is still %s\n", name, cmp.Or(w.shown[name], "unknown"))
+		fmt.Fprintf(w.app.err, "%s is still %s%s\n", name, cmp.Or(w.shown[name], "unknown"), w.runtimeProblem(w.expected[name]))
 	}
 	return fmt.Errorf("%w: %s not there after %v; the change itself is accepted (revision %d)", errTimedOut, plural(len(open), "workload"), timeout, w.revision)
 }
