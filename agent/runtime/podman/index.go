@@ -13,6 +13,10 @@ import (
 // list begun within this time after an event may not have what the event said.
 const lead = 2 * time.Second
 
+// remembered is how long a removed container is remembered: its last events may come
+// late, and must not make it seem to live.
+const remembered = time.Minute
+
 // index is what is known of this agent's containers. Three sources feed it:
 // lists, events and the answers to our own calls, and they arrive in any order.
 // It protects one invariant: older knowledge never replaces newer. Each
@@ -35,7 +39,7 @@ type container struct {
 	key        string
 	eventsFrom time.Time // events before it say nothing new
 	listsFrom  time.Time // nor do lists that were begun before it
-	gone       bool      // removed; kept until no event or list can bring it back
+	gone       time.Time // when it was found to be removed; zero while it exists
 }
 
 // hold keeps changes of an instance from being told while it is being started:
@@ -60,7 +64,7 @@ func (x *index) find(key string) (found []runtime.Instance, complete bool) {
 func (x *index) findLocked(key string) []runtime.Instance {
 	var found []runtime.Instance
 	for _, c := range x.byID {
-		if c.key == key && !c.gone {
+		if c.key == key && c.gone.IsZero() {
 			found = append(found, c.Instance)
 		}
 	}
@@ -91,7 +95,7 @@ func (x *index) all() []runtime.Instance {
 	defer x.mu.Unlock()
 	keys := make(map[string]struct{})
 	for _, c := range x.byID {
-		if !c.gone {
+		if c.gone.IsZero() {
 			keys[c.key] = struct{}{}
 		}
 	}
@@ -139,12 +143,12 @@ func (x *index) merge(l listing, instances []runtime.Instance) {
 		} else if c.listsFrom.After(l.started) {
 			continue
 		}
-		changed := c.gone || !same(c.Instance, instance)
+		changed := !c.gone.IsZero() || !same(c.Instance, instance)
 		c.eventsFrom, c.listsFrom = later(c.eventsFrom, l.started.Add(-lead)), l.started
 		if instance.StartedAt.Truncate(time.Second).Equal(c.StartedAt.Truncate(time.Second)) {
 			instance.StartedAt = c.StartedAt // lists know seconds only
 		}
-		c.Instance, c.gone = instance, false
+		c.Instance, c.gone = instance, time.Time{}
 		if changed {
 			x.tell(c.key)
 		}
@@ -153,10 +157,10 @@ func (x *index) merge(l listing, instances []runtime.Instance) {
 		if _, ok := seen[id]; ok || c.listsFrom.After(l.started) || l.key != "" && l.key != c.key {
 			continue
 		}
-		delete(x.byID, id)
-		if !c.gone {
-			x.tell(c.key)
+		if !c.gone.IsZero() && time.Since(c.gone) > remembered {
+			delete(x.byID, id)
 		}
+		x.lose(c)
 	}
 	if l.key == "" {
 		x.cleared = max(x.cleared, l.doubts)
@@ -202,45 +206,50 @@ func (x *index) started(instance runtime.Instance, asked time.Time) runtime.Inst
 func (x *index) removed(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if c := x.byID[id]; c != nil && !c.gone {
-		c.gone, c.listsFrom = true, time.Now() // lists begun before may still have it
+	if c := x.byID[id]; c != nil {
+		c.listsFrom = time.Now() // lists begun before may still have it
+		x.lose(c)
+	}
+}
+
+// lose notes that a container does not exist any more. The caller has the lock.
+func (x *index) lose(c *container) {
+	if c.gone.IsZero() {
+		c.gone = time.Now()
 		x.tell(c.key)
 	}
 }
 
 // change is what an event says of a container.
 type change struct {
-	instance  runtime.Instance // RuntimeID; Name when it is known from the event
-	gone      bool
-	startedAt bool // the event is a start
+	id        string
+	container string // the name of the container, which may be that of the instance
+	status    runtime.Status
+	exitCode  int32
+	detail    string
+	removal   bool
+	start     bool
 }
 
-// apply takes in an event. It returns false when the container is not known and
-// the event does not tell whose it is.
+// apply takes in an event. It returns false when the container is not known: the
+// event does not tell whose it is, and whether it still exists.
 func (x *index) apply(e change, at time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	c := x.byID[e.instance.RuntimeID]
+	c := x.byID[e.id]
 	switch {
-	case c == nil && e.gone:
-		return true
-	case c == nil && e.instance.Name == nil:
-		return false
 	case c == nil:
-		c = &container{Instance: runtime.Instance{Name: e.instance.Name, RuntimeID: e.instance.RuntimeID}, key: e.instance.Name.Key()}
-		x.byID[e.instance.RuntimeID] = c
-	case e.gone:
+		// One that is being made right now becomes known by the answer to that.
+		return e.removal || x.held[e.container] != nil
+	case e.removal:
 		c.listsFrom = later(c.listsFrom, at.Add(lead))
-		if !c.gone {
-			c.gone = true
-			x.tell(c.key)
-		}
+		x.lose(c)
 		return true
-	case at.Before(c.eventsFrom):
+	case !c.gone.IsZero(), at.Before(c.eventsFrom):
 		return true
 	}
-	c.Status, c.ExitCode, c.Detail = e.instance.Status, e.instance.ExitCode, e.instance.Detail
-	if e.startedAt {
+	c.Status, c.ExitCode, c.Detail = e.status, e.exitCode, e.detail
+	if e.start {
 		c.StartedAt = at
 	}
 	c.eventsFrom, c.listsFrom = at, later(c.listsFrom, at.Add(lead))

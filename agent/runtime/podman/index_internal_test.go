@@ -84,18 +84,22 @@ func TestIndex(t *testing.T) {
 			step()
 			b.index.merge(b.index.beginList(), []runtime.Instance{exited("1", 0)})
 			b.mustBe("exited 1")
-			b.index.apply(change{instance: running, startedAt: true}, before)
+			b.index.apply(change{id: "1", status: runtime.StatusRunning, start: true}, before)
 			b.mustBe("nothing")
 		},
 		"a list begun before an event does not undo it": func(b *bench) {
+			b.index.started(running, step())
+			b.mustBe("running 1")
 			l := b.index.beginList()
-			b.index.apply(change{instance: exited("1", 3)}, step())
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, step())
 			b.mustBe("exited 1")
 			b.index.merge(l, []runtime.Instance{running})
 			b.mustBe("nothing")
 		},
 		"a list begun just after an event does not undo it": func(b *bench) {
-			b.index.apply(change{instance: exited("1", 3)}, step())
+			b.index.started(running, step())
+			b.mustBe("running 1")
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, step())
 			b.mustBe("exited 1")
 			b.index.merge(b.index.beginList(), []runtime.Instance{running})
 			b.mustBe("nothing")
@@ -104,18 +108,18 @@ func TestIndex(t *testing.T) {
 			ended := step()
 			b.index.merge(b.index.beginList(), []runtime.Instance{running})
 			b.mustBe("running 1")
-			b.index.apply(change{instance: exited("1", 3)}, ended)
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, ended)
 			b.mustBe("exited 1")
 		},
 		"a list begun before a removal does not bring the container back": func(b *bench) {
 			b.index.started(running, step())
 			b.mustBe("running 1")
 			l := b.index.beginList()
-			b.index.apply(change{instance: runtime.Instance{RuntimeID: "1"}, gone: true}, step())
+			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("gone")
 			b.index.merge(l, []runtime.Instance{running})
 			b.mustBe("nothing")
-			step()
+			time.Sleep(2 * remembered)
 			b.index.merge(b.index.beginList(), nil)
 			b.mustBe("nothing")
 			if len(b.index.byID) != 0 {
@@ -134,7 +138,7 @@ func TestIndex(t *testing.T) {
 		"an end that is told before the answer to the start counts": func(b *bench) {
 			b.index.created(starting)
 			asked := step()
-			b.index.apply(change{instance: exited("1", 4)}, step())
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, step())
 			if got := b.index.started(running, asked); got.Status != runtime.StatusExited || got.ExitCode != 4 {
 				b.Errorf("started returns %+v", got)
 			}
@@ -147,14 +151,14 @@ func TestIndex(t *testing.T) {
 			step()
 			b.index.started(running, asked)
 			b.mustBe("running 1")
-			b.index.apply(change{instance: exited("1", 4)}, ended)
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, ended)
 			b.mustBe("exited 1")
 		},
 		"the end of the run before does not end a container started again": func(b *bench) {
 			ended := step()
 			b.index.started(running, step())
 			b.mustBe("running 1")
-			b.index.apply(change{instance: exited("1", 4)}, ended)
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, ended)
 			b.mustBe("nothing")
 		},
 		"a container that is made anew is not gone": func(b *bench) {
@@ -167,7 +171,7 @@ func TestIndex(t *testing.T) {
 			b.index.started(an(runtime.StatusRunning, "2"), step())
 			release()
 			b.mustBe("running 2")
-			b.index.apply(change{instance: runtime.Instance{RuntimeID: "1"}, gone: true}, step())
+			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("nothing")
 		},
 		"a removed container is gone once": func(b *bench) {
@@ -175,7 +179,7 @@ func TestIndex(t *testing.T) {
 			b.mustBe("running 1")
 			b.index.removed("1")
 			b.mustBe("gone")
-			b.index.apply(change{instance: runtime.Instance{RuntimeID: "1"}, gone: true}, step())
+			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("nothing")
 		},
 		"of several containers the running one speaks": func(b *bench) {
@@ -194,14 +198,35 @@ func TestIndex(t *testing.T) {
 			b.index.merge(l, nil)
 			b.mustBe("nothing")
 		},
-		"an event of an unknown container without a name is not understood": func(b *bench) {
-			unknown := change{instance: runtime.Instance{RuntimeID: "9", Status: runtime.StatusRunning}}
+		"an event of an unknown container is not understood": func(b *bench) {
+			unknown := change{id: "9", container: named("w").Key(), status: runtime.StatusRunning}
 			if b.index.apply(unknown, step()) {
 				b.Error("it was")
 			}
-			unknown.gone = true
+			b.mustBe("nothing")
+			release := b.index.hold(named("w").Key())
+			if !b.index.apply(unknown, step()) {
+				b.Error("while it is being made it need not be")
+			}
+			release()
+			unknown.removal = true
 			if !b.index.apply(unknown, step()) {
 				b.Error("its removal need not be")
+			}
+		},
+		"a late end does not bring a removed container back": func(b *bench) {
+			b.index.started(running, step())
+			b.mustBe("running 1")
+			ended := step()
+			step()
+			b.index.removed("1")
+			b.mustBe("gone")
+			step()
+			b.index.merge(b.index.beginList(), nil)
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 1}, ended)
+			b.mustBe("nothing")
+			if all := b.index.all(); len(all) != 0 {
+				b.Errorf("all are %+v", all)
 			}
 		},
 	} {

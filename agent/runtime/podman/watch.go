@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/events"
@@ -166,50 +165,39 @@ func (p *Podman) resyncDelay() time.Duration {
 }
 
 func (p *Podman) takeEvent(ctx context.Context, event *types.Event) error {
-	what, ok := changeOf(event, p.cfg.Agent)
+	what, ok := changeOf(event)
 	if !ok || p.index.apply(what, localTime(event.TimeNano)) {
 		return nil
 	}
-	// Another client made it, under a name of its own.
-	return p.sync(ctx)
+	return p.sync(ctx) // another client made it
 }
 
-// changeOf reads an event. ok is false when it changes nothing.
-func changeOf(event *types.Event, agent string) (change, bool) {
+// changeOf reads an event. ok is false when it changes nothing. Events have the
+// labels too, but podman puts the container's name over the label "name".
+func changeOf(event *types.Event) (c change, ok bool) {
 	attributes := event.Actor.Attributes
-	c := change{instance: runtime.Instance{RuntimeID: event.Actor.ID, Name: nameOf(attributes["name"], agent)}}
+	c = change{id: event.Actor.ID, container: attributes["name"]}
 	switch string(event.Action) {
 	case events.Create.String():
-		c.instance.Status = runtime.StatusStarting
+		c.status = runtime.StatusStarting
 	case events.Start.String():
-		c.instance.Status, c.startedAt = runtime.StatusRunning, true
+		c.status, c.start = runtime.StatusRunning, true
 	case events.Unpause.String():
-		c.instance.Status = runtime.StatusRunning
+		c.status = runtime.StatusRunning
 	case events.Pause.String():
-		c.instance.Status, c.instance.Detail = runtime.StatusUnknown, "paused"
+		c.status, c.detail = runtime.StatusUnknown, "paused"
 	case events.Exited.String():
 		code, err := strconv.ParseInt(attributes["containerExitCode"], 10, 32)
 		if err != nil {
 			return c, false // the next list knows
 		}
-		c.instance.Status, c.instance.ExitCode = runtime.StatusExited, int32(code)
+		c.status, c.exitCode = runtime.StatusExited, int32(code)
 	case events.Remove.String():
-		c.gone = true
+		c.removal = true
 	default:
 		return c, false
 	}
 	return c, true
-}
-
-// nameOf reads the name of an instance from the name of its container. Events
-// have labels, but podman puts the container's name over the label "name". Only
-// a name of our own making is taken for one: with a full id.
-func nameOf(container, agent string) *argosyv1.InstanceName {
-	name, err := argosyv1.ParseInstanceName(container)
-	if err != nil || name.GetAgent() != agent || len(name.GetId()) != 64 || strings.Trim(name.GetId(), "0123456789abcdef") != "" {
-		return nil
-	}
-	return name
 }
 
 // localTime converts podman's wall clock into a time that can be compared with
