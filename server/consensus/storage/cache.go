@@ -65,7 +65,9 @@ func (c *cached) StoreLogs(entries []*raft.Log) error {
 		c.bytes += len(entry.Data)
 		c.next = entry.Index + 1
 	}
-	for c.bytes > c.limit && c.floor < c.next {
+	// The newest stays, whatever its size: an idle leader asks for it with every
+	// message to every follower.
+	for c.bytes > c.limit && c.floor+1 < c.next {
 		if slot := c.slot(c.floor); *slot != nil && (*slot).Index == c.floor {
 			c.bytes -= len((*slot).Data)
 			*slot = nil
