@@ -51,6 +51,34 @@ func TestFollowersFindAKilledLeaderByEvidence(t *testing.T) {
 	}
 }
 
+// TestVoteOfARestartedServerIsAskedForAfresh: the candidate still has a
+// connection to the server that was there before.
+func TestVoteOfARestartedServerIsAskedForAfresh(t *testing.T) {
+	c := mustFound(t, 3)
+	first := c.mustLead() // it has asked the others for their votes
+	to := c.followers(first)[0]
+	eventually(t, "another one leads", func() bool {
+		if first.Leadership().Leader {
+			_ = first.TransferLeadership(deadline(t), to.ID())
+		}
+		return to.Leadership().Leader
+	})
+	other := c.followers(first)[1]
+	c.crash(other)
+	c.mustOpen(other)
+	mustWrite(t, to, "before")
+	mustHave(t, other, "before")
+	mustHave(t, first, "before")
+
+	request := &raft.RequestVoteRequest{RPCHeader: first.header(), Term: 1}
+	for range maxPool + 1 {
+		err := first.transport.RequestVote(other.id(), raft.ServerAddress(other.Address()), request, new(raft.RequestVoteResponse))
+		if err != nil {
+			t.Fatalf("ask for a vote: %v", err)
+		}
+	}
+}
+
 func TestFollowersAgreeOnAFrozenLeader(t *testing.T) {
 	c := mustFound(t, 3)
 	leader := c.mustLead()

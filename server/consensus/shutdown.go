@@ -78,20 +78,26 @@ func (n *Node) handOver(ctx context.Context) {
 	}
 }
 
-// awaitSuccessor waits a little until the new leader is heard: it may need
-// this server for its first entry when a third one is down.
+// awaitSuccessor waits until the new leader is heard: it may need this server
+// for its first entry when a third one is down. Then it stays for a moment
+// more, since the others may not have heard it yet: to them, the end of this
+// server's connections would be the death of their leader.
 func (n *Node) awaitSuccessor(ctx context.Context, changes <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Election)
 	defer cancel()
 	for {
 		if at := n.Leadership(); at.LeaderID != "" && !at.Leader {
-			return
+			break
 		}
 		select {
 		case <-changes:
 		case <-ctx.Done():
 			return
 		}
+	}
+	select {
+	case <-time.After(n.cfg.Timing.Stagger):
+	case <-ctx.Done():
 	}
 }
 

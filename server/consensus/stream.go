@@ -123,25 +123,28 @@ func target(id raft.ServerID, address raft.ServerAddress) raft.ServerAddress {
 	return raft.ServerAddress(string(id) + "@" + string(address))
 }
 
+// errDial marks errors from before a connection was set up.
+var errDial = errors.New("connect to server")
+
 // Dial connects to the server that the text names, and to no other.
 func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, address, ok := strings.Cut(string(to), "@")
 	if !ok {
-		return nil, fmt.Errorf("connect to %s: no server named", to)
+		return nil, fmt.Errorf("%w at %s: no server named", errDial, to)
 	}
 	if l.cluster() == "" {
-		return nil, fmt.Errorf("connect to server %s: %w: this server is in no cluster yet", id, ErrClusterID)
+		return nil, fmt.Errorf("%w %s: %w: this server is in no cluster yet", errDial, id, ErrClusterID)
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, min(timeout, l.patience))
 	defer cancel()
 	conn, err := l.network.dial(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("connect to server %s at %s: %w", id, address, err)
+		return nil, fmt.Errorf("%w %s at %s: %w", errDial, id, address, err)
 	}
 	set, err := l.call(ctx, conn, id)
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("connect to server %s at %s: %w", id, address, err)
+		return nil, fmt.Errorf("%w %s at %s: %w", errDial, id, address, err)
 	}
 	return set, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,6 +47,9 @@ var (
 // itself only counts them.
 const maxAppendBytes = 8 << 20
 
+// maxPool is how many idle connections to a server are kept.
+const maxPool = 3
+
 // errUnwanted is returned for an injection whose reason has gone.
 var errUnwanted = errors.New("not wanted any more")
 
@@ -69,7 +73,7 @@ func newTransport(cfg transportConfig) *transport {
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream:  cfg.layer,
-			MaxPool: 3,
+			MaxPool: maxPool,
 			// No pipelining: with it, a follower that refused once can be
 			// starved of entries for ever (hashicorp/raft issue 612).
 			MaxRPCsInFlight:         1,
@@ -221,14 +225,37 @@ func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (ra
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
-// RequestVote asks a server for its vote.
+// afresh repeats a call that met a connection from the pool whose other end has
+// gone: the server there was restarted since. Raft would count that as a vote
+// denied, in an election that cannot do without it.
+func (t *transport) afresh(call func() error) error {
+	for range maxPool {
+		if err := call(); !isStale(err) {
+			return err
+		}
+	}
+	return call() // on a new connection
+}
+
+func isStale(err error) bool {
+	if errors.Is(err, errDial) {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// RequestVote asks a server for its vote. Asked twice, it gives the same answer.
 func (t *transport) RequestVote(id raft.ServerID, address raft.ServerAddress, request *raft.RequestVoteRequest, response *raft.RequestVoteResponse) error {
-	return t.NetworkTransport.RequestVote(id, t.route(id, address), request, response)
+	return t.afresh(func() error {
+		return t.NetworkTransport.RequestVote(id, t.route(id, address), request, response)
+	})
 }
 
 // RequestPreVote asks a server whether it would vote.
 func (t *transport) RequestPreVote(id raft.ServerID, address raft.ServerAddress, request *raft.RequestPreVoteRequest, response *raft.RequestPreVoteResponse) error {
-	return t.NetworkTransport.RequestPreVote(id, t.route(id, address), request, response)
+	return t.afresh(func() error {
+		return t.NetworkTransport.RequestPreVote(id, t.route(id, address), request, response)
+	})
 }
 
 // InstallSnapshot sends a snapshot.
@@ -238,5 +265,7 @@ func (t *transport) InstallSnapshot(id raft.ServerID, address raft.ServerAddress
 
 // TimeoutNow tells a server to campaign.
 func (t *transport) TimeoutNow(id raft.ServerID, address raft.ServerAddress, request *raft.TimeoutNowRequest, response *raft.TimeoutNowResponse) error {
-	return t.NetworkTransport.TimeoutNow(id, t.route(id, address), request, response)
+	return t.afresh(func() error {
+		return t.NetworkTransport.TimeoutNow(id, t.route(id, address), request, response)
+	})
 }
