@@ -237,14 +237,14 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = cl.Close() }()
-	var status *argosyv1.StatusResponse
 	err = poll(ctx, func() error {
 		for _, p := range append(append([]*Process{}, c.Servers...), c.Agents...) {
 			if err := p.collapsed(); err != nil {
 				return &fatalError{fmt.Errorf("%s ended: %w: see %s:\n%s", p.Name, err, p.LogPath, lastLines(p.LogPath, 5))}
 			}
 		}
-		if status, err = cl.Status(ctx); err != nil {
+		status, err := askStatus(ctx, cl)
+		if err != nil {
 			return err
 		}
 		if status.GetHeader().GetLeaderId() == "" {
@@ -282,7 +282,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Process, error) {
 	defer func() { _ = cl.Close() }()
 	var leader *Process
 	err = poll(ctx, func() error {
-		status, err := cl.Status(ctx)
+		status, err := askStatus(ctx, cl)
 		if err != nil {
 			return err
 		}
@@ -298,6 +298,14 @@ func (c *Cluster) Leader(ctx context.Context) (*Process, error) {
 		return nil, fmt.Errorf("find leader: %w", err)
 	}
 	return leader, nil
+}
+
+// askStatus asks once, for a short time: what is waited for may have become
+// impossible meanwhile.
+func askStatus(ctx context.Context, cl *client.Client) (*argosyv1.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return cl.Status(ctx)
 }
 
 // fatalError ends a poll: waiting longer is of no use.

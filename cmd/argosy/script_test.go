@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +49,7 @@ func (s *sharedCluster) close() error {
 	if s.cluster == nil {
 		return nil
 	}
-	return errors.Join(s.cluster.Close(), findRaces(filepath.Join(s.dir, "cluster")))
+	return errors.Join(s.cluster.Close(), s.cluster.Crashes())
 }
 
 // newCluster prepares a cluster of this test binary, unhurried: scripts share
@@ -61,25 +59,6 @@ func newCluster(config cluster.Config) (*cluster.Cluster, error) {
 	config.ServerArgs = append(config.ServerArgs, "--timing-multiplier", "5")
 	config.StartTimeout = patience
 	return cluster.New(config)
-}
-
-// findRaces returns an error when a process has printed that it found a race,
-// or panicked.
-func findRaces(dir string) error {
-	var found []error
-	err := filepath.WalkDir(filepath.Join(dir, "logs"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		for _, mark := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
-			if at := bytes.Index(text, []byte(mark)); at >= 0 {
-				found = append(found, fmt.Errorf("%s: %s", path, text[at:min(len(text), at+4000)]))
-			}
-		}
-		return err
-	})
-	return errors.Join(append(found, err)...)
 }
 
 // TestScripts runs the scripts in testdata/script. Beside the commands of
@@ -241,7 +220,7 @@ func startCluster(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := newCluster(config)
 	ts.Check(err)
 	ts.Defer(func() {
-		err := errors.Join(c.Close(), findRaces(config.Dir))
+		err := errors.Join(c.Close(), c.Crashes())
 		if err != nil {
 			s.t.Log(err)
 			s.t.FailNow()
