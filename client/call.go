@@ -95,9 +95,15 @@ func hedged[T any](ctx context.Context, c *Client, first int, req *request, fail
 	if won := race.won.Load(); won != nil {
 		return *won, nil
 	}
-	if movesOn(err) && race.running.Load() > 0 {
+	if idle := race.busy(); movesOn(err) && idle != nil {
 		// The first broke while another is under way: that one is the next try.
-		return race.wait(ctx, err)
+		select {
+		case <-idle:
+		case <-ctx.Done():
+		}
+		if won := race.won.Load(); won != nil {
+			return *won, nil
+		}
 	}
 	return result, err
 }
@@ -135,12 +141,14 @@ type race[T any] struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	won      atomic.Pointer[T]
-	running  atomic.Int32
 
 	mu    sync.Mutex
 	timer *time.Timer
 	ended bool
-	group sync.WaitGroup
+	// running is the number of tries beside the first one, and idle is closed
+	// when the last of them has ended.
+	running int
+	idle    chan struct{}
 }
 
 // arm asks the endpoint after the given one when that one stays silent.
@@ -162,8 +170,10 @@ func (r *race[T]) arm(index, asked int) {
 			r.mu.Unlock()
 			return
 		}
-		r.running.Add(1)
-		r.group.Add(1)
+		if r.running == 0 {
+			r.idle = make(chan struct{})
+		}
+		r.running++
 		r.mu.Unlock()
 		go r.second((index+1)%len(r.client.endpoints), asked+1)
 	}
@@ -179,8 +189,13 @@ func (r *race[T]) schedule(after time.Duration, check func()) {
 }
 
 func (r *race[T]) second(index, asked int) {
-	defer r.group.Done()
-	defer r.running.Add(-1)
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.running--; r.running == 0 {
+			close(r.idle)
+		}
+	}()
 	r.arm(index, asked)
 	result, err := once(r.ctx, r.client, index, r.request, r.try)
 	switch {
@@ -191,19 +206,15 @@ func (r *race[T]) second(index, asked int) {
 	}
 }
 
-// wait lets the tries beside the first come to an end.
-func (r *race[T]) wait(ctx context.Context, firstErr error) (T, error) {
-	done := make(chan struct{})
-	go func() { r.group.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
+// busy returns what is closed when the tries beside the first have ended; nil
+// when none is under way.
+func (r *race[T]) busy() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running == 0 {
+		return nil
 	}
-	if won := r.won.Load(); won != nil {
-		return *won, nil
-	}
-	var zero T
-	return zero, firstErr
+	return r.idle
 }
 
 func (r *race[T]) end() {
