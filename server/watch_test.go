@@ -81,9 +81,8 @@ func TestAWatchTellsTheStateAndEveryChangeAfterIt(t *testing.T) {
 	if len(w.workloads) != 2 || w.states["a"] != "Pending(Initial)" || w.snapshots != 1 {
 		t.Fatalf("it began with %v %v", w.workloads, w.states)
 	}
-	var last uint64
 	for i := range 20 {
-		last = mustApply(t, all[i%3], applyOf(workload("a", fmt.Sprint(i)), workload(fmt.Sprint("new", i), "one"))).GetHeader().GetRevision()
+		mustApply(t, all[i%3], applyOf(workload("a", fmt.Sprint(i)), workload(fmt.Sprint("new", i), "one")))
 	}
 	deleted, err := all[2].Delete(requestContext(t), &argosyv1.DeleteRequest{RequestId: newID(), Names: []string{"b", "new3"}})
 	if err != nil {
@@ -91,7 +90,7 @@ func TestAWatchTellsTheStateAndEveryChangeAfterIt(t *testing.T) {
 	}
 	unscheduled := workload("nobody", "one")
 	unscheduled.Agent = ""
-	last = mustApply(t, all[0], applyOf(unscheduled)).GetHeader().GetRevision()
+	last := mustApply(t, all[0], applyOf(unscheduled)).GetHeader().GetRevision()
 	w.until(t, last)
 
 	want := map[string]uint64{}

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -539,8 +538,6 @@ func code(t testing.TB, err error, want argosyv1.ErrorCode, mention ...string) {
 		}
 	}
 }
-
-var errTest = errors.New("refused by the test")
 
 func names(prefix, agent string, n int) []string {
 	all := make([]string, n)

@@ -90,7 +90,7 @@ func (a *app) readManifests(paths []string, strict bool) ([]*argosyv1.Workload, 
 		}
 		for _, w := range m.Workloads {
 			if other, ok := from[w.GetName()]; ok {
-				return nil, fmt.Errorf("Multiple workloads with the same name '%s' found: in %s and in %s", w.GetName(), other, path) //nolint:staticcheck // the text users of such manifests know
+				return nil, fmt.Errorf("multiple workloads with the same name '%s' found: in %s and in %s", w.GetName(), other, path)
 			}
 			from[w.GetName()] = path
 			workloads = append(workloads, w)

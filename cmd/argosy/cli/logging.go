@@ -33,7 +33,7 @@ func (o *logOptions) logger(w io.Writer) (*slog.Logger, error) {
 	case o.format != "text":
 		return nil, usagef("--log-format %q is not known: use text or json", o.format)
 	case isTerminal(w):
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
 	default:
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), nil
 	}
