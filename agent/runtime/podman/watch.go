@@ -119,9 +119,10 @@ func (p *Podman) follow(ctx context.Context, w *watcher) (synced bool, err error
 	return synced, err
 }
 
-// eventsOptions ask for events from now on. Without a beginning podman would
-// answer before it has found the end of what it has, and skip what comes in
-// between.
+// eventsOptions ask for events from a moment ago on: what was told then may not
+// be written down yet when the list that follows is made. Without a beginning
+// podman would also answer before it has found the end of what it has, and skip
+// what comes in between.
 func (p *Podman) eventsOptions() *system.EventsOptions {
 	filters := map[string][]string{
 		"type":  {events.Container.String()},
@@ -132,7 +133,7 @@ func (p *Podman) eventsOptions() *system.EventsOptions {
 		},
 	}
 	return new(system.EventsOptions).WithFilters(filters).WithStream(true).
-		WithSince(time.Now().UTC().Format(time.RFC3339Nano))
+		WithSince(time.Now().Add(-lead).UTC().Format(time.RFC3339Nano))
 }
 
 // take takes in events, and a list now and then.
