@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -225,6 +228,38 @@ func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
 	}
 }
 
+func TestTheReasonThatAServerGaveOutlivesTheClientsPatience(t *testing.T) {
+	// Like a server without a leader: it waits for one nearly as long as its
+	// client does, and then says why there is none.
+	waiting := &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		deadline, _ := ctx.Deadline()
+		select {
+		case <-time.After(time.Until(deadline) * 9 / 10):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "the others are gone")
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustRefuse(t), mustServe(t, waiting), mustRefuse(t)}, Timeout: 2 * time.Second})
+	_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER || !strings.Contains(err.Error(), "the others are gone") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestReasonsAreForPeople(t *testing.T) {
+	for text, want := range map[string]string{
+		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`: "dial tcp 127.0.0.1:1: connect: connection refused",
+		`connection error: desc = "transport: authentication handshake failed: tls: bad"`:                              "authentication handshake failed: tls: bad",
+		`connection error: desc = "error reading server preface: EOF"`:                                                 "it takes connections and says nothing: it is frozen, or not a server of ours",
+		"write: no leader": "write: no leader",
+	} {
+		if got := client.Reason(status.Error(codes.Unavailable, text)); got != want {
+			t.Errorf("reason of %s is %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestAWatchOfDesiredStateResumesElsewhereWithoutAGap(t *testing.T) {
 	send := func(stream grpc.ServerStreamingServer[argosyv1.WatchResponse], revision uint64, begin, end bool) {
 		_ = stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: revision}, SnapshotBegin: begin, SnapshotEnd: end})
@@ -270,10 +305,16 @@ func TestLogsThatBreakOffSaySo(t *testing.T) {
 func TestBadConfigurationsAreRefused(t *testing.T) {
 	for _, config := range []client.Config{
 		{}, {Endpoints: []string{""}}, {Endpoints: []string{":1"}}, {Endpoints: []string{"a"}, Timeout: -1},
+		{Endpoints: []string{":::"}}, {Endpoints: []string{"a:"}}, {Endpoints: []string{"a b"}}, {Endpoints: []string{"http://a"}},
 	} {
 		if c, err := client.New(config); err == nil {
 			t.Errorf("%+v was accepted: %v", config, c.Endpoints())
 		}
+	}
+	good := []string{"a", "a:1", "::1", "[::1]", "[::1]:1", "192.0.2.1"}
+	want := []string{"a:25551", "a:1", "[::1]:25551", "[::1]:25551", "[::1]:1", "192.0.2.1:25551"}
+	if c := mustClient(t, client.Config{Endpoints: good}); !slices.Equal(c.Endpoints(), want) {
+		t.Errorf("endpoints are %q, want %q", c.Endpoints(), want)
 	}
 	if _, err := client.New(client.Config{}); !errors.Is(err, client.ErrNoEndpoints) {
 		t.Errorf("error %v", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -91,7 +92,8 @@ func address(endpoint string) (string, error) {
 		host, port = strings.TrimSuffix(strings.TrimPrefix(endpoint, "["), "]"), defaultPort
 	}
 	_, bad := netip.ParseAddr(host)
-	if host == "" || port == "" || strings.ContainsAny(host, " /[]") || strings.Contains(host, ":") && bad != nil {
+	number, wrong := strconv.ParseUint(port, 10, 16)
+	if host == "" || wrong != nil || number == 0 || strings.ContainsAny(host, " /[]") || strings.Contains(host, ":") && bad != nil {
 		return "", fmt.Errorf("read server address %q: want host or host:port", endpoint)
 	}
 	return net.JoinHostPort(host, port), nil
