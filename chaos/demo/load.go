@@ -82,16 +82,17 @@ func (l *load) stop() error {
 }
 
 // outage returns the number of writes acknowledged before and after a moment,
-// and how long after it the first one was.
+// and the longest time without one from then on. The first one after the moment
+// says nothing by itself: it may have been on its way already.
 func (l *load) outage(at time.Time) (before, after int, outage time.Duration) {
+	last := at
 	for _, a := range l.acks {
 		if !a.at.After(at) {
 			before++
 			continue
 		}
-		if after == 0 {
-			outage = a.at.Sub(at)
-		}
+		outage = max(outage, a.at.Sub(last))
+		last = a.at
 		after++
 	}
 	return before, after, outage

@@ -170,7 +170,7 @@ func (s *stage) killLeader(ctx context.Context, step *step) error {
 	}
 	acknowledgedBefore, acknowledgedAfter, outage := load.outage(killed)
 	step.note("killed %s, the leader", leader.Name)
-	step.check(acknowledgedAfter > 0, "writes go on: the next one was acknowledged %s after the kill", round(outage))
+	step.check(acknowledgedAfter > 0, "writes go on: the longest pause after the kill was %s", round(outage))
 	lost, err := load.lost(ctx)
 	if err != nil {
 		return err
