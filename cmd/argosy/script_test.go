@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,23 @@ func TestScripts(t *testing.T) {
 			"argosy": runArgosy, "exits": exits, "until": until, "awaits": awaits,
 			"cluster": startCluster, "process": signalProcess, "certificate": certificate,
 		},
+		Condition: condition,
 	})
+}
+
+// condition knows [free]: nobody uses the addresses of argosy dev.
+func condition(name string) (bool, error) {
+	if name != "free" {
+		return false, fmt.Errorf("there is no condition %s", name)
+	}
+	for _, address := range []string{"127.0.0.1:25551", "127.0.0.1:25552", "127.0.0.1:25553", "127.0.0.1:25554"} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return false, nil
+		}
+		_ = listener.Close()
+	}
+	return true, nil
 }
 
 func setup(env *testscript.Env) error {
