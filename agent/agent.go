@@ -55,7 +55,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	keeper, err := a.session(store, manager)
+	keeper, err := a.session(dir, store, manager)
 	if err != nil {
 		return err
 	}
@@ -80,10 +80,15 @@ func (a *Agent) manager(store *assignments.Store) (*reconcile.Manager, error) {
 	return reconcile.New(cfg, a.cfg.Runtimes, store)
 }
 
-func (a *Agent) session(store *assignments.Store, manager *reconcile.Manager) (*session.Session, error) {
+func (a *Agent) session(dir *dataDir, store *assignments.Store, manager *reconcile.Manager) (*session.Session, error) {
 	cfg := a.cfg.Session
 	cfg.Name, cfg.Version, cfg.Tags = a.cfg.Name, a.cfg.Version, a.cfg.Tags
 	cfg.BootID, cfg.InstanceID = load.BootID(), uuid.NewString()
+	home, err := dir.id()
+	if err != nil {
+		return nil, err
+	}
+	cfg.HomeID = home
 	cfg.Servers, cfg.TLS, cfg.Logger = a.cfg.Servers, a.cfg.TLS, a.logger
 	return session.New(cfg, session.Deps{
 		Assignments: &orders{store: store, manager: manager},

@@ -66,6 +66,16 @@ func (d *dataDir) sign(path, name string) error {
 	return nil
 }
 
+// id tells the directory from every other one, for as long as the machine runs:
+// by the file that is locked, so that a copy of the directory is another one.
+func (d *dataDir) id() (string, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(d.lock.Fd()), &stat); err != nil {
+		return "", fmt.Errorf("identify data directory: %w", err)
+	}
+	return fmt.Sprintf("%x-%x", stat.Dev, stat.Ino), nil
+}
+
 // release gives the directory back. The lock file stays: removing it would let
 // two processes lock two files of one name.
 func (d *dataDir) release() error { return d.lock.Close() }

@@ -133,6 +133,7 @@ func (s *Session) hello(ctx context.Context) *argosyv1.AgentHello {
 		ClusterId:          held.ClusterID,
 		Tags:               maps.Clone(s.cfg.Tags),
 		BootId:             s.cfg.BootID,
+		HomeId:             s.cfg.HomeID,
 		InstanceId:         s.cfg.InstanceID,
 		Runtimes:           s.deps.Node.Runtimes(ctx),
 		AssignmentRevision: held.Revision,

@@ -19,6 +19,10 @@ type Config struct {
 	Version string
 	// BootID of its machine.
 	BootID string
+	// HomeID tells the agent's data directory from every other one of this boot
+	// of the machine. Without it a killed agent that is started again has to
+	// wait until its former session has timed out.
+	HomeID string
 	// InstanceID of this process life: a UUID. Required.
 	InstanceID string
 	// Tags of the agent.

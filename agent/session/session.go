@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Session keeps the stream to the leader.
@@ -32,7 +34,7 @@ type Session struct {
 }
 
 type complaint struct {
-	text string
+	code argosyv1.ErrorCode
 	at   time.Time
 }
 
@@ -91,13 +93,14 @@ type redirection struct{ address string }
 func (r *redirection) Error() string { return errRedirected.Error() + " to " + r.address }
 func (r *redirection) Unwrap() error { return errRedirected }
 
-// complain logs what a server answered, once while it stays the same.
+// complain logs what a server answered, once while its code stays the same: the
+// text may name a port that is another one each time.
 func (s *Session) complain(address string, level slog.Level, text string, err error) {
 	now := time.Now()
 	last, told := s.complaints[address]
-	if told && last.text == err.Error() && now.Sub(last.at) < time.Minute {
+	if told && last.code == argosyv1.CodeOf(err) && now.Sub(last.at) < time.Minute {
 		return
 	}
-	s.complaints[address] = complaint{text: err.Error(), at: now}
+	s.complaints[address] = complaint{code: argosyv1.CodeOf(err), at: now}
 	s.logger.Log(context.Background(), level, text, "server", address, "error", err)
 }

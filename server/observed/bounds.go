@@ -56,6 +56,7 @@ func boundStatus(a *argosyv1.AgentStatus) *argosyv1.AgentStatus {
 		ConvergedRevision:  a.GetConvergedRevision(),
 		Address:            truncate(a.GetAddress(), maxShort),
 		InstanceId:         truncate(a.GetInstanceId(), maxShort),
+		HomeId:             truncate(a.GetHomeId(), maxShort),
 	}
 	for _, r := range runtimes {
 		bounded.Runtimes = append(bounded.Runtimes, &argosyv1.RuntimeInfo{

@@ -36,6 +36,10 @@ func checkHello(ctx context.Context, deps Deps, hello *argosyv1.AgentHello) (pro
 		return 0, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID,
 			"accept agent %q: its instance id must have 1 to %d characters", hello.GetName(), maxIDLength)
 	}
+	if len(hello.GetBootId()) > maxIDLength || len(hello.GetHomeId()) > maxIDLength {
+		return 0, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID,
+			"accept agent %q: its boot id and its home id must have at most %d characters", hello.GetName(), maxIDLength)
+	}
 	if err := checkTags(hello); err != nil {
 		return 0, err
 	}

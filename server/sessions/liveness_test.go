@@ -149,7 +149,7 @@ func TestAStatusOutlivesAReconnectButNotTheProcess(t *testing.T) {
 			t.Errorf("status after the reconnect: %v", status)
 		}
 		a.goodbye()
-		next := a.again("new", a.bootID)
+		next := a.again("new", a.bootID, a.homeID)
 		next.connect()
 		if status, _ := w.store.Agent("a"); status.GetConvergedRevision() != 0 || status.GetInstanceId() != "new" {
 			t.Errorf("status of the new process: %v", status)
@@ -164,19 +164,24 @@ func TestASecondProcessOfTheSameName(t *testing.T) {
 		what    string
 		act     func(*world, *agent)
 		machine string // of the second process
+		home    string // its data directory
 		code    argosyv1.ErrorCode
 	}{
-		{"while the first is there", func(*world, *agent) {}, "other", taken},
-		{"while the first is there on the same machine", func(*world, *agent) {}, "machine-a", taken},
-		{"after the first said goodbye", func(_ *world, a *agent) { a.goodbye() }, "other", free},
-		{"after the first's stream broke", func(_ *world, a *agent) { a.lose() }, "other", taken},
-		{"after the first's stream broke, restarted on the same machine", func(_ *world, a *agent) { a.lose() }, "machine-a", free},
-		{"after the first's stream broke and it had time to come back", func(w *world, a *agent) { a.lose(); w.pass(timeout) }, "other", free},
-		{"after the first fell silent", func(w *world, _ *agent) { w.pass(timeout + time.Second) }, "other", free},
-		{"when the leader has changed", func(w *world, _ *agent) { w.failOver() }, "other", taken},
-		{"when the leader has changed, on the same machine", func(w *world, _ *agent) { w.failOver() }, "machine-a", taken},
-		{"when the leader has changed and the first had time to come", func(w *world, _ *agent) { w.failOver(); w.pass(timeout) }, "other", free},
-		{"when the leader has changed twice", func(w *world, _ *agent) { w.failOver(); w.pass(beforeTimeout); w.failOver() }, "other", taken},
+		{"while the first is there", func(*world, *agent) {}, "other", "other", taken},
+		{"while the first is there on the same machine", func(*world, *agent) {}, "machine-a", "other", taken},
+		{"while the first seems to be there, with its data directory", func(*world, *agent) {}, "machine-a", "home-a", free},
+		{"while the first is there, with a data directory named alike elsewhere", func(*world, *agent) {}, "other", "home-a", taken},
+		{"after the first said goodbye", func(_ *world, a *agent) { a.goodbye() }, "other", "other", free},
+		{"after the first's stream broke", func(_ *world, a *agent) { a.lose() }, "other", "other", taken},
+		{"after the first's stream broke, on the same machine", func(_ *world, a *agent) { a.lose() }, "machine-a", "other", taken},
+		{"after the first's stream broke, with its data directory", func(_ *world, a *agent) { a.lose() }, "machine-a", "home-a", free},
+		{"after the first's stream broke and it had time to come back", func(w *world, a *agent) { a.lose(); w.pass(timeout) }, "other", "other", free},
+		{"after the first fell silent", func(w *world, _ *agent) { w.pass(timeout + time.Second) }, "other", "other", free},
+		{"when the leader has changed", func(w *world, _ *agent) { w.failOver() }, "other", "other", taken},
+		{"when the leader has changed, on the same machine", func(w *world, _ *agent) { w.failOver() }, "machine-a", "other", taken},
+		{"when the leader has changed, with the data directory of the first", func(w *world, _ *agent) { w.failOver() }, "machine-a", "home-a", free},
+		{"when the leader has changed and the first had time to come", func(w *world, _ *agent) { w.failOver(); w.pass(timeout) }, "other", "other", free},
+		{"when the leader has changed twice", func(w *world, _ *agent) { w.failOver(); w.pass(beforeTimeout); w.failOver() }, "other", "other", taken},
 	}
 	for _, c := range cases {
 		t.Run(c.what, func(t *testing.T) {
@@ -187,11 +192,14 @@ func TestASecondProcessOfTheSameName(t *testing.T) {
 				first.connect()
 				first.runs("web")
 				c.act(w, first)
-				second := first.again("second", c.machine)
+				second := first.again("second", c.machine, c.home)
 				if c.code == free {
 					second.connect()
 					if first.alive() {
 						t.Error("the first session goes on")
+					}
+					if c.home == first.homeID {
+						return // the first is dead, whatever its session looked like
 					}
 					code(t, first.refused(), taken, "second:1")
 					return

@@ -229,6 +229,7 @@ func (m *manager) status(s *session, hello *argosyv1.AgentHello) *argosyv1.Agent
 		ConnectedUnixNanos: s.began.UnixNano(),
 		Address:            s.address,
 		InstanceId:         s.instanceID,
+		HomeId:             s.homeID,
 	}
 	if known, ok := m.deps.Store.Agent(s.name); ok && known.GetInstanceId() == s.instanceID {
 		status.CpuPercent = known.GetCpuPercent()

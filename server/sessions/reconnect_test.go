@@ -163,7 +163,7 @@ func TestAnAgentThatCannotBeRegisteredIsToldAndShownToNobody(t *testing.T) {
 			t.Error("it is shown as connected")
 		}
 		w.refuse = nil
-		a.again("another", "elsewhere").connect() // the name was not kept
+		a.again("another", "elsewhere", "elsewhere").connect() // the name was not kept
 	})
 }
 

@@ -36,10 +36,7 @@ type seat struct {
 }
 
 type holder struct {
-	instanceID, bootID, address string
-	// broken is set when its stream was seen to break here. Without it, it may
-	// well be alive and on its way to this leader.
-	broken bool
+	instanceID, bootID, homeID, address string
 }
 
 // newRoster starts from what the mirror of the leader before says: the agents
@@ -52,7 +49,9 @@ func newRoster(cfg Config, lead *observed.Lead, known []*argosyv1.AgentStatus, l
 			continue
 		}
 		r.seats[status.GetName()] = &seat{
-			last:  holder{instanceID: status.GetInstanceId(), bootID: status.GetBootId(), address: status.GetAddress()},
+			last: holder{
+				instanceID: status.GetInstanceId(), bootID: status.GetBootId(), homeID: status.GetHomeId(), address: status.GetAddress(),
+			},
 			until: until,
 		}
 	}
@@ -98,14 +97,14 @@ func (r *roster) session(name string) (*session, bool) {
 
 // claim gives a session its agent's name, or refuses it because another process
 // has it. The same process takes over from its own older session at once: its
-// network was interrupted and it noticed first.
+// network was interrupted and it noticed first. So does the holder's successor.
 func (r *roster) claim(next *session) error {
 	s := r.seat(next.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.session; old != nil {
 		switch {
-		case old.instanceID == next.instanceID:
+		case old.instanceID == next.instanceID, old.holder().succeeded(next):
 			old.end(argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT,
 				"end session of agent %q: %s has begun a new one", next.name, next))
 		case old.silentFor() >= r.cfg.SessionTimeout:
@@ -115,7 +114,7 @@ func (r *roster) claim(next *session) error {
 		}
 		r.vacate(s)
 	}
-	if wait := time.Until(s.until); wait > 0 && s.last.instanceID != next.instanceID && !s.last.restarted(next) {
+	if wait := time.Until(s.until); wait > 0 && s.last.instanceID != next.instanceID && !s.last.succeeded(next) {
 		return taken(next, "process "+clip(s.last.instanceID)+" last seen at "+s.last.address,
 			", which may come back; the name is free in "+wait.Round(time.Millisecond).String())
 	}
@@ -125,12 +124,12 @@ func (r *roster) claim(next *session) error {
 	return nil
 }
 
-// restarted tells whether a process that asks for the name can only be the
-// holder started again: its stream broke, and both are on one machine. A
-// process on another machine has to wait, since the holder may live on behind a
-// broken network.
-func (h holder) restarted(next *session) bool {
-	return h.broken && h.bootID != "" && h.bootID == next.bootID
+// succeeded tells whether a process that asks for the name can only be the
+// holder started again: it has the holder's data directory, which one process
+// at a time can have. Any other process has to wait, on the same machine too,
+// since the holder may live on and merely be on its way to this leader.
+func (h holder) succeeded(next *session) bool {
+	return h.homeID != "" && h.bootID != "" && h.homeID == next.homeID && h.bootID == next.bootID
 }
 
 func taken(next *session, by, more string) error {
@@ -182,7 +181,7 @@ func (r *roster) vacate(s *seat) {
 	case errors.Is(old.Err(), errGoodbye), errors.Is(old.Err(), errSilent):
 		r.lost(old.name)
 	default:
-		s.last = holder{instanceID: old.instanceID, bootID: old.bootID, address: old.address, broken: true}
+		s.last = old.holder()
 		s.until = time.Now().Add(r.cfg.SessionTimeout)
 		r.kick()
 	}

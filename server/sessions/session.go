@@ -19,6 +19,7 @@ type session struct {
 	name       string
 	instanceID string
 	bootID     string
+	homeID     string
 	address    string
 	began      time.Time
 	queue      *queue
@@ -43,6 +44,7 @@ func newSession(ctx context.Context, hello *argosyv1.AgentHello, cfg Config, sin
 		name:       hello.GetName(),
 		instanceID: hello.GetInstanceId(),
 		bootID:     hello.GetBootId(),
+		homeID:     hello.GetHomeId(),
 		address:    addressOf(ctx),
 		began:      time.Now(),
 		queue:      newQueue(cfg.MaxQueuedMessages, cfg.MaxQueuedBytes),
@@ -62,6 +64,10 @@ func addressOf(ctx context.Context) string {
 // String names the process behind the session.
 func (s *session) String() string {
 	return fmt.Sprintf("process %s at %s", clip(s.instanceID), s.address)
+}
+
+func (s *session) holder() holder {
+	return holder{instanceID: s.instanceID, bootID: s.bootID, homeID: s.homeID, address: s.address}
 }
 
 // end ends the session; the first cause counts.

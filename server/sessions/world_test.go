@@ -251,6 +251,7 @@ type agent struct {
 	name       string
 	instanceID string
 	bootID     string
+	homeID     string
 	address    string
 	clusterID  string
 	tags       map[string]string
@@ -266,15 +267,15 @@ type agent struct {
 
 func (w *world) agent(name string) *agent {
 	return &agent{
-		t: w.t, w: w, name: name, instanceID: "process-" + name, bootID: "machine-" + name, address: name + ":1",
+		t: w.t, w: w, name: name, instanceID: "process-" + name, bootID: "machine-" + name, homeID: "home-" + name, address: name + ":1",
 		held: map[string]*argosyv1.Workload{},
 	}
 }
 
 // again is another process of the same name.
-func (a *agent) again(instanceID, bootID string) *agent {
+func (a *agent) again(instanceID, bootID, homeID string) *agent {
 	other := a.w.agent(a.name)
-	other.instanceID, other.bootID, other.address = instanceID, bootID, instanceID+":1"
+	other.instanceID, other.bootID, other.homeID, other.address = instanceID, bootID, homeID, instanceID+":1"
 	return other
 }
 
@@ -333,7 +334,7 @@ func (a *agent) open(change ...func(*argosyv1.AgentHello)) {
 	a.mu.Lock()
 	hello := &argosyv1.AgentHello{
 		Name: a.name, Protocol: argosyv1.SupportedProtocol(), Version: "test", ClusterId: a.clusterID, Tags: a.tags,
-		BootId: a.bootID, InstanceId: a.instanceID, AssignmentRevision: a.revision, Term: a.term,
+		BootId: a.bootID, HomeId: a.homeID, InstanceId: a.instanceID, AssignmentRevision: a.revision, Term: a.term,
 		AssignmentHash: argosyv1.AssignmentHash(slices.Collect(maps.Values(a.held))),
 	}
 	a.staged = nil

@@ -354,7 +354,11 @@ type AgentHello struct {
 	AssignmentHash []byte `protobuf:"bytes,10,opt,name=assignment_hash,json=assignmentHash,proto3" json:"assignment_hash,omitempty"`
 	// Highest Raft term of a leader it had a session with. A server of a lower
 	// term is not the leader any more and must not answer Welcome.
-	Term          uint64 `protobuf:"varint,11,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,11,opt,name=term,proto3" json:"term,omitempty"`
+	// Which data directory it has, told apart from every other one of this boot
+	// of its machine. One process at a time can have it, so another process with
+	// the same one proves that this one is gone. Empty when not known.
+	HomeId        string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,6 +468,13 @@ func (x *AgentHello) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *AgentHello) GetHomeId() string {
+	if x != nil {
+		return x.HomeId
+	}
+	return ""
 }
 
 // Welcome accepts a session.
@@ -1233,7 +1244,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"start_logs\x18\x04 \x01(\v2\x14.argosy.v1.StartLogsH\x00R\tstartLogs\x122\n" +
 	"\tstop_logs\x18\x05 \x01(\v2\x13.argosy.v1.StopLogsH\x00R\bstopLogs\x12>\n" +
 	"\rheartbeat_ack\x18\x06 \x01(\v2\x17.argosy.v1.HeartbeatAckH\x00R\fheartbeatAckB\x06\n" +
-	"\x04kind\"\xd8\x03\n" +
+	"\x04kind\"\xf1\x03\n" +
 	"\n" +
 	"AgentHello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
@@ -1249,7 +1260,8 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x13assignment_revision\x18\t \x01(\x04R\x12assignmentRevision\x12'\n" +
 	"\x0fassignment_hash\x18\n" +
 	" \x01(\fR\x0eassignmentHash\x12\x12\n" +
-	"\x04term\x18\v \x01(\x04R\x04term\x1a7\n" +
+	"\x04term\x18\v \x01(\x04R\x04term\x12\x17\n" +
+	"\ahome_id\x18\f \x01(\tR\x06homeId\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\x02\n" +

@@ -750,7 +750,9 @@ type AgentStatus struct {
 	Address string `protobuf:"bytes,10,opt,name=address,proto3" json:"address,omitempty"`
 	// Id of the agent's process life: a UUID made at its start. Tells a
 	// reconnect (same id) from a second agent of the same name (other id).
-	InstanceId    string `protobuf:"bytes,11,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId string `protobuf:"bytes,11,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// Which data directory it has (AgentHello.home_id).
+	HomeId        string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -858,6 +860,13 @@ func (x *AgentStatus) GetAddress() string {
 func (x *AgentStatus) GetInstanceId() string {
 	if x != nil {
 		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *AgentStatus) GetHomeId() string {
+	if x != nil {
+		return x.HomeId
 	}
 	return ""
 }
@@ -1261,7 +1270,7 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8f\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x03\n" +
 	"\vAgentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x17\n" +
@@ -1276,7 +1285,8 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\aaddress\x18\n" +
 	" \x01(\tR\aaddress\x12\x1f\n" +
 	"\vinstance_id\x18\v \x01(\tR\n" +
-	"instanceId\"U\n" +
+	"instanceId\x12\x17\n" +
+	"\ahome_id\x18\f \x01(\tR\x06homeId\"U\n" +
 	"\vRuntimeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
