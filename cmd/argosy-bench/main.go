@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/argosy-cluster/argosy/chaos/bench"
@@ -29,6 +30,9 @@ func run() error {
 	only := flag.String("only", "", "regular expression: only these measurements")
 	quick := flag.Bool("quick", false, "a tenth of the repetitions, to try the benchmark itself")
 	flag.Parse()
+	// The clients' own garbage would take CPU time from the servers, ours and
+	// those that they are measured against.
+	debug.SetGCPercent(400)
 	config := bench.Config{Out: os.Stdout, Quick: *quick}
 	var err error
 	if config.Binary, err = filepath.Abs(*binary); err != nil {
