@@ -151,6 +151,7 @@ func (n *Node) openTransport(network network) error {
 		}
 		return conn.Close()
 	}
+	routes := newRoutes(n.deps.RaftAddress)
 	n.layer = &layer{
 		listener:  listener,
 		advertise: advertised(advertise),
@@ -160,19 +161,16 @@ func (n *Node) openTransport(network network) error {
 		network:   network,
 		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
 		lost:      n.vigil.lost,
+		dialled:   routes.note,
 		log:       n.log,
 		quiet:     newLimiter(10 * time.Second),
 	}
 	n.layer.start()
-	resolve := n.deps.RaftAddress
-	if resolve == nil {
-		resolve = func(string) string { return "" }
-	}
 	n.transport = newTransport(transportConfig{
 		layer:   n.layer,
 		timeout: n.cfg.Timing.RPC,
 		log:     newRaftLog(n.log),
-		resolve: resolve,
+		routes:  routes,
 		healthy: n.stall.over,
 		voting:  n.vigil.ballots.note,
 	})

@@ -126,6 +126,42 @@ func TestServerComesBackAtANewAddress(t *testing.T) {
 	}
 }
 
+func TestServerThatGossipTakesForItsFormerSelfIsFoundByTheConfiguration(t *testing.T) {
+	c := newCluster(t)
+	var mu sync.Mutex
+	heard := map[string]string{}
+	c.resolve = func(id string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return heard[id]
+	}
+	c.mustFound(3)
+	leader := c.mustLead()
+	moved := c.followers(leader)[0]
+	say := func(address string) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard[moved.ID()] = address
+	}
+	say(moved.Address())
+	mustWrite(t, leader, "before")
+	c.crash(moved)
+	moved.cfg.RaftAddress = "127.0.0.2:0"
+	c.mustOpen(moved)
+	if err := leader.AddServer(deadline(t), moved.ID(), moved.Address()); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, leader, "meanwhile")
+	mustHave(t, moved, "before", "meanwhile")
+	// Gossip may be ahead of the configuration, too.
+	c.crash(moved)
+	moved.cfg.RaftAddress = "127.0.0.4:0"
+	c.mustOpen(moved)
+	say(moved.Address())
+	mustWrite(t, leader, "after")
+	mustHave(t, moved, "before", "meanwhile", "after")
+}
+
 func TestServersThatAllMoveFindEachOther(t *testing.T) {
 	c := mustFound(t, 3)
 	mustWrite(t, c.mustLead(), "before")

@@ -52,6 +52,7 @@ type layer struct {
 	network   network
 	patience  time.Duration // for a connection to be set up
 	lost      func(peer string)
+	dialled   func(peer, address string, err error)
 	log       *slog.Logger
 	quiet     *limiter
 
@@ -138,6 +139,7 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	ctx, cancel := context.WithTimeout(l.ctx, min(timeout, l.patience))
 	defer cancel()
 	conn, err := l.network.dial(ctx, address)
+	l.dialled(id, address, err)
 	if err != nil {
 		return nil, fmt.Errorf("%w %s at %s: %w", errDial, id, address, err)
 	}

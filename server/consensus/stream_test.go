@@ -62,6 +62,7 @@ func mustListen(t *testing.T, id, cluster string, tls *identity.Identity) *end {
 		network:   network,
 		patience:  10 * time.Second,
 		lost:      func(peer string) { e.lostPeers <- peer },
+		dialled:   func(string, string, error) {},
 		log:       slog.New(slog.NewTextHandler(e.log, nil)),
 		quiet:     newLimiter(time.Minute),
 	}

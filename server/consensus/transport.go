@@ -32,7 +32,7 @@ type transport struct {
 	finished   chan struct{}
 
 	progress *progress
-	resolve  func(serverID string) string
+	routes   *routes
 	healthy  func() <-chan struct{} // nil when healthy, else closed when healthy again
 	voting   func(*raft.RequestVoteRequest)
 }
@@ -63,7 +63,7 @@ type transportConfig struct {
 	layer   *layer
 	timeout time.Duration
 	log     hclog.Logger
-	resolve func(serverID string) string
+	routes  *routes
 	healthy func() <-chan struct{}
 	voting  func(*raft.RequestVoteRequest)
 }
@@ -87,7 +87,7 @@ func newTransport(cfg transportConfig) *transport {
 		cancel:     cancel,
 		finished:   make(chan struct{}),
 		progress:   newProgress(),
-		resolve:    cfg.resolve,
+		routes:     cfg.routes,
 		healthy:    cfg.healthy,
 		voting:     cfg.voting,
 	}
@@ -178,12 +178,9 @@ func (t *transport) inject(ctx context.Context, prepare func() []raft.WithRPCHea
 	}
 }
 
-// route names the server and its newest address.
+// route names the server and the address to try.
 func (t *transport) route(id raft.ServerID, address raft.ServerAddress) raft.ServerAddress {
-	if newest := t.resolve(string(id)); newest != "" {
-		address = raft.ServerAddress(newest)
-	}
-	return target(id, address)
+	return target(id, t.routes.pick(id, address))
 }
 
 // AppendEntries sends heartbeats and entries, but not while this server's disk
