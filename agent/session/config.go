@@ -46,6 +46,11 @@ type Config struct {
 	// PaceMin and PaceMax bound the time after which a server is asked again.
 	// Default 10 ms and 2 s.
 	PaceMin, PaceMax time.Duration
+	// FollowPace is how long a server that named a leader is left alone while
+	// that leader is asked. Default 100 ms. Shorter costs a new leader time when
+	// many agents come at once; longer delays a fail-over in which the leader that
+	// was named hangs.
+	FollowPace time.Duration
 	// RefusedPace is the time after which a server that refused this agent for
 	// a reason that will not go away by itself is asked again. Default 10 s.
 	RefusedPace time.Duration
@@ -69,6 +74,7 @@ func DefaultConfig() Config {
 		Hedge:          15 * time.Millisecond,
 		PaceMin:        10 * time.Millisecond,
 		PaceMax:        2 * time.Second,
+		FollowPace:     100 * time.Millisecond,
 		RefusedPace:    10 * time.Second,
 		ReportGap:      3 * time.Millisecond,
 		LoadInterval:   2 * time.Second,
@@ -84,7 +90,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("session: the agent's name or instance id is missing: %w", ErrConfig)
 	case c.ConnectTimeout <= 0 || c.AnswerTimeout <= 0 || c.PaceMin <= 0 || c.PaceMax < c.PaceMin || c.RefusedPace <= 0:
 		return fmt.Errorf("session: times must be above zero and the pace's maximum not below its minimum: %w", ErrConfig)
-	case c.Hedge < 0 || c.ReportGap < 0 || c.LoadInterval <= 0 || c.LoadRepeat <= 0 || c.GoodbyeTimeout < 0:
+	case c.Hedge < 0 || c.FollowPace < 0 || c.ReportGap < 0 || c.LoadInterval <= 0 || c.LoadRepeat <= 0 || c.GoodbyeTimeout < 0:
 		return fmt.Errorf("session: times must not be below zero: %w", ErrConfig)
 	}
 	return nil

@@ -34,6 +34,9 @@ type prospect struct {
 	due, asked time.Time
 	asking     bool
 	err        error
+	// follows is the server that this one named as the leader. While that one is
+	// asked there is nothing to be learned here.
+	follows *prospect
 }
 
 // hunt is the search for one leader.
@@ -201,6 +204,7 @@ func (h *hunt) take(a answer) *link {
 	p := a.prospect
 	p.asking, p.conn, p.err = false, a.conn, a.err
 	p.due = time.Now().Add(h.pace())
+	h.unfollow(p)
 	defer func() {
 		if h.hedging {
 			h.release()
@@ -220,12 +224,38 @@ func (h *hunt) take(a answer) *link {
 		p.err = errors.New("it does not lead and knows no leader")
 		if address := a.redirect.GetLeaderAddress(); address != "" && address != p.address {
 			p.err = errors.New("it names " + address + " as the leader")
-			h.soon(address)
+			h.follow(p, address)
 		}
 	default:
 		h.refused(p, a.err, refusal(a.err))
 	}
 	return nil
+}
+
+// follow asks the leader that a server named, and leaves that server alone until
+// the leader has answered: during a fail-over many agents that each ask again
+// every few milliseconds would take from the new leader the time it needs to
+// begin.
+func (h *hunt) follow(p *prospect, leader string) {
+	h.soon(leader)
+	if named := h.prospect(leader); named != nil {
+		p.follows = named
+		p.due = time.Now().Add(max(h.pace(), h.session.cfg.FollowPace))
+	}
+}
+
+// unfollow lets those be asked again that named a server which, as it turns out,
+// does not lead.
+func (h *hunt) unfollow(named *prospect) {
+	again := time.Now().Add(h.pace())
+	for _, p := range h.prospects {
+		if p.follows == named {
+			p.follows = nil
+			if again.Before(p.due) {
+				p.due = again
+			}
+		}
+	}
 }
 
 // refused logs what must be known to somebody who could do something about it.
