@@ -85,19 +85,21 @@ func TestPaceFollowsTheLengthOfTheHunt(t *testing.T) {
 }
 
 func TestAServerThatNamedALeaderIsLeftAloneWhileThatOneIsAsked(t *testing.T) {
-	h := &hunt{session: &Session{cfg: DefaultConfig()}, began: time.Now()}
-	follower, leader := h.prospect("follower:1"), h.prospect("leader:1")
+	synctest.Test(t, func(t *testing.T) {
+		h := &hunt{session: &Session{cfg: DefaultConfig()}, began: time.Now()}
+		follower, leader := h.prospect("follower:1"), h.prospect("leader:1")
 
-	h.follow(follower, leader.address)
-	if alone := time.Until(follower.due); alone < h.session.cfg.FollowPace/2 {
-		t.Fatalf("the follower is asked again in %v", alone)
-	}
-	if wait := time.Until(leader.due); wait > 0 {
-		t.Fatalf("the leader that it named is asked in %v", wait)
-	}
+		h.follow(follower, leader.address)
+		if alone := time.Until(follower.due); alone < h.session.cfg.FollowPace {
+			t.Fatalf("the follower is asked again in %v", alone)
+		}
+		if wait := time.Until(leader.due); wait > 0 {
+			t.Fatalf("the leader that it named is asked in %v", wait)
+		}
 
-	h.unfollow(leader)
-	if follower.follows != nil || time.Until(follower.due) > h.session.cfg.PaceMin {
-		t.Fatalf("the leader did not lead, and the follower is asked again in %v", time.Until(follower.due))
-	}
+		h.unfollow(leader)
+		if follower.follows != nil || time.Until(follower.due) > h.session.cfg.PaceMin {
+			t.Fatalf("the leader did not lead, and the follower is asked again in %v", time.Until(follower.due))
+		}
+	})
 }
