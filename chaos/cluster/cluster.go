@@ -339,7 +339,7 @@ func (c *Cluster) Close() error {
 		}
 		group.Wait()
 		for _, p := range c.Agents {
-			endHolders(p.DataDir)
+			EndHolders(p.DataDir)
 		}
 		c.spawn.close()
 	})

@@ -98,9 +98,10 @@ func (p *Process) KeeperPID() (int, error) {
 	return 0, fmt.Errorf("find keeper of %s: %w", p.Name, fs.ErrNotExist)
 }
 
-// endHolders kills everything that holds a file below a directory open, and all
-// below it, and waits until nothing does.
-func endHolders(dir string) {
+// EndHolders kills everything that holds a file below a directory open, and all
+// below it, and waits until nothing does: what agents that no Cluster knows have
+// left.
+func EndHolders(dir string) {
 	for range 100 {
 		pids := holders(dir)
 		if len(pids) == 0 {
