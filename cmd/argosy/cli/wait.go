@@ -337,6 +337,9 @@ func (w *wait) timedOut(timeout time.Duration) error {
 			open = append(open, name)
 		}
 	}
+	if len(open) == 0 {
+		return fmt.Errorf("%w: everything runs, but has not run for %v within %v; the change itself is accepted (revision %d)", errTimedOut, w.options.steady, timeout, w.revision)
+	}
 	for _, name := range open[:min(len(open), 10)] {
 		fmt.Fprintf(w.app.err, "%s is still %s%s\n", name, cmp.Or(w.shown[name], "unknown"), w.runtimeProblem(w.expected[name]))
 	}
