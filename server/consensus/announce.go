@@ -71,7 +71,6 @@ func (n *Node) tell(r *reign, s raft.Server, committed uint64) {
 	request := &raft.AppendEntriesRequest{
 		RPCHeader:         n.header(),
 		Term:              r.term,
-		Leader:            []byte(n.Address()),
 		PrevLogEntry:      entry.Index,
 		PrevLogTerm:       entry.Term,
 		LeaderCommitIndex: committed,

@@ -27,7 +27,7 @@ var (
 	ErrUnknownServer = errors.New("no such server in the cluster")
 	// ErrAddressTaken is returned when a server is to be added at the address
 	// of another one.
-	ErrAddressTaken = errors.New("Raft address is taken")
+	ErrAddressTaken = errors.New("raft address is taken")
 	// ErrBroken is returned when the node cannot go on: its disk or its state
 	// machine failed. The process must stop.
 	ErrBroken = errors.New("server cannot go on")

@@ -173,21 +173,18 @@ func TestRaftsOwnVerificationIsNotEnough(t *testing.T) {
 		future := leader.raft.VerifyLeader()
 		go func() { verified <- future.Error() }()
 		limit := time.After(leader.cfg.Timing.Lease / 2)
-		for {
-			gate.pass() // only what was asked before
-			select {
-			case err := <-verified:
-				if err != nil {
-					<-confirmed
-					return false // too slow: leadership was lost
-				}
-			case <-limit:
-				gate.open()
-				<-verified
+		gate.pass() // only what was asked before
+		select {
+		case err := <-verified:
+			if err != nil {
 				<-confirmed
-				return false
+				return false // too slow: leadership was lost
 			}
-			break
+		case <-limit:
+			gate.open()
+			<-verified
+			<-confirmed
+			return false
 		}
 		select {
 		case err := <-confirmed:
