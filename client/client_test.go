@@ -251,7 +251,7 @@ func TestReasonsAreForPeople(t *testing.T) {
 	for text, want := range map[string]string{
 		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`: "dial tcp 127.0.0.1:1: connect: connection refused",
 		`connection error: desc = "transport: authentication handshake failed: tls: bad"`:                              "authentication handshake failed: tls: bad",
-		`connection error: desc = "error reading server preface: EOF"`:                                                 "it takes connections and says nothing: it is frozen, or not a server of ours",
+		`connection error: desc = "error reading server preface: EOF"`:                                                 "it takes connections and says nothing: it is frozen, expects TLS, or is not a server of ours",
 		"write: no leader": "write: no leader",
 	} {
 		if got := client.Reason(status.Error(codes.Unavailable, text)); got != want {

@@ -84,7 +84,7 @@ func Reason(err error) string {
 	}
 	text = strings.TrimPrefix(text, "transport: ")
 	if strings.HasPrefix(text, "error reading server preface: ") {
-		return "it takes connections and says nothing: it is frozen, or not a server of ours"
+		return "it takes connections and says nothing: it is frozen, expects TLS, or is not a server of ours"
 	}
 	return strings.TrimPrefix(text, "Error while dialing: ")
 }

@@ -106,13 +106,17 @@ func findProblems(views []view, s *argosyv1.StatusResponse) []string {
 	if s.GetHeader().GetLeaderId() == "" {
 		problems = append(problems, "no leader: "+s.GetNoLeaderReason())
 	}
+	told := map[string]bool{}
 	for _, v := range views {
 		if v.err != nil {
+			told[v.address] = true
 			problems = append(problems, fmt.Sprintf("server at %s does not answer: %v", v.address, client.Reason(v.err)))
 		}
 	}
 	for _, server := range s.GetServers() {
 		switch {
+		case told[server.GetApiAddress()]:
+			// Why it does not answer is known better than the other servers know it.
 		case server.GetProblem() != "":
 			problems = append(problems, fmt.Sprintf("server %s: %s", server.GetName(), server.GetProblem()))
 		case server.GetRole() == argosyv1.ServerRole_SERVER_ROLE_UNSPECIFIED:
