@@ -23,6 +23,7 @@ type etcdCluster struct {
 	dir     string
 	base    string
 	members []*etcdMember
+	clean   func()
 }
 
 type etcdMember struct {
@@ -33,11 +34,16 @@ type etcdMember struct {
 
 var errNoEtcd = errors.New("etcd is not installed")
 
-func startEtcd(ctx context.Context, dir, base string) (*etcdCluster, error) {
+// startEtcd starts three members on the addresses base.1 to base.3.
+func (s *suite) startEtcd(ctx context.Context, base string) (*etcdCluster, error) {
 	if _, err := exec.LookPath("etcd"); err != nil {
 		return nil, errNoEtcd
 	}
-	c := &etcdCluster{dir: dir, base: base}
+	dir, clean, err := s.dir("etcd")
+	if err != nil {
+		return nil, err
+	}
+	c := &etcdCluster{dir: dir, base: base, clean: clean}
 	for n := 1; n <= 3; n++ {
 		c.members = append(c.members, &etcdMember{name: fmt.Sprintf("e%d", n), host: fmt.Sprintf("%s.%d", base, n)})
 	}
@@ -96,6 +102,7 @@ func (c *etcdCluster) close() {
 			m.kill()
 		}
 	}
+	c.clean()
 }
 
 // leader returns the member that leads.

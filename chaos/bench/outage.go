@@ -163,25 +163,12 @@ func (o *outages) restart(ctx context.Context, p *cluster.Process) error {
 	return o.level(ctx)
 }
 
-// level waits until all servers have applied the same.
+// level waits until all servers have applied the same, and a little longer.
 func (o *outages) level(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		status, err := o.client.Status(bounded)
-		if err == nil && len(status.GetServers()) == len(o.cluster.Servers) && status.GetHeader().GetLeaderId() != "" {
-			level := true
-			for _, server := range status.GetServers() {
-				level = level && server.GetAppliedIndex() == status.GetServers()[0].GetAppliedIndex() && server.GetAppliedIndex() > 0
-			}
-			if level {
-				return pause(bounded, settle)
-			}
-		}
-		if err := pause(bounded, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("wait until all servers are level: %w", err)
-		}
+	if err := o.cluster.WaitLevel(ctx); err != nil {
+		return err
 	}
+	return pause(ctx, settle)
 }
 
 // sessionsAfter returns for every agent how long after a moment its session with
@@ -315,12 +302,7 @@ func (o *outages) gapOver(ctx context.Context, do func() error) (time.Duration, 
 
 // etcdKills measures the same for etcd with its defaults.
 func (s *suite) etcdKills(ctx context.Context) error {
-	dir, clean, err := s.dir("etcd")
-	if err != nil {
-		return err
-	}
-	defer clean()
-	c, err := startEtcd(ctx, dir, "127.61.1")
+	c, err := s.startEtcd(ctx, "127.61.1")
 	if err != nil {
 		return err
 	}

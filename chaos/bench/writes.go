@@ -71,12 +71,7 @@ func measureWrites(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer ours.close()
-	dir, clean, err := s.dir("etcd")
-	if err != nil {
-		return err
-	}
-	defer clean()
-	etcd, err := startEtcd(ctx, dir, "127.61.2")
+	etcd, err := s.startEtcd(ctx, "127.61.2")
 	if err != nil {
 		return err
 	}
@@ -236,12 +231,7 @@ func measureReads(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer ours.close()
-	dir, clean, err := s.dir("etcd")
-	if err != nil {
-		return err
-	}
-	defer clean()
-	etcd, err := startEtcd(ctx, dir, "127.61.3")
+	etcd, err := s.startEtcd(ctx, "127.61.3")
 	if err != nil {
 		return err
 	}

@@ -28,12 +28,12 @@ type ack struct {
 	at   time.Time
 }
 
-func startLoad(ctx context.Context, s *stage) (*load, error) {
+func startLoad(ctx context.Context, s *stage) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{stage: s, cancel: cancel}
 	l.group.Go(func() { l.write(ctx) })
 	l.group.Go(func() { l.ask(ctx) })
-	return l, nil
+	return l
 }
 
 // write applies one small workload after another that no agent runs.

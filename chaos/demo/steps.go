@@ -147,10 +147,7 @@ func (s *stage) killLeader(ctx context.Context, step *step) error {
 	if err != nil {
 		return err
 	}
-	load, err := startLoad(ctx, s)
-	if err != nil {
-		return err
-	}
+	load := startLoad(ctx, s)
 	if err := sleep(ctx, s.config.Load); err != nil {
 		return errors.Join(err, load.stop())
 	}
