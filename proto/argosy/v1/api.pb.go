@@ -136,6 +136,59 @@ func (ChangeKind) EnumDescriptor() ([]byte, []int) {
 	return file_argosy_v1_api_proto_rawDescGZIP(), []int{1}
 }
 
+// Severity says how bad a problem is.
+type Severity int32
+
+const (
+	// Never sent.
+	Severity_SEVERITY_UNSPECIFIED Severity = 0
+	// Something works worse than it should, or will fail if nothing is done.
+	Severity_SEVERITY_WARNING Severity = 1
+	// Something does not work now.
+	Severity_SEVERITY_CRITICAL Severity = 2
+)
+
+// Enum value maps for Severity.
+var (
+	Severity_name = map[int32]string{
+		0: "SEVERITY_UNSPECIFIED",
+		1: "SEVERITY_WARNING",
+		2: "SEVERITY_CRITICAL",
+	}
+	Severity_value = map[string]int32{
+		"SEVERITY_UNSPECIFIED": 0,
+		"SEVERITY_WARNING":     1,
+		"SEVERITY_CRITICAL":    2,
+	}
+)
+
+func (x Severity) Enum() *Severity {
+	p := new(Severity)
+	*p = x
+	return p
+}
+
+func (x Severity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Severity) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_api_proto_enumTypes[2].Descriptor()
+}
+
+func (Severity) Type() protoreflect.EnumType {
+	return &file_argosy_v1_api_proto_enumTypes[2]
+}
+
+func (x Severity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Severity.Descriptor instead.
+func (Severity) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+}
+
 // ErrorCode is the closed set of reasons for which a call fails. It travels in
 // an ErrorDetail in the status details; gRPC status and CLI exit code follow
 // from it in one place.
@@ -171,6 +224,9 @@ const (
 	// The server met a condition that it cannot serve under (a damaged disk, an
 	// unknown log entry).
 	ErrorCode_ERROR_CODE_INTERNAL ErrorCode = 12
+	// The quota of the state, or the free space of a quorum's disks, would be
+	// exceeded. Nothing was changed; deletes still work.
+	ErrorCode_ERROR_CODE_NO_SPACE ErrorCode = 13
 )
 
 // Enum value maps for ErrorCode.
@@ -189,6 +245,7 @@ var (
 		10: "ERROR_CODE_SLOW_CONSUMER",
 		11: "ERROR_CODE_STOPPING",
 		12: "ERROR_CODE_INTERNAL",
+		13: "ERROR_CODE_NO_SPACE",
 	}
 	ErrorCode_value = map[string]int32{
 		"ERROR_CODE_UNSPECIFIED":   0,
@@ -204,6 +261,7 @@ var (
 		"ERROR_CODE_SLOW_CONSUMER": 10,
 		"ERROR_CODE_STOPPING":      11,
 		"ERROR_CODE_INTERNAL":      12,
+		"ERROR_CODE_NO_SPACE":      13,
 	}
 )
 
@@ -218,11 +276,11 @@ func (x ErrorCode) String() string {
 }
 
 func (ErrorCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_api_proto_enumTypes[2].Descriptor()
+	return file_argosy_v1_api_proto_enumTypes[3].Descriptor()
 }
 
 func (ErrorCode) Type() protoreflect.EnumType {
-	return &file_argosy_v1_api_proto_enumTypes[2]
+	return &file_argosy_v1_api_proto_enumTypes[3]
 }
 
 func (x ErrorCode) Number() protoreflect.EnumNumber {
@@ -231,7 +289,7 @@ func (x ErrorCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ErrorCode.Descriptor instead.
 func (ErrorCode) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{3}
 }
 
 // ResponseHeader is in every response: who answered, and from which state.
@@ -348,9 +406,12 @@ type ApplyRequest struct {
 	// (a workload that does not exist has revision 0: use must_not_exist).
 	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	// Refuse when one of the workloads exists.
-	MustNotExist  bool `protobuf:"varint,4,opt,name=must_not_exist,json=mustNotExist,proto3" json:"must_not_exist,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MustNotExist bool `protobuf:"varint,4,opt,name=must_not_exist,json=mustNotExist,proto3" json:"must_not_exist,omitempty"`
+	// When not 0: refuse when any workload at all was created, changed or
+	// deleted after this revision.
+	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
@@ -411,6 +472,13 @@ func (x *ApplyRequest) GetMustNotExist() bool {
 	return false
 }
 
+func (x *ApplyRequest) GetExpectedStateRevision() uint64 {
+	if x != nil {
+		return x.ExpectedStateRevision
+	}
+	return 0
+}
+
 // DeleteRequest removes workloads.
 type DeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -423,8 +491,10 @@ type DeleteRequest struct {
 	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	// Take a missing workload for deleted.
 	IgnoreMissing bool `protobuf:"varint,4,opt,name=ignore_missing,json=ignoreMissing,proto3" json:"ignore_missing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// As in ApplyRequest.
+	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *DeleteRequest) Reset() {
@@ -483,6 +553,13 @@ func (x *DeleteRequest) GetIgnoreMissing() bool {
 		return x.IgnoreMissing
 	}
 	return false
+}
+
+func (x *DeleteRequest) GetExpectedStateRevision() uint64 {
+	if x != nil {
+		return x.ExpectedStateRevision
+	}
+	return 0
 }
 
 // WorkloadChange is what a write did to one workload.
@@ -668,6 +745,302 @@ func (x *WriteResponse) GetReplayed() bool {
 	return false
 }
 
+// WriteRequests is a batch of writes.
+type WriteRequests struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The writes.
+	Writes        []*NumberedWrite `protobuf:"bytes,1,rep,name=writes,proto3" json:"writes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteRequests) Reset() {
+	*x = WriteRequests{}
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteRequests) ProtoMessage() {}
+
+func (x *WriteRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteRequests.ProtoReflect.Descriptor instead.
+func (*WriteRequests) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *WriteRequests) GetWrites() []*NumberedWrite {
+	if x != nil {
+		return x.Writes
+	}
+	return nil
+}
+
+// NumberedWrite is one write of a stream.
+type NumberedWrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number that the answer bears, unique on the stream.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// How long the client still waits, in milliseconds; 0 means no limit.
+	TimeoutMs uint64 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Types that are valid to be assigned to Write:
+	//
+	//	*NumberedWrite_Apply
+	//	*NumberedWrite_Delete
+	Write         isNumberedWrite_Write `protobuf_oneof:"write"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NumberedWrite) Reset() {
+	*x = NumberedWrite{}
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumberedWrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumberedWrite) ProtoMessage() {}
+
+func (x *NumberedWrite) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumberedWrite.ProtoReflect.Descriptor instead.
+func (*NumberedWrite) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *NumberedWrite) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *NumberedWrite) GetTimeoutMs() uint64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *NumberedWrite) GetWrite() isNumberedWrite_Write {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
+func (x *NumberedWrite) GetApply() *ApplyRequest {
+	if x != nil {
+		if x, ok := x.Write.(*NumberedWrite_Apply); ok {
+			return x.Apply
+		}
+	}
+	return nil
+}
+
+func (x *NumberedWrite) GetDelete() *DeleteRequest {
+	if x != nil {
+		if x, ok := x.Write.(*NumberedWrite_Delete); ok {
+			return x.Delete
+		}
+	}
+	return nil
+}
+
+type isNumberedWrite_Write interface {
+	isNumberedWrite_Write()
+}
+
+type NumberedWrite_Apply struct {
+	// An Apply.
+	Apply *ApplyRequest `protobuf:"bytes,3,opt,name=apply,proto3,oneof"`
+}
+
+type NumberedWrite_Delete struct {
+	// A Delete.
+	Delete *DeleteRequest `protobuf:"bytes,4,opt,name=delete,proto3,oneof"`
+}
+
+func (*NumberedWrite_Apply) isNumberedWrite_Write() {}
+
+func (*NumberedWrite_Delete) isNumberedWrite_Write() {}
+
+// WriteResponses is a batch of answers.
+type WriteResponses struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who answers; in the first message, and again when it has changed. Its
+	// revision means nothing.
+	Header *ResponseHeader `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// The answers, in any order.
+	Results       []*NumberedResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteResponses) Reset() {
+	*x = WriteResponses{}
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteResponses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteResponses) ProtoMessage() {}
+
+func (x *WriteResponses) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteResponses.ProtoReflect.Descriptor instead.
+func (*WriteResponses) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WriteResponses) GetHeader() *ResponseHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *WriteResponses) GetResults() []*NumberedResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// NumberedResult answers one NumberedWrite.
+type NumberedResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Revision of the write.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What it did; not set when it failed.
+	Result *WriteResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// Whether this is a remembered answer.
+	Replayed bool `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Why it failed; not set when it did not.
+	Error *ErrorDetail `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// Text of the error.
+	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NumberedResult) Reset() {
+	*x = NumberedResult{}
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumberedResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumberedResult) ProtoMessage() {}
+
+func (x *NumberedResult) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumberedResult.ProtoReflect.Descriptor instead.
+func (*NumberedResult) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *NumberedResult) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *NumberedResult) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *NumberedResult) GetResult() *WriteResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *NumberedResult) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *NumberedResult) GetError() *ErrorDetail {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *NumberedResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // GetWorkloadRequest reads one workload.
 type GetWorkloadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -681,7 +1054,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +1066,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +1079,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -738,7 +1111,7 @@ type GetWorkloadResponse struct {
 
 func (x *GetWorkloadResponse) Reset() {
 	*x = GetWorkloadResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1123,7 @@ func (x *GetWorkloadResponse) String() string {
 func (*GetWorkloadResponse) ProtoMessage() {}
 
 func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1136,7 @@ func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetWorkloadResponse) GetHeader() *ResponseHeader {
@@ -808,7 +1181,7 @@ type GetStateRequest struct {
 
 func (x *GetStateRequest) Reset() {
 	*x = GetStateRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1193,7 @@ func (x *GetStateRequest) String() string {
 func (*GetStateRequest) ProtoMessage() {}
 
 func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1206,7 @@ func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateRequest.ProtoReflect.Descriptor instead.
 func (*GetStateRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetStateRequest) GetConsistency() Consistency {
@@ -897,7 +1270,7 @@ type GetStateResponse struct {
 
 func (x *GetStateResponse) Reset() {
 	*x = GetStateResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1282,7 @@ func (x *GetStateResponse) String() string {
 func (*GetStateResponse) ProtoMessage() {}
 
 func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1295,7 @@ func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateResponse.ProtoReflect.Descriptor instead.
 func (*GetStateResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetStateResponse) GetHeader() *ResponseHeader {
@@ -980,7 +1353,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1365,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1378,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchRequest) GetAfterRevision() uint64 {
@@ -1061,7 +1434,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1446,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1459,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchResponse) GetHeader() *ResponseHeader {
@@ -1160,7 +1533,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1545,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1558,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogsRequest) GetNames() []string {
@@ -1241,7 +1614,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1626,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1639,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -1297,7 +1670,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1682,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1695,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogLine) GetInstance() *InstanceName {
@@ -1369,7 +1742,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1754,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1767,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 // StatusResponse is the state of the cluster as the answering server sees it.
@@ -1420,14 +1793,27 @@ type StatusResponse struct {
 	// Version of the answering server's binary.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	// Protocol versions it speaks.
-	Protocol      *VersionRange `protobuf:"bytes,10,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Protocol *VersionRange `protobuf:"bytes,10,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// What is wrong or will soon be, the worst first.
+	Problems []*Problem `protobuf:"bytes,11,rep,name=problems,proto3" json:"problems,omitempty"`
+	// How many more voters may be lost without losing the quorum.
+	MayLose uint32 `protobuf:"varint,12,opt,name=may_lose,json=mayLose,proto3" json:"may_lose,omitempty"`
+	// Feature level of the cluster.
+	FeatureLevel uint32 `protobuf:"varint,13,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	// Size of the desired state in bytes.
+	StateBytes uint64 `protobuf:"varint,14,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	// How large it may become.
+	StateQuotaBytes uint64 `protobuf:"varint,15,opt,name=state_quota_bytes,json=stateQuotaBytes,proto3" json:"state_quota_bytes,omitempty"`
+	// How many leaderships there were in the last hour, as far as the answering
+	// server remembers.
+	RecentLeaderships uint32 `protobuf:"varint,16,opt,name=recent_leaderships,json=recentLeaderships,proto3" json:"recent_leaderships,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1825,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1838,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatusResponse) GetHeader() *ResponseHeader {
@@ -1525,6 +1911,121 @@ func (x *StatusResponse) GetProtocol() *VersionRange {
 	return nil
 }
 
+func (x *StatusResponse) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetMayLose() uint32 {
+	if x != nil {
+		return x.MayLose
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetStateBytes() uint64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetStateQuotaBytes() uint64 {
+	if x != nil {
+		return x.StateQuotaBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetRecentLeaderships() uint32 {
+	if x != nil {
+		return x.RecentLeaderships
+	}
+	return 0
+}
+
+// Problem is something that a person should know of.
+type Problem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How bad it is.
+	Severity Severity `protobuf:"varint,1,opt,name=severity,proto3,enum=argosy.v1.Severity" json:"severity,omitempty"`
+	// What it concerns: "cluster", or the name of a server or agent.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What is wrong, with the values.
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// What to do about it.
+	Advice        string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Problem) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Problem) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Problem) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Problem) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
 // TransferLeadershipRequest asks the leader to step aside.
 type TransferLeadershipRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1536,7 +2037,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +2049,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +2062,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TransferLeadershipRequest) GetServerId() string {
@@ -1582,7 +2083,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +2095,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +2108,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TransferLeadershipResponse) GetHeader() *ResponseHeader {
@@ -1626,13 +2127,16 @@ type ErrorDetail struct {
 	LeaderAddress string `protobuf:"bytes,2,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"`
 	// Current revision, for conflicts.
 	CurrentRevision uint64 `protobuf:"varint,3,opt,name=current_revision,json=currentRevision,proto3" json:"current_revision,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// After how many milliseconds it is worth trying again, for OVERLOADED; 0
+	// when not said.
+	RetryAfterMs  uint64 `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +2148,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +2161,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ErrorDetail) GetCode() ErrorCode {
@@ -1681,6 +2185,13 @@ func (x *ErrorDetail) GetCurrentRevision() uint64 {
 	return 0
 }
 
+func (x *ErrorDetail) GetRetryAfterMs() uint64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 var File_argosy_v1_api_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_api_proto_rawDesc = "" +
@@ -1694,19 +2205,21 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x0eleader_address\x18\x04 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\x12!\n" +
-	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\"\xb3\x01\n" +
+	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\"\xeb\x01\n" +
 	"\fApplyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x121\n" +
 	"\tworkloads\x18\x02 \x03(\v2\x13.argosy.v1.WorkloadR\tworkloads\x12+\n" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12$\n" +
-	"\x0emust_not_exist\x18\x04 \x01(\bR\fmustNotExist\"\x98\x01\n" +
+	"\x0emust_not_exist\x18\x04 \x01(\bR\fmustNotExist\x126\n" +
+	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\"\xd0\x01\n" +
 	"\rDeleteRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12+\n" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12%\n" +
-	"\x0eignore_missing\x18\x04 \x01(\bR\rignoreMissing\"\x86\x01\n" +
+	"\x0eignore_missing\x18\x04 \x01(\bR\rignoreMissing\x126\n" +
+	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\"\x86\x01\n" +
 	"\x0eWorkloadChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.argosy.v1.ChangeKindR\x04kind\x12\x14\n" +
@@ -1718,7 +2231,26 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\rWriteResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x12.\n" +
 	"\x06result\x18\x02 \x01(\v2\x16.argosy.v1.WriteResultR\x06result\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed\"b\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"A\n" +
+	"\rWriteRequests\x120\n" +
+	"\x06writes\x18\x01 \x03(\v2\x18.argosy.v1.NumberedWriteR\x06writes\"\xb8\x01\n" +
+	"\rNumberedWrite\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x02 \x01(\x04R\ttimeoutMs\x12/\n" +
+	"\x05apply\x18\x03 \x01(\v2\x17.argosy.v1.ApplyRequestH\x00R\x05apply\x122\n" +
+	"\x06delete\x18\x04 \x01(\v2\x18.argosy.v1.DeleteRequestH\x00R\x06deleteB\a\n" +
+	"\x05write\"x\n" +
+	"\x0eWriteResponses\x121\n" +
+	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x123\n" +
+	"\aresults\x18\x02 \x03(\v2\x19.argosy.v1.NumberedResultR\aresults\"\xdc\x01\n" +
+	"\x0eNumberedResult\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12.\n" +
+	"\x06result\x18\x03 \x01(\v2\x16.argosy.v1.WriteResultR\x06result\x12\x1a\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\x12,\n" +
+	"\x05error\x18\x05 \x01(\v2\x16.argosy.v1.ErrorDetailR\x05error\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\"b\n" +
 	"\x12GetWorkloadRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x128\n" +
 	"\vconsistency\x18\x02 \x01(\x0e2\x16.argosy.v1.ConsistencyR\vconsistency\"\xab\x01\n" +
@@ -1770,7 +2302,7 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"unix_nanos\x18\x04 \x01(\x03R\tunixNanos\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\bR\x03end\"\x0f\n" +
-	"\rStatusRequest\"\x80\x03\n" +
+	"\rStatusRequest\"\xec\x04\n" +
 	"\x0eStatusResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x121\n" +
 	"\aservers\x18\x02 \x03(\v2\x17.argosy.v1.ServerStatusR\aservers\x12\x16\n" +
@@ -1782,15 +2314,28 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x10agents_connected\x18\b \x01(\x04R\x0fagentsConnected\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x123\n" +
 	"\bprotocol\x18\n" +
-	" \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\"8\n" +
+	" \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\x12.\n" +
+	"\bproblems\x18\v \x03(\v2\x12.argosy.v1.ProblemR\bproblems\x12\x19\n" +
+	"\bmay_lose\x18\f \x01(\rR\amayLose\x12#\n" +
+	"\rfeature_level\x18\r \x01(\rR\ffeatureLevel\x12\x1f\n" +
+	"\vstate_bytes\x18\x0e \x01(\x04R\n" +
+	"stateBytes\x12*\n" +
+	"\x11state_quota_bytes\x18\x0f \x01(\x04R\x0fstateQuotaBytes\x12-\n" +
+	"\x12recent_leaderships\x18\x10 \x01(\rR\x11recentLeaderships\"\x80\x01\n" +
+	"\aProblem\x12/\n" +
+	"\bseverity\x18\x01 \x01(\x0e2\x13.argosy.v1.SeverityR\bseverity\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice\"8\n" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\"O\n" +
 	"\x1aTransferLeadershipResponse\x121\n" +
-	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\x89\x01\n" +
+	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\xaf\x01\n" +
 	"\vErrorDetail\x12(\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x14.argosy.v1.ErrorCodeR\x04code\x12%\n" +
 	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\x12)\n" +
-	"\x10current_revision\x18\x03 \x01(\x04R\x0fcurrentRevision*B\n" +
+	"\x10current_revision\x18\x03 \x01(\x04R\x0fcurrentRevision\x12$\n" +
+	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs*B\n" +
 	"\vConsistency\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x00\x12\x15\n" +
 	"\x11CONSISTENCY_STALE\x10\x01*\xa8\x01\n" +
@@ -1801,7 +2346,11 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x13CHANGE_KIND_UPDATED\x10\x02\x12\x19\n" +
 	"\x15CHANGE_KIND_UNCHANGED\x10\x03\x12\x17\n" +
 	"\x13CHANGE_KIND_DELETED\x10\x04\x12\x17\n" +
-	"\x13CHANGE_KIND_MISSING\x10\x05*\xe6\x02\n" +
+	"\x13CHANGE_KIND_MISSING\x10\x05*Q\n" +
+	"\bSeverity\x12\x18\n" +
+	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10SEVERITY_WARNING\x10\x01\x12\x15\n" +
+	"\x11SEVERITY_CRITICAL\x10\x02*\xff\x02\n" +
 	"\tErrorCode\x12\x1a\n" +
 	"\x16ERROR_CODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ERROR_CODE_INVALID\x10\x01\x12\x18\n" +
@@ -1816,10 +2365,12 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x18ERROR_CODE_SLOW_CONSUMER\x10\n" +
 	"\x12\x17\n" +
 	"\x13ERROR_CODE_STOPPING\x10\v\x12\x17\n" +
-	"\x13ERROR_CODE_INTERNAL\x10\f2\xba\x04\n" +
+	"\x13ERROR_CODE_INTERNAL\x10\f\x12\x17\n" +
+	"\x13ERROR_CODE_NO_SPACE\x10\r2\xfc\x04\n" +
 	"\x0eClusterService\x12:\n" +
 	"\x05Apply\x12\x17.argosy.v1.ApplyRequest\x1a\x18.argosy.v1.WriteResponse\x12<\n" +
-	"\x06Delete\x12\x18.argosy.v1.DeleteRequest\x1a\x18.argosy.v1.WriteResponse\x12L\n" +
+	"\x06Delete\x12\x18.argosy.v1.DeleteRequest\x1a\x18.argosy.v1.WriteResponse\x12@\n" +
+	"\x05Write\x12\x18.argosy.v1.WriteRequests\x1a\x19.argosy.v1.WriteResponses(\x010\x01\x12L\n" +
 	"\vGetWorkload\x12\x1d.argosy.v1.GetWorkloadRequest\x1a\x1e.argosy.v1.GetWorkloadResponse\x12E\n" +
 	"\bGetState\x12\x1a.argosy.v1.GetStateRequest\x1a\x1b.argosy.v1.GetStateResponse0\x01\x12<\n" +
 	"\x05Watch\x12\x17.argosy.v1.WatchRequest\x1a\x18.argosy.v1.WatchResponse0\x01\x129\n" +
@@ -1839,88 +2390,105 @@ func file_argosy_v1_api_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_api_proto_rawDescData
 }
 
-var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_argosy_v1_api_proto_goTypes = []any{
 	(Consistency)(0),                   // 0: argosy.v1.Consistency
 	(ChangeKind)(0),                    // 1: argosy.v1.ChangeKind
-	(ErrorCode)(0),                     // 2: argosy.v1.ErrorCode
-	(*ResponseHeader)(nil),             // 3: argosy.v1.ResponseHeader
-	(*ApplyRequest)(nil),               // 4: argosy.v1.ApplyRequest
-	(*DeleteRequest)(nil),              // 5: argosy.v1.DeleteRequest
-	(*WorkloadChange)(nil),             // 6: argosy.v1.WorkloadChange
-	(*WriteResult)(nil),                // 7: argosy.v1.WriteResult
-	(*WriteResponse)(nil),              // 8: argosy.v1.WriteResponse
-	(*GetWorkloadRequest)(nil),         // 9: argosy.v1.GetWorkloadRequest
-	(*GetWorkloadResponse)(nil),        // 10: argosy.v1.GetWorkloadResponse
-	(*GetStateRequest)(nil),            // 11: argosy.v1.GetStateRequest
-	(*GetStateResponse)(nil),           // 12: argosy.v1.GetStateResponse
-	(*WatchRequest)(nil),               // 13: argosy.v1.WatchRequest
-	(*WatchResponse)(nil),              // 14: argosy.v1.WatchResponse
-	(*LogsRequest)(nil),                // 15: argosy.v1.LogsRequest
-	(*LogsResponse)(nil),               // 16: argosy.v1.LogsResponse
-	(*LogLine)(nil),                    // 17: argosy.v1.LogLine
-	(*StatusRequest)(nil),              // 18: argosy.v1.StatusRequest
-	(*StatusResponse)(nil),             // 19: argosy.v1.StatusResponse
-	(*TransferLeadershipRequest)(nil),  // 20: argosy.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 21: argosy.v1.TransferLeadershipResponse
-	(*ErrorDetail)(nil),                // 22: argosy.v1.ErrorDetail
-	(*Workload)(nil),                   // 23: argosy.v1.Workload
-	(*WorkloadState)(nil),              // 24: argosy.v1.WorkloadState
-	(*Agent)(nil),                      // 25: argosy.v1.Agent
-	(*AgentStatus)(nil),                // 26: argosy.v1.AgentStatus
-	(*InstanceName)(nil),               // 27: argosy.v1.InstanceName
-	(*ServerStatus)(nil),               // 28: argosy.v1.ServerStatus
-	(*VersionRange)(nil),               // 29: argosy.v1.VersionRange
+	(Severity)(0),                      // 2: argosy.v1.Severity
+	(ErrorCode)(0),                     // 3: argosy.v1.ErrorCode
+	(*ResponseHeader)(nil),             // 4: argosy.v1.ResponseHeader
+	(*ApplyRequest)(nil),               // 5: argosy.v1.ApplyRequest
+	(*DeleteRequest)(nil),              // 6: argosy.v1.DeleteRequest
+	(*WorkloadChange)(nil),             // 7: argosy.v1.WorkloadChange
+	(*WriteResult)(nil),                // 8: argosy.v1.WriteResult
+	(*WriteResponse)(nil),              // 9: argosy.v1.WriteResponse
+	(*WriteRequests)(nil),              // 10: argosy.v1.WriteRequests
+	(*NumberedWrite)(nil),              // 11: argosy.v1.NumberedWrite
+	(*WriteResponses)(nil),             // 12: argosy.v1.WriteResponses
+	(*NumberedResult)(nil),             // 13: argosy.v1.NumberedResult
+	(*GetWorkloadRequest)(nil),         // 14: argosy.v1.GetWorkloadRequest
+	(*GetWorkloadResponse)(nil),        // 15: argosy.v1.GetWorkloadResponse
+	(*GetStateRequest)(nil),            // 16: argosy.v1.GetStateRequest
+	(*GetStateResponse)(nil),           // 17: argosy.v1.GetStateResponse
+	(*WatchRequest)(nil),               // 18: argosy.v1.WatchRequest
+	(*WatchResponse)(nil),              // 19: argosy.v1.WatchResponse
+	(*LogsRequest)(nil),                // 20: argosy.v1.LogsRequest
+	(*LogsResponse)(nil),               // 21: argosy.v1.LogsResponse
+	(*LogLine)(nil),                    // 22: argosy.v1.LogLine
+	(*StatusRequest)(nil),              // 23: argosy.v1.StatusRequest
+	(*StatusResponse)(nil),             // 24: argosy.v1.StatusResponse
+	(*Problem)(nil),                    // 25: argosy.v1.Problem
+	(*TransferLeadershipRequest)(nil),  // 26: argosy.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 27: argosy.v1.TransferLeadershipResponse
+	(*ErrorDetail)(nil),                // 28: argosy.v1.ErrorDetail
+	(*Workload)(nil),                   // 29: argosy.v1.Workload
+	(*WorkloadState)(nil),              // 30: argosy.v1.WorkloadState
+	(*Agent)(nil),                      // 31: argosy.v1.Agent
+	(*AgentStatus)(nil),                // 32: argosy.v1.AgentStatus
+	(*InstanceName)(nil),               // 33: argosy.v1.InstanceName
+	(*ServerStatus)(nil),               // 34: argosy.v1.ServerStatus
+	(*VersionRange)(nil),               // 35: argosy.v1.VersionRange
 }
 var file_argosy_v1_api_proto_depIdxs = []int32{
-	23, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
+	29, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
 	1,  // 1: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
-	6,  // 2: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
-	3,  // 3: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
-	7,  // 4: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
-	0,  // 5: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
-	3,  // 6: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	23, // 7: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	24, // 8: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
-	0,  // 9: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
-	3,  // 10: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	23, // 11: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	24, // 12: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	25, // 13: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	26, // 14: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
-	3,  // 15: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	23, // 16: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	24, // 17: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	26, // 18: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
-	17, // 19: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	27, // 20: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
-	3,  // 21: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	28, // 22: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	29, // 23: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
-	3,  // 24: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	2,  // 25: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	4,  // 26: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	5,  // 27: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	9,  // 28: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	11, // 29: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	13, // 30: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	15, // 31: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	18, // 32: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	20, // 33: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	8,  // 34: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	8,  // 35: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	10, // 36: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	12, // 37: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	14, // 38: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	16, // 39: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	19, // 40: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	21, // 41: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	34, // [34:42] is the sub-list for method output_type
-	26, // [26:34] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	7,  // 2: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
+	4,  // 3: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
+	8,  // 4: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
+	11, // 5: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
+	5,  // 6: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
+	6,  // 7: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
+	4,  // 8: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
+	13, // 9: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
+	8,  // 10: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
+	28, // 11: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
+	0,  // 12: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
+	4,  // 13: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
+	29, // 14: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	30, // 15: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	0,  // 16: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
+	4,  // 17: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
+	29, // 18: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	30, // 19: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	31, // 20: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	32, // 21: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	4,  // 22: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
+	29, // 23: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	30, // 24: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	32, // 25: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	22, // 26: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
+	33, // 27: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	4,  // 28: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
+	34, // 29: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	35, // 30: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	25, // 31: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
+	2,  // 32: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	4,  // 33: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	3,  // 34: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	5,  // 35: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	6,  // 36: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	10, // 37: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	14, // 38: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	16, // 39: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	18, // 40: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	20, // 41: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	23, // 42: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	26, // 43: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	9,  // 44: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	9,  // 45: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	12, // 46: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	15, // 47: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	17, // 48: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	19, // 49: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	21, // 50: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	24, // 51: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	27, // 52: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	44, // [44:53] is the sub-list for method output_type
+	35, // [35:44] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }
@@ -1929,13 +2497,17 @@ func file_argosy_v1_api_proto_init() {
 		return
 	}
 	file_argosy_v1_model_proto_init()
+	file_argosy_v1_api_proto_msgTypes[7].OneofWrappers = []any{
+		(*NumberedWrite_Apply)(nil),
+		(*NumberedWrite_Delete)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_api_proto_rawDesc), len(file_argosy_v1_api_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   20,
+			NumEnums:      4,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

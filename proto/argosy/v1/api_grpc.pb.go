@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ClusterService_Apply_FullMethodName              = "/argosy.v1.ClusterService/Apply"
 	ClusterService_Delete_FullMethodName             = "/argosy.v1.ClusterService/Delete"
+	ClusterService_Write_FullMethodName              = "/argosy.v1.ClusterService/Write"
 	ClusterService_GetWorkload_FullMethodName        = "/argosy.v1.ClusterService/GetWorkload"
 	ClusterService_GetState_FullMethodName           = "/argosy.v1.ClusterService/GetState"
 	ClusterService_Watch_FullMethodName              = "/argosy.v1.ClusterService/Watch"
@@ -40,6 +41,9 @@ type ClusterServiceClient interface {
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*WriteResponse, error)
 	// Delete removes workloads by name, all of them or none.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*WriteResponse, error)
+	// Write carries many Apply and Delete calls of one client on one stream, in
+	// batches both ways. It means the same as so many calls, for less.
+	Write(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteRequests, WriteResponses], error)
 	// GetWorkload reads one workload and the states of its instances.
 	GetWorkload(ctx context.Context, in *GetWorkloadRequest, opts ...grpc.CallOption) (*GetWorkloadResponse, error)
 	// GetState reads desired and observed state, or a part of it, at one
@@ -83,6 +87,19 @@ func (c *clusterServiceClient) Delete(ctx context.Context, in *DeleteRequest, op
 	return out, nil
 }
 
+func (c *clusterServiceClient) Write(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteRequests, WriteResponses], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_Write_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WriteRequests, WriteResponses]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_WriteClient = grpc.BidiStreamingClient[WriteRequests, WriteResponses]
+
 func (c *clusterServiceClient) GetWorkload(ctx context.Context, in *GetWorkloadRequest, opts ...grpc.CallOption) (*GetWorkloadResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetWorkloadResponse)
@@ -95,7 +112,7 @@ func (c *clusterServiceClient) GetWorkload(ctx context.Context, in *GetWorkloadR
 
 func (c *clusterServiceClient) GetState(ctx context.Context, in *GetStateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetStateResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_GetState_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[1], ClusterService_GetState_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +131,7 @@ type ClusterService_GetStateClient = grpc.ServerStreamingClient[GetStateResponse
 
 func (c *clusterServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[1], ClusterService_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[2], ClusterService_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +150,7 @@ type ClusterService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
 func (c *clusterServiceClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[2], ClusterService_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[3], ClusterService_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +198,9 @@ type ClusterServiceServer interface {
 	Apply(context.Context, *ApplyRequest) (*WriteResponse, error)
 	// Delete removes workloads by name, all of them or none.
 	Delete(context.Context, *DeleteRequest) (*WriteResponse, error)
+	// Write carries many Apply and Delete calls of one client on one stream, in
+	// batches both ways. It means the same as so many calls, for less.
+	Write(grpc.BidiStreamingServer[WriteRequests, WriteResponses]) error
 	// GetWorkload reads one workload and the states of its instances.
 	GetWorkload(context.Context, *GetWorkloadRequest) (*GetWorkloadResponse, error)
 	// GetState reads desired and observed state, or a part of it, at one
@@ -209,6 +229,9 @@ func (UnimplementedClusterServiceServer) Apply(context.Context, *ApplyRequest) (
 }
 func (UnimplementedClusterServiceServer) Delete(context.Context, *DeleteRequest) (*WriteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedClusterServiceServer) Write(grpc.BidiStreamingServer[WriteRequests, WriteResponses]) error {
+	return status.Error(codes.Unimplemented, "method Write not implemented")
 }
 func (UnimplementedClusterServiceServer) GetWorkload(context.Context, *GetWorkloadRequest) (*GetWorkloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWorkload not implemented")
@@ -284,6 +307,13 @@ func _ClusterService_Delete_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _ClusterService_Write_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ClusterServiceServer).Write(&grpc.GenericServerStream[WriteRequests, WriteResponses]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_WriteServer = grpc.BidiStreamingServer[WriteRequests, WriteResponses]
 
 func _ClusterService_GetWorkload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetWorkloadRequest)
@@ -401,6 +431,12 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Write",
+			Handler:       _ClusterService_Write_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "GetState",
 			Handler:       _ClusterService_GetState_Handler,

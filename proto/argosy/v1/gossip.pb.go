@@ -51,7 +51,11 @@ type GossipMember struct {
 	// does not bootstrap.
 	BootstrapExpect uint32 `protobuf:"varint,10,opt,name=bootstrap_expect,json=bootstrapExpect,proto3" json:"bootstrap_expect,omitempty"`
 	// Protocol versions it speaks.
-	Protocol      *VersionRange `protobuf:"bytes,11,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Protocol *VersionRange `protobuf:"bytes,11,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Incarnation of the cluster, as in PeerHandshake; of servers.
+	Incarnation string `protobuf:"bytes,12,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Highest feature level that it knows, 0 stands for 1; of servers.
+	FeatureLevel  uint32 `protobuf:"varint,13,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -161,6 +165,20 @@ func (x *GossipMember) GetProtocol() *VersionRange {
 		return x.Protocol
 	}
 	return nil
+}
+
+func (x *GossipMember) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *GossipMember) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
 }
 
 // GossipMessage is a datagram that one member sends to every other one
@@ -390,7 +408,7 @@ var File_argosy_v1_gossip_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_gossip_proto_rawDesc = "" +
 	"\n" +
-	"\x16argosy/v1/gossip.proto\x12\targosy.v1\x1a\x15argosy/v1/model.proto\"\xe5\x02\n" +
+	"\x16argosy/v1/gossip.proto\x12\targosy.v1\x1a\x15argosy/v1/model.proto\"\xac\x03\n" +
 	"\fGossipMember\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1e\n" +
 	"\n" +
@@ -407,7 +425,9 @@ const file_argosy_v1_gossip_proto_rawDesc = "" +
 	"\aleading\x18\t \x01(\bR\aleading\x12)\n" +
 	"\x10bootstrap_expect\x18\n" +
 	" \x01(\rR\x0fbootstrapExpect\x123\n" +
-	"\bprotocol\x18\v \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\"\xbd\x01\n" +
+	"\bprotocol\x18\v \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\x12 \n" +
+	"\vincarnation\x18\f \x01(\tR\vincarnation\x12#\n" +
+	"\rfeature_level\x18\r \x01(\rR\ffeatureLevel\"\xbd\x01\n" +
 	"\rGossipMessage\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1d\n" +
 	"\n" +

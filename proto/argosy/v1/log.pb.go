@@ -154,6 +154,7 @@ type Mutation struct {
 	//	*Mutation_Put
 	//	*Mutation_Delete
 	//	*Mutation_ExpireOutcomes
+	//	*Mutation_Beacon
 	Kind          isMutation_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -223,6 +224,15 @@ func (x *Mutation) GetExpireOutcomes() *ExpireOutcomes {
 	return nil
 }
 
+func (x *Mutation) GetBeacon() *Beacon {
+	if x != nil {
+		if x, ok := x.Kind.(*Mutation_Beacon); ok {
+			return x.Beacon
+		}
+	}
+	return nil
+}
+
 type isMutation_Kind interface {
 	isMutation_Kind()
 }
@@ -242,11 +252,74 @@ type Mutation_ExpireOutcomes struct {
 	ExpireOutcomes *ExpireOutcomes `protobuf:"bytes,3,opt,name=expire_outcomes,json=expireOutcomes,proto3,oneof"`
 }
 
+type Mutation_Beacon struct {
+	// Says which hash the state had. Needs feature level 2.
+	Beacon *Beacon `protobuf:"bytes,4,opt,name=beacon,proto3,oneof"`
+}
+
 func (*Mutation_Put) isMutation_Kind() {}
 
 func (*Mutation_Delete) isMutation_Kind() {}
 
 func (*Mutation_ExpireOutcomes) isMutation_Kind() {}
+
+func (*Mutation_Beacon) isMutation_Kind() {}
+
+// Beacon says which hash the leader's state had at a revision, so that every
+// replica can compare its own. It changes nothing but the revision.
+type Beacon struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A revision before that of the entry.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The hash of the leader's state at that revision (see fsm).
+	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Beacon) Reset() {
+	*x = Beacon{}
+	mi := &file_argosy_v1_log_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Beacon) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Beacon) ProtoMessage() {}
+
+func (x *Beacon) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_log_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Beacon.ProtoReflect.Descriptor instead.
+func (*Beacon) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Beacon) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Beacon) GetStateHash() []byte {
+	if x != nil {
+		return x.StateHash
+	}
+	return nil
+}
 
 // PutRow writes one row.
 type PutRow struct {
@@ -266,7 +339,7 @@ type PutRow struct {
 
 func (x *PutRow) Reset() {
 	*x = PutRow{}
-	mi := &file_argosy_v1_log_proto_msgTypes[2]
+	mi := &file_argosy_v1_log_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +351,7 @@ func (x *PutRow) String() string {
 func (*PutRow) ProtoMessage() {}
 
 func (x *PutRow) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[2]
+	mi := &file_argosy_v1_log_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +364,7 @@ func (x *PutRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRow.ProtoReflect.Descriptor instead.
 func (*PutRow) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PutRow) GetKind() RowKind {
@@ -335,7 +408,7 @@ type DeleteRow struct {
 
 func (x *DeleteRow) Reset() {
 	*x = DeleteRow{}
-	mi := &file_argosy_v1_log_proto_msgTypes[3]
+	mi := &file_argosy_v1_log_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +420,7 @@ func (x *DeleteRow) String() string {
 func (*DeleteRow) ProtoMessage() {}
 
 func (x *DeleteRow) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[3]
+	mi := &file_argosy_v1_log_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +433,7 @@ func (x *DeleteRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRow.ProtoReflect.Descriptor instead.
 func (*DeleteRow) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{3}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeleteRow) GetKind() RowKind {
@@ -388,7 +461,7 @@ type ExpireOutcomes struct {
 
 func (x *ExpireOutcomes) Reset() {
 	*x = ExpireOutcomes{}
-	mi := &file_argosy_v1_log_proto_msgTypes[4]
+	mi := &file_argosy_v1_log_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +473,7 @@ func (x *ExpireOutcomes) String() string {
 func (*ExpireOutcomes) ProtoMessage() {}
 
 func (x *ExpireOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[4]
+	mi := &file_argosy_v1_log_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +486,7 @@ func (x *ExpireOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireOutcomes.ProtoReflect.Descriptor instead.
 func (*ExpireOutcomes) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{4}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExpireOutcomes) GetUpToRevision() uint64 {
@@ -439,7 +512,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_argosy_v1_log_proto_msgTypes[5]
+	mi := &file_argosy_v1_log_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +524,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[5]
+	mi := &file_argosy_v1_log_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +537,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{5}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Outcome) GetRequestId() []byte {
@@ -507,7 +580,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_argosy_v1_log_proto_msgTypes[6]
+	mi := &file_argosy_v1_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +592,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[6]
+	mi := &file_argosy_v1_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +605,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -578,7 +651,7 @@ type SnapshotRecord struct {
 
 func (x *SnapshotRecord) Reset() {
 	*x = SnapshotRecord{}
-	mi := &file_argosy_v1_log_proto_msgTypes[7]
+	mi := &file_argosy_v1_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +663,7 @@ func (x *SnapshotRecord) String() string {
 func (*SnapshotRecord) ProtoMessage() {}
 
 func (x *SnapshotRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[7]
+	mi := &file_argosy_v1_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +676,7 @@ func (x *SnapshotRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRecord.ProtoReflect.Descriptor instead.
 func (*SnapshotRecord) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SnapshotRecord) GetKind() isSnapshotRecord_Kind {
@@ -680,7 +753,7 @@ type SnapshotRow struct {
 
 func (x *SnapshotRow) Reset() {
 	*x = SnapshotRow{}
-	mi := &file_argosy_v1_log_proto_msgTypes[8]
+	mi := &file_argosy_v1_log_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +765,7 @@ func (x *SnapshotRow) String() string {
 func (*SnapshotRow) ProtoMessage() {}
 
 func (x *SnapshotRow) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[8]
+	mi := &file_argosy_v1_log_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +778,7 @@ func (x *SnapshotRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRow.ProtoReflect.Descriptor instead.
 func (*SnapshotRow) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SnapshotRow) GetPut() *PutRow {
@@ -744,7 +817,7 @@ type SnapshotOutcomes struct {
 
 func (x *SnapshotOutcomes) Reset() {
 	*x = SnapshotOutcomes{}
-	mi := &file_argosy_v1_log_proto_msgTypes[9]
+	mi := &file_argosy_v1_log_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +829,7 @@ func (x *SnapshotOutcomes) String() string {
 func (*SnapshotOutcomes) ProtoMessage() {}
 
 func (x *SnapshotOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[9]
+	mi := &file_argosy_v1_log_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +842,7 @@ func (x *SnapshotOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOutcomes.ProtoReflect.Descriptor instead.
 func (*SnapshotOutcomes) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SnapshotOutcomes) GetRevision() uint64 {
@@ -804,7 +877,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_argosy_v1_log_proto_msgTypes[10]
+	mi := &file_argosy_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +889,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_log_proto_msgTypes[10]
+	mi := &file_argosy_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +902,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_log_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SnapshotTrailer) GetRecords() uint64 {
@@ -847,12 +920,17 @@ const file_argosy_v1_log_proto_rawDesc = "" +
 	"\x05Entry\x121\n" +
 	"\tmutations\x18\x01 \x03(\v2\x13.argosy.v1.MutationR\tmutations\x12.\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x12.argosy.v1.OutcomeR\boutcomes\x12.\n" +
-	"\x13proposed_unix_nanos\x18\x03 \x01(\x03R\x11proposedUnixNanos\"\xaf\x01\n" +
+	"\x13proposed_unix_nanos\x18\x03 \x01(\x03R\x11proposedUnixNanos\"\xdc\x01\n" +
 	"\bMutation\x12%\n" +
 	"\x03put\x18\x01 \x01(\v2\x11.argosy.v1.PutRowH\x00R\x03put\x12.\n" +
 	"\x06delete\x18\x02 \x01(\v2\x14.argosy.v1.DeleteRowH\x00R\x06delete\x12D\n" +
-	"\x0fexpire_outcomes\x18\x03 \x01(\v2\x19.argosy.v1.ExpireOutcomesH\x00R\x0eexpireOutcomesB\x06\n" +
-	"\x04kind\"n\n" +
+	"\x0fexpire_outcomes\x18\x03 \x01(\v2\x19.argosy.v1.ExpireOutcomesH\x00R\x0eexpireOutcomes\x12+\n" +
+	"\x06beacon\x18\x04 \x01(\v2\x11.argosy.v1.BeaconH\x00R\x06beaconB\x06\n" +
+	"\x04kind\"C\n" +
+	"\x06Beacon\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x02 \x01(\fR\tstateHash\"n\n" +
 	"\x06PutRow\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.argosy.v1.RowKindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -909,39 +987,41 @@ func file_argosy_v1_log_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_argosy_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_argosy_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_argosy_v1_log_proto_goTypes = []any{
 	(RowKind)(0),             // 0: argosy.v1.RowKind
 	(*Entry)(nil),            // 1: argosy.v1.Entry
 	(*Mutation)(nil),         // 2: argosy.v1.Mutation
-	(*PutRow)(nil),           // 3: argosy.v1.PutRow
-	(*DeleteRow)(nil),        // 4: argosy.v1.DeleteRow
-	(*ExpireOutcomes)(nil),   // 5: argosy.v1.ExpireOutcomes
-	(*Outcome)(nil),          // 6: argosy.v1.Outcome
-	(*SnapshotHeader)(nil),   // 7: argosy.v1.SnapshotHeader
-	(*SnapshotRecord)(nil),   // 8: argosy.v1.SnapshotRecord
-	(*SnapshotRow)(nil),      // 9: argosy.v1.SnapshotRow
-	(*SnapshotOutcomes)(nil), // 10: argosy.v1.SnapshotOutcomes
-	(*SnapshotTrailer)(nil),  // 11: argosy.v1.SnapshotTrailer
+	(*Beacon)(nil),           // 3: argosy.v1.Beacon
+	(*PutRow)(nil),           // 4: argosy.v1.PutRow
+	(*DeleteRow)(nil),        // 5: argosy.v1.DeleteRow
+	(*ExpireOutcomes)(nil),   // 6: argosy.v1.ExpireOutcomes
+	(*Outcome)(nil),          // 7: argosy.v1.Outcome
+	(*SnapshotHeader)(nil),   // 8: argosy.v1.SnapshotHeader
+	(*SnapshotRecord)(nil),   // 9: argosy.v1.SnapshotRecord
+	(*SnapshotRow)(nil),      // 10: argosy.v1.SnapshotRow
+	(*SnapshotOutcomes)(nil), // 11: argosy.v1.SnapshotOutcomes
+	(*SnapshotTrailer)(nil),  // 12: argosy.v1.SnapshotTrailer
 }
 var file_argosy_v1_log_proto_depIdxs = []int32{
 	2,  // 0: argosy.v1.Entry.mutations:type_name -> argosy.v1.Mutation
-	6,  // 1: argosy.v1.Entry.outcomes:type_name -> argosy.v1.Outcome
-	3,  // 2: argosy.v1.Mutation.put:type_name -> argosy.v1.PutRow
-	4,  // 3: argosy.v1.Mutation.delete:type_name -> argosy.v1.DeleteRow
-	5,  // 4: argosy.v1.Mutation.expire_outcomes:type_name -> argosy.v1.ExpireOutcomes
-	0,  // 5: argosy.v1.PutRow.kind:type_name -> argosy.v1.RowKind
-	0,  // 6: argosy.v1.DeleteRow.kind:type_name -> argosy.v1.RowKind
-	9,  // 7: argosy.v1.SnapshotRecord.row:type_name -> argosy.v1.SnapshotRow
-	10, // 8: argosy.v1.SnapshotRecord.outcomes:type_name -> argosy.v1.SnapshotOutcomes
-	11, // 9: argosy.v1.SnapshotRecord.trailer:type_name -> argosy.v1.SnapshotTrailer
-	3,  // 10: argosy.v1.SnapshotRow.put:type_name -> argosy.v1.PutRow
-	6,  // 11: argosy.v1.SnapshotOutcomes.outcomes:type_name -> argosy.v1.Outcome
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 1: argosy.v1.Entry.outcomes:type_name -> argosy.v1.Outcome
+	4,  // 2: argosy.v1.Mutation.put:type_name -> argosy.v1.PutRow
+	5,  // 3: argosy.v1.Mutation.delete:type_name -> argosy.v1.DeleteRow
+	6,  // 4: argosy.v1.Mutation.expire_outcomes:type_name -> argosy.v1.ExpireOutcomes
+	3,  // 5: argosy.v1.Mutation.beacon:type_name -> argosy.v1.Beacon
+	0,  // 6: argosy.v1.PutRow.kind:type_name -> argosy.v1.RowKind
+	0,  // 7: argosy.v1.DeleteRow.kind:type_name -> argosy.v1.RowKind
+	10, // 8: argosy.v1.SnapshotRecord.row:type_name -> argosy.v1.SnapshotRow
+	11, // 9: argosy.v1.SnapshotRecord.outcomes:type_name -> argosy.v1.SnapshotOutcomes
+	12, // 10: argosy.v1.SnapshotRecord.trailer:type_name -> argosy.v1.SnapshotTrailer
+	4,  // 11: argosy.v1.SnapshotRow.put:type_name -> argosy.v1.PutRow
+	7,  // 12: argosy.v1.SnapshotOutcomes.outcomes:type_name -> argosy.v1.Outcome
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_log_proto_init() }
@@ -953,8 +1033,9 @@ func file_argosy_v1_log_proto_init() {
 		(*Mutation_Put)(nil),
 		(*Mutation_Delete)(nil),
 		(*Mutation_ExpireOutcomes)(nil),
+		(*Mutation_Beacon)(nil),
 	}
-	file_argosy_v1_log_proto_msgTypes[7].OneofWrappers = []any{
+	file_argosy_v1_log_proto_msgTypes[8].OneofWrappers = []any{
 		(*SnapshotRecord_Row)(nil),
 		(*SnapshotRecord_Outcomes)(nil),
 		(*SnapshotRecord_Trailer)(nil),
@@ -965,7 +1046,7 @@ func file_argosy_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_log_proto_rawDesc), len(file_argosy_v1_log_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

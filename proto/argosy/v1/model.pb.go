@@ -944,6 +944,16 @@ type ClusterSettings struct {
 	// Whether a start-up manifest was applied or found needless; it is applied
 	// once in the life of a cluster.
 	StartupManifestDone bool `protobuf:"varint,2,opt,name=startup_manifest_done,json=startupManifestDone,proto3" json:"startup_manifest_done,omitempty"`
+	// Incarnation of the cluster, as in PeerHandshake. Output only.
+	Incarnation string `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Feature level that all servers knew when it was raised: the leader uses
+	// nothing that needs a higher one. 0 stands for 1. Output only.
+	FeatureLevel uint32 `protobuf:"varint,4,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	// How the cluster looks after its servers. Not set means the defaults.
+	Autopilot *AutopilotSettings `protobuf:"bytes,5,opt,name=autopilot,proto3" json:"autopilot,omitempty"`
+	// How large the desired state may become in bytes. 0 means the default, 1
+	// GiB. Writes that would make it larger are refused; deletes are not.
+	StateQuotaBytes uint64 `protobuf:"varint,6,opt,name=state_quota_bytes,json=stateQuotaBytes,proto3" json:"state_quota_bytes,omitempty"`
 	// Revision of the entry that created it. Output only.
 	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
 	// Revision of the entry that last changed it. Output only.
@@ -996,6 +1006,34 @@ func (x *ClusterSettings) GetStartupManifestDone() bool {
 	return false
 }
 
+func (x *ClusterSettings) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *ClusterSettings) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *ClusterSettings) GetAutopilot() *AutopilotSettings {
+	if x != nil {
+		return x.Autopilot
+	}
+	return nil
+}
+
+func (x *ClusterSettings) GetStateQuotaBytes() uint64 {
+	if x != nil {
+		return x.StateQuotaBytes
+	}
+	return 0
+}
+
 func (x *ClusterSettings) GetCreatedRevision() uint64 {
 	if x != nil {
 		return x.CreatedRevision
@@ -1006,6 +1044,83 @@ func (x *ClusterSettings) GetCreatedRevision() uint64 {
 func (x *ClusterSettings) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+// AutopilotSettings say how a cluster looks after its servers by itself.
+type AutopilotSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leave dead servers in the cluster. By default a server that has been dead
+	// for dead_after_ms is removed, when a quorum stays without it.
+	KeepDeadServers bool `protobuf:"varint,1,opt,name=keep_dead_servers,json=keepDeadServers,proto3" json:"keep_dead_servers,omitempty"`
+	// For how long a server must be silent before it counts as dead for good, in
+	// milliseconds. 0 means the default, 24 hours.
+	DeadAfterMs uint64 `protobuf:"varint,2,opt,name=dead_after_ms,json=deadAfterMs,proto3" json:"dead_after_ms,omitempty"`
+	// Dead servers are removed only while at least so many voters remain. 0
+	// means the default, 3.
+	MinVoters uint32 `protobuf:"varint,3,opt,name=min_voters,json=minVoters,proto3" json:"min_voters,omitempty"`
+	// How long a new server must have been level with the leader before it gets
+	// a vote, in milliseconds. 0 means the default, 1 second.
+	StableAfterMs uint64 `protobuf:"varint,4,opt,name=stable_after_ms,json=stableAfterMs,proto3" json:"stable_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutopilotSettings) Reset() {
+	*x = AutopilotSettings{}
+	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutopilotSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutopilotSettings) ProtoMessage() {}
+
+func (x *AutopilotSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutopilotSettings.ProtoReflect.Descriptor instead.
+func (*AutopilotSettings) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AutopilotSettings) GetKeepDeadServers() bool {
+	if x != nil {
+		return x.KeepDeadServers
+	}
+	return false
+}
+
+func (x *AutopilotSettings) GetDeadAfterMs() uint64 {
+	if x != nil {
+		return x.DeadAfterMs
+	}
+	return 0
+}
+
+func (x *AutopilotSettings) GetMinVoters() uint32 {
+	if x != nil {
+		return x.MinVoters
+	}
+	return 0
+}
+
+func (x *AutopilotSettings) GetStableAfterMs() uint64 {
+	if x != nil {
+		return x.StableAfterMs
 	}
 	return 0
 }
@@ -1040,14 +1155,35 @@ type ServerStatus struct {
 	// Running hash of its state at applied_index, hexadecimal.
 	StateHash string `protobuf:"bytes,13,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// Why it cannot serve, for people; empty when all is well.
-	Problem       string `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Problem string `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Highest feature level that its binary knows.
+	FeatureLevel uint32 `protobuf:"varint,15,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	// Free space of the file system of its data directory in bytes.
+	DiskFreeBytes uint64 `protobuf:"varint,16,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// Size of that file system in bytes; 0 when not known.
+	DiskSizeBytes uint64 `protobuf:"varint,17,opt,name=disk_size_bytes,json=diskSizeBytes,proto3" json:"disk_size_bytes,omitempty"`
+	// Index of its last snapshot; 0 when it has none.
+	SnapshotIndex uint64 `protobuf:"varint,18,opt,name=snapshot_index,json=snapshotIndex,proto3" json:"snapshot_index,omitempty"`
+	// When that was taken, Unix time in nanoseconds; 0 when it has none.
+	SnapshotUnixNanos int64 `protobuf:"varint,19,opt,name=snapshot_unix_nanos,json=snapshotUnixNanos,proto3" json:"snapshot_unix_nanos,omitempty"`
+	// Kind of its log store.
+	LogStore string `protobuf:"bytes,20,opt,name=log_store,json=logStore,proto3" json:"log_store,omitempty"`
+	// Entries of the leader's log that it lacks, as the leader sees it; only in
+	// what the leader tells.
+	LagEntries uint64 `protobuf:"varint,21,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`
+	// Whether the leader counts it as healthy: heard, level, no problem; only
+	// in what the leader tells.
+	Healthy bool `protobuf:"varint,22,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	// Since when that has been so, Unix time in nanoseconds by the leader's
+	// clock; 0 when not known.
+	HealthyChangedUnixNanos int64 `protobuf:"varint,23,opt,name=healthy_changed_unix_nanos,json=healthyChangedUnixNanos,proto3" json:"healthy_changed_unix_nanos,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	mi := &file_argosy_v1_model_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1195,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	mi := &file_argosy_v1_model_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1208,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -1173,6 +1309,69 @@ func (x *ServerStatus) GetProblem() string {
 	return ""
 }
 
+func (x *ServerStatus) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetDiskSizeBytes() uint64 {
+	if x != nil {
+		return x.DiskSizeBytes
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetSnapshotIndex() uint64 {
+	if x != nil {
+		return x.SnapshotIndex
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetSnapshotUnixNanos() int64 {
+	if x != nil {
+		return x.SnapshotUnixNanos
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetLogStore() string {
+	if x != nil {
+		return x.LogStore
+	}
+	return ""
+}
+
+func (x *ServerStatus) GetLagEntries() uint64 {
+	if x != nil {
+		return x.LagEntries
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetHealthy() bool {
+	if x != nil {
+		return x.Healthy
+	}
+	return false
+}
+
+func (x *ServerStatus) GetHealthyChangedUnixNanos() int64 {
+	if x != nil {
+		return x.HealthyChangedUnixNanos
+	}
+	return 0
+}
+
 // VersionRange is the range of protocol versions that a party speaks. Both
 // sides send it; they use the highest version that both speak, and part with a
 // clear error when there is none.
@@ -1188,7 +1387,7 @@ type VersionRange struct {
 
 func (x *VersionRange) Reset() {
 	*x = VersionRange{}
-	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	mi := &file_argosy_v1_model_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1399,7 @@ func (x *VersionRange) String() string {
 func (*VersionRange) ProtoMessage() {}
 
 func (x *VersionRange) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	mi := &file_argosy_v1_model_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1412,7 @@ func (x *VersionRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRange.ProtoReflect.Descriptor instead.
 func (*VersionRange) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VersionRange) GetMin() uint32 {
@@ -1290,13 +1489,23 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\vRuntimeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xab\x01\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xda\x02\n" +
 	"\x0fClusterSettings\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x122\n" +
-	"\x15startup_manifest_done\x18\x02 \x01(\bR\x13startupManifestDone\x12)\n" +
+	"\x15startup_manifest_done\x18\x02 \x01(\bR\x13startupManifestDone\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12#\n" +
+	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x12:\n" +
+	"\tautopilot\x18\x05 \x01(\v2\x1c.argosy.v1.AutopilotSettingsR\tautopilot\x12*\n" +
+	"\x11state_quota_bytes\x18\x06 \x01(\x04R\x0fstateQuotaBytes\x12)\n" +
 	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
-	"\brevision\x18\x0f \x01(\x04R\brevision\"\xa0\x03\n" +
+	"\brevision\x18\x0f \x01(\x04R\brevision\"\xaa\x01\n" +
+	"\x11AutopilotSettings\x12*\n" +
+	"\x11keep_dead_servers\x18\x01 \x01(\bR\x0fkeepDeadServers\x12\"\n" +
+	"\rdead_after_ms\x18\x02 \x01(\x04R\vdeadAfterMs\x12\x1d\n" +
+	"\n" +
+	"min_voters\x18\x03 \x01(\rR\tminVoters\x12&\n" +
+	"\x0fstable_after_ms\x18\x04 \x01(\x04R\rstableAfterMs\"\x81\x06\n" +
 	"\fServerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -1315,7 +1524,17 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\x0flast_contact_ms\x18\f \x01(\x04R\rlastContactMs\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\r \x01(\tR\tstateHash\x12\x18\n" +
-	"\aproblem\x18\x0e \x01(\tR\aproblem\"2\n" +
+	"\aproblem\x18\x0e \x01(\tR\aproblem\x12#\n" +
+	"\rfeature_level\x18\x0f \x01(\rR\ffeatureLevel\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x10 \x01(\x04R\rdiskFreeBytes\x12&\n" +
+	"\x0fdisk_size_bytes\x18\x11 \x01(\x04R\rdiskSizeBytes\x12%\n" +
+	"\x0esnapshot_index\x18\x12 \x01(\x04R\rsnapshotIndex\x12.\n" +
+	"\x13snapshot_unix_nanos\x18\x13 \x01(\x03R\x11snapshotUnixNanos\x12\x1b\n" +
+	"\tlog_store\x18\x14 \x01(\tR\blogStore\x12\x1f\n" +
+	"\vlag_entries\x18\x15 \x01(\x04R\n" +
+	"lagEntries\x12\x18\n" +
+	"\ahealthy\x18\x16 \x01(\bR\ahealthy\x12;\n" +
+	"\x1ahealthy_changed_unix_nanos\x18\x17 \x01(\x03R\x17healthyChangedUnixNanos\"2\n" +
 	"\fVersionRange\x12\x10\n" +
 	"\x03min\x18\x01 \x01(\rR\x03min\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\rR\x03max*c\n" +
@@ -1369,40 +1588,42 @@ func file_argosy_v1_model_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_argosy_v1_model_proto_goTypes = []any{
-	(RestartPolicy)(0),      // 0: argosy.v1.RestartPolicy
-	(State)(0),              // 1: argosy.v1.State
-	(Substate)(0),           // 2: argosy.v1.Substate
-	(ServerRole)(0),         // 3: argosy.v1.ServerRole
-	(*Workload)(nil),        // 4: argosy.v1.Workload
-	(*InstanceName)(nil),    // 5: argosy.v1.InstanceName
-	(*ExecutionState)(nil),  // 6: argosy.v1.ExecutionState
-	(*WorkloadState)(nil),   // 7: argosy.v1.WorkloadState
-	(*Agent)(nil),           // 8: argosy.v1.Agent
-	(*AgentStatus)(nil),     // 9: argosy.v1.AgentStatus
-	(*RuntimeInfo)(nil),     // 10: argosy.v1.RuntimeInfo
-	(*ClusterSettings)(nil), // 11: argosy.v1.ClusterSettings
-	(*ServerStatus)(nil),    // 12: argosy.v1.ServerStatus
-	(*VersionRange)(nil),    // 13: argosy.v1.VersionRange
-	nil,                     // 14: argosy.v1.Workload.TagsEntry
-	nil,                     // 15: argosy.v1.Agent.TagsEntry
+	(RestartPolicy)(0),        // 0: argosy.v1.RestartPolicy
+	(State)(0),                // 1: argosy.v1.State
+	(Substate)(0),             // 2: argosy.v1.Substate
+	(ServerRole)(0),           // 3: argosy.v1.ServerRole
+	(*Workload)(nil),          // 4: argosy.v1.Workload
+	(*InstanceName)(nil),      // 5: argosy.v1.InstanceName
+	(*ExecutionState)(nil),    // 6: argosy.v1.ExecutionState
+	(*WorkloadState)(nil),     // 7: argosy.v1.WorkloadState
+	(*Agent)(nil),             // 8: argosy.v1.Agent
+	(*AgentStatus)(nil),       // 9: argosy.v1.AgentStatus
+	(*RuntimeInfo)(nil),       // 10: argosy.v1.RuntimeInfo
+	(*ClusterSettings)(nil),   // 11: argosy.v1.ClusterSettings
+	(*AutopilotSettings)(nil), // 12: argosy.v1.AutopilotSettings
+	(*ServerStatus)(nil),      // 13: argosy.v1.ServerStatus
+	(*VersionRange)(nil),      // 14: argosy.v1.VersionRange
+	nil,                       // 15: argosy.v1.Workload.TagsEntry
+	nil,                       // 16: argosy.v1.Agent.TagsEntry
 }
 var file_argosy_v1_model_proto_depIdxs = []int32{
 	0,  // 0: argosy.v1.Workload.restart_policy:type_name -> argosy.v1.RestartPolicy
-	14, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
+	15, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
 	1,  // 2: argosy.v1.ExecutionState.state:type_name -> argosy.v1.State
 	2,  // 3: argosy.v1.ExecutionState.substate:type_name -> argosy.v1.Substate
 	5,  // 4: argosy.v1.WorkloadState.instance:type_name -> argosy.v1.InstanceName
 	6,  // 5: argosy.v1.WorkloadState.execution:type_name -> argosy.v1.ExecutionState
-	15, // 6: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
+	16, // 6: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
 	10, // 7: argosy.v1.AgentStatus.runtimes:type_name -> argosy.v1.RuntimeInfo
-	3,  // 8: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 8: argosy.v1.ClusterSettings.autopilot:type_name -> argosy.v1.AutopilotSettings
+	3,  // 9: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_model_proto_init() }
@@ -1416,7 +1637,7 @@ func file_argosy_v1_model_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_model_proto_rawDesc), len(file_argosy_v1_model_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

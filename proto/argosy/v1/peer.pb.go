@@ -29,7 +29,13 @@ type PeerHandshake struct {
 	// Id of the server that speaks.
 	ServerId string `protobuf:"bytes,2,opt,name=server_id,json=serverId,proto3" json:"server_id,omitempty"`
 	// Protocol versions it speaks.
-	Protocol      *VersionRange `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Protocol *VersionRange `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Incarnation of the cluster: changed by a recovery from the loss of a
+	// quorum, so that the servers of before can never join again. Empty in the
+	// first one.
+	Incarnation string `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Highest feature level that it knows; 0 stands for 1.
+	FeatureLevel  uint32 `protobuf:"varint,5,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +89,20 @@ func (x *PeerHandshake) GetProtocol() *VersionRange {
 		return x.Protocol
 	}
 	return nil
+}
+
+func (x *PeerHandshake) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *PeerHandshake) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
 }
 
 // ForwardRequest is a batch of writes.
@@ -943,9 +963,12 @@ type JoinRequest struct {
 	// Its Raft address.
 	RaftAddress string `protobuf:"bytes,3,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
 	// Its API address.
-	ApiAddress    string `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ApiAddress string `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
+	// Id under which the same machine was in the cluster before its data was
+	// found damaged, empty when there is none. It is removed in the same step.
+	ReplacesServerId string `protobuf:"bytes,5,opt,name=replaces_server_id,json=replacesServerId,proto3" json:"replaces_server_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *JoinRequest) Reset() {
@@ -1002,6 +1025,13 @@ func (x *JoinRequest) GetRaftAddress() string {
 func (x *JoinRequest) GetApiAddress() string {
 	if x != nil {
 		return x.ApiAddress
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetReplacesServerId() string {
+	if x != nil {
+		return x.ReplacesServerId
 	}
 	return ""
 }
@@ -1153,16 +1183,128 @@ func (x *DescribeResponse) GetServer() *ServerStatus {
 	return nil
 }
 
+// StateHashRequest asks for the hash of a state.
+type StateHashRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asks.
+	Handshake *PeerHandshake `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	// Revision that a beacon named.
+	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHashRequest) Reset() {
+	*x = StateHashRequest{}
+	mi := &file_argosy_v1_peer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHashRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHashRequest) ProtoMessage() {}
+
+func (x *StateHashRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_peer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHashRequest.ProtoReflect.Descriptor instead.
+func (*StateHashRequest) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_peer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StateHashRequest) GetHandshake() *PeerHandshake {
+	if x != nil {
+		return x.Handshake
+	}
+	return nil
+}
+
+func (x *StateHashRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// StateHashResponse is the hash of a state.
+type StateHashResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the server remembers it: it has been there, and not long ago.
+	Known bool `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	// The hash.
+	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHashResponse) Reset() {
+	*x = StateHashResponse{}
+	mi := &file_argosy_v1_peer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHashResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHashResponse) ProtoMessage() {}
+
+func (x *StateHashResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_peer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHashResponse.ProtoReflect.Descriptor instead.
+func (*StateHashResponse) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_peer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StateHashResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *StateHashResponse) GetStateHash() []byte {
+	if x != nil {
+		return x.StateHash
+	}
+	return nil
+}
+
 var File_argosy_v1_peer_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x14argosy/v1/peer.proto\x12\targosy.v1\x1a\x13argosy/v1/api.proto\x1a\x15argosy/v1/model.proto\"\x80\x01\n" +
+	"\x14argosy/v1/peer.proto\x12\targosy.v1\x1a\x13argosy/v1/api.proto\x1a\x15argosy/v1/model.proto\"\xc7\x01\n" +
 	"\rPeerHandshake\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
 	"\tserver_id\x18\x02 \x01(\tR\bserverId\x123\n" +
-	"\bprotocol\x18\x03 \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\"{\n" +
+	"\bprotocol\x18\x03 \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\tR\vincarnation\x12#\n" +
+	"\rfeature_level\x18\x05 \x01(\rR\ffeatureLevel\"{\n" +
 	"\x0eForwardRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x121\n" +
 	"\x06writes\x18\x02 \x03(\v2\x19.argosy.v1.ForwardedWriteR\x06writes\"\xd7\x01\n" +
@@ -1219,13 +1361,14 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\afounded\x18\x04 \x01(\bR\afounded\"N\n" +
 	"\x18PrepareBootstrapResponse\x12\x1a\n" +
 	"\bpromised\x18\x01 \x01(\bR\bpromised\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9d\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xcb\x01\n" +
 	"\vJoinRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fraft_address\x18\x03 \x01(\tR\vraftAddress\x12\x1f\n" +
 	"\vapi_address\x18\x04 \x01(\tR\n" +
-	"apiAddress\"C\n" +
+	"apiAddress\x12,\n" +
+	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\"C\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x14\n" +
@@ -1233,7 +1376,14 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\x0fDescribeRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\"C\n" +
 	"\x10DescribeResponse\x12/\n" +
-	"\x06server\x18\x01 \x01(\v2\x17.argosy.v1.ServerStatusR\x06server2\xf9\x03\n" +
+	"\x06server\x18\x01 \x01(\v2\x17.argosy.v1.ServerStatusR\x06server\"f\n" +
+	"\x10StateHashRequest\x126\n" +
+	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"H\n" +
+	"\x11StateHashResponse\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x02 \x01(\fR\tstateHash2\xc1\x04\n" +
 	"\vPeerService\x12D\n" +
 	"\aForward\x12\x19.argosy.v1.ForwardRequest\x1a\x1a.argosy.v1.ForwardResponse(\x010\x01\x12F\n" +
 	"\tReadIndex\x12\x1b.argosy.v1.ReadIndexRequest\x1a\x1c.argosy.v1.ReadIndexResponse\x12?\n" +
@@ -1241,7 +1391,8 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\aContact\x12\x19.argosy.v1.ContactRequest\x1a\x1a.argosy.v1.ContactResponse\x12[\n" +
 	"\x10PrepareBootstrap\x12\".argosy.v1.PrepareBootstrapRequest\x1a#.argosy.v1.PrepareBootstrapResponse\x127\n" +
 	"\x04Join\x12\x16.argosy.v1.JoinRequest\x1a\x17.argosy.v1.JoinResponse\x12C\n" +
-	"\bDescribe\x12\x1a.argosy.v1.DescribeRequest\x1a\x1b.argosy.v1.DescribeResponseB;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
+	"\bDescribe\x12\x1a.argosy.v1.DescribeRequest\x1a\x1b.argosy.v1.DescribeResponse\x12F\n" +
+	"\tStateHash\x12\x1b.argosy.v1.StateHashRequest\x1a\x1c.argosy.v1.StateHashResponseB;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
 
 var (
 	file_argosy_v1_peer_proto_rawDescOnce sync.Once
@@ -1255,7 +1406,7 @@ func file_argosy_v1_peer_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_peer_proto_rawDescData
 }
 
-var file_argosy_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_argosy_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_argosy_v1_peer_proto_goTypes = []any{
 	(*PeerHandshake)(nil),            // 0: argosy.v1.PeerHandshake
 	(*ForwardRequest)(nil),           // 1: argosy.v1.ForwardRequest
@@ -1274,54 +1425,59 @@ var file_argosy_v1_peer_proto_goTypes = []any{
 	(*JoinResponse)(nil),             // 14: argosy.v1.JoinResponse
 	(*DescribeRequest)(nil),          // 15: argosy.v1.DescribeRequest
 	(*DescribeResponse)(nil),         // 16: argosy.v1.DescribeResponse
-	(*VersionRange)(nil),             // 17: argosy.v1.VersionRange
-	(*ApplyRequest)(nil),             // 18: argosy.v1.ApplyRequest
-	(*DeleteRequest)(nil),            // 19: argosy.v1.DeleteRequest
-	(*WriteResult)(nil),              // 20: argosy.v1.WriteResult
-	(*ErrorDetail)(nil),              // 21: argosy.v1.ErrorDetail
-	(*WorkloadState)(nil),            // 22: argosy.v1.WorkloadState
-	(*AgentStatus)(nil),              // 23: argosy.v1.AgentStatus
-	(*ServerStatus)(nil),             // 24: argosy.v1.ServerStatus
+	(*StateHashRequest)(nil),         // 17: argosy.v1.StateHashRequest
+	(*StateHashResponse)(nil),        // 18: argosy.v1.StateHashResponse
+	(*VersionRange)(nil),             // 19: argosy.v1.VersionRange
+	(*ApplyRequest)(nil),             // 20: argosy.v1.ApplyRequest
+	(*DeleteRequest)(nil),            // 21: argosy.v1.DeleteRequest
+	(*WriteResult)(nil),              // 22: argosy.v1.WriteResult
+	(*ErrorDetail)(nil),              // 23: argosy.v1.ErrorDetail
+	(*WorkloadState)(nil),            // 24: argosy.v1.WorkloadState
+	(*AgentStatus)(nil),              // 25: argosy.v1.AgentStatus
+	(*ServerStatus)(nil),             // 26: argosy.v1.ServerStatus
 }
 var file_argosy_v1_peer_proto_depIdxs = []int32{
-	17, // 0: argosy.v1.PeerHandshake.protocol:type_name -> argosy.v1.VersionRange
+	19, // 0: argosy.v1.PeerHandshake.protocol:type_name -> argosy.v1.VersionRange
 	0,  // 1: argosy.v1.ForwardRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	2,  // 2: argosy.v1.ForwardRequest.writes:type_name -> argosy.v1.ForwardedWrite
-	18, // 3: argosy.v1.ForwardedWrite.apply:type_name -> argosy.v1.ApplyRequest
-	19, // 4: argosy.v1.ForwardedWrite.delete:type_name -> argosy.v1.DeleteRequest
+	20, // 3: argosy.v1.ForwardedWrite.apply:type_name -> argosy.v1.ApplyRequest
+	21, // 4: argosy.v1.ForwardedWrite.delete:type_name -> argosy.v1.DeleteRequest
 	0,  // 5: argosy.v1.ForwardResponse.handshake:type_name -> argosy.v1.PeerHandshake
 	4,  // 6: argosy.v1.ForwardResponse.results:type_name -> argosy.v1.ForwardedResult
-	20, // 7: argosy.v1.ForwardedResult.result:type_name -> argosy.v1.WriteResult
-	21, // 8: argosy.v1.ForwardedResult.error:type_name -> argosy.v1.ErrorDetail
+	22, // 7: argosy.v1.ForwardedResult.result:type_name -> argosy.v1.WriteResult
+	23, // 8: argosy.v1.ForwardedResult.error:type_name -> argosy.v1.ErrorDetail
 	0,  // 9: argosy.v1.ReadIndexRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	0,  // 10: argosy.v1.MirrorRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	0,  // 11: argosy.v1.MirrorResponse.handshake:type_name -> argosy.v1.PeerHandshake
-	22, // 12: argosy.v1.MirrorResponse.states:type_name -> argosy.v1.WorkloadState
-	23, // 13: argosy.v1.MirrorResponse.agents:type_name -> argosy.v1.AgentStatus
+	24, // 12: argosy.v1.MirrorResponse.states:type_name -> argosy.v1.WorkloadState
+	25, // 13: argosy.v1.MirrorResponse.agents:type_name -> argosy.v1.AgentStatus
 	0,  // 14: argosy.v1.ContactRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	0,  // 15: argosy.v1.PrepareBootstrapRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	0,  // 16: argosy.v1.JoinRequest.handshake:type_name -> argosy.v1.PeerHandshake
 	0,  // 17: argosy.v1.DescribeRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	24, // 18: argosy.v1.DescribeResponse.server:type_name -> argosy.v1.ServerStatus
-	1,  // 19: argosy.v1.PeerService.Forward:input_type -> argosy.v1.ForwardRequest
-	5,  // 20: argosy.v1.PeerService.ReadIndex:input_type -> argosy.v1.ReadIndexRequest
-	7,  // 21: argosy.v1.PeerService.Mirror:input_type -> argosy.v1.MirrorRequest
-	9,  // 22: argosy.v1.PeerService.Contact:input_type -> argosy.v1.ContactRequest
-	11, // 23: argosy.v1.PeerService.PrepareBootstrap:input_type -> argosy.v1.PrepareBootstrapRequest
-	13, // 24: argosy.v1.PeerService.Join:input_type -> argosy.v1.JoinRequest
-	15, // 25: argosy.v1.PeerService.Describe:input_type -> argosy.v1.DescribeRequest
-	3,  // 26: argosy.v1.PeerService.Forward:output_type -> argosy.v1.ForwardResponse
-	6,  // 27: argosy.v1.PeerService.ReadIndex:output_type -> argosy.v1.ReadIndexResponse
-	8,  // 28: argosy.v1.PeerService.Mirror:output_type -> argosy.v1.MirrorResponse
-	10, // 29: argosy.v1.PeerService.Contact:output_type -> argosy.v1.ContactResponse
-	12, // 30: argosy.v1.PeerService.PrepareBootstrap:output_type -> argosy.v1.PrepareBootstrapResponse
-	14, // 31: argosy.v1.PeerService.Join:output_type -> argosy.v1.JoinResponse
-	16, // 32: argosy.v1.PeerService.Describe:output_type -> argosy.v1.DescribeResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	26, // 18: argosy.v1.DescribeResponse.server:type_name -> argosy.v1.ServerStatus
+	0,  // 19: argosy.v1.StateHashRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	1,  // 20: argosy.v1.PeerService.Forward:input_type -> argosy.v1.ForwardRequest
+	5,  // 21: argosy.v1.PeerService.ReadIndex:input_type -> argosy.v1.ReadIndexRequest
+	7,  // 22: argosy.v1.PeerService.Mirror:input_type -> argosy.v1.MirrorRequest
+	9,  // 23: argosy.v1.PeerService.Contact:input_type -> argosy.v1.ContactRequest
+	11, // 24: argosy.v1.PeerService.PrepareBootstrap:input_type -> argosy.v1.PrepareBootstrapRequest
+	13, // 25: argosy.v1.PeerService.Join:input_type -> argosy.v1.JoinRequest
+	15, // 26: argosy.v1.PeerService.Describe:input_type -> argosy.v1.DescribeRequest
+	17, // 27: argosy.v1.PeerService.StateHash:input_type -> argosy.v1.StateHashRequest
+	3,  // 28: argosy.v1.PeerService.Forward:output_type -> argosy.v1.ForwardResponse
+	6,  // 29: argosy.v1.PeerService.ReadIndex:output_type -> argosy.v1.ReadIndexResponse
+	8,  // 30: argosy.v1.PeerService.Mirror:output_type -> argosy.v1.MirrorResponse
+	10, // 31: argosy.v1.PeerService.Contact:output_type -> argosy.v1.ContactResponse
+	12, // 32: argosy.v1.PeerService.PrepareBootstrap:output_type -> argosy.v1.PrepareBootstrapResponse
+	14, // 33: argosy.v1.PeerService.Join:output_type -> argosy.v1.JoinResponse
+	16, // 34: argosy.v1.PeerService.Describe:output_type -> argosy.v1.DescribeResponse
+	18, // 35: argosy.v1.PeerService.StateHash:output_type -> argosy.v1.StateHashResponse
+	28, // [28:36] is the sub-list for method output_type
+	20, // [20:28] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_peer_proto_init() }
@@ -1341,7 +1497,7 @@ func file_argosy_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_peer_proto_rawDesc), len(file_argosy_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
