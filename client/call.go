@@ -28,7 +28,7 @@ const patienceLarge = 40
 const lastTry = 8
 
 // attempt is one try at one endpoint.
-type attempt[T any] func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (T, error)
+type attempt[T any] func(ctx context.Context, stub services, options ...grpc.CallOption) (T, error)
 
 // request describes a call to the part that makes it.
 type request struct {

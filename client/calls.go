@@ -33,7 +33,7 @@ func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosy
 		}
 	}
 	return call(ctx, c, &request{what: "apply workloads", size: proto.Size(req), write: true},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			return stub.Apply(ctx, req, options...)
 		})
 }
@@ -47,7 +47,7 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 		}
 	}
 	return call(ctx, c, &request{what: "delete workloads", size: proto.Size(req), write: true},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			return stub.Delete(ctx, req, options...)
 		})
 }
@@ -55,7 +55,7 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 // GetWorkload reads one workload.
 func (c *Client) GetWorkload(ctx context.Context, req *argosyv1.GetWorkloadRequest) (*argosyv1.GetWorkloadResponse, error) {
 	return call(ctx, c, &request{what: "read workload " + req.GetName()},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.GetWorkloadResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.GetWorkloadResponse, error) {
 			return stub.GetWorkload(ctx, req, options...)
 		})
 }
@@ -65,7 +65,7 @@ func (c *Client) GetState(ctx context.Context, req *argosyv1.GetStateRequest) (*
 	// A whole state takes as long as it is large: only a server that says
 	// nothing at all for long is passed over.
 	return call(ctx, c, &request{what: "read state", size: largeRequest + 1},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.GetStateResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.GetStateResponse, error) {
 			stream, err := stub.GetState(ctx, req, options...)
 			if err != nil {
 				return nil, err
@@ -95,7 +95,7 @@ func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse]) (*arg
 // Status asks any server for the state of the cluster.
 func (c *Client) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 	return call(ctx, c, &request{what: "read status"},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.StatusResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.StatusResponse, error) {
 			return stub.Status(ctx, &argosyv1.StatusRequest{}, options...)
 		})
 }
@@ -113,7 +113,7 @@ func (c *Client) StatusOf(ctx context.Context, address string) (*argosyv1.Status
 // TransferLeadership makes another server lead; any when the id is empty.
 func (c *Client) TransferLeadership(ctx context.Context, serverID string) (*argosyv1.TransferLeadershipResponse, error) {
 	return call(ctx, c, &request{what: "transfer leadership", size: largeRequest + 1, write: true},
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.TransferLeadershipResponse, error) {
+		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.TransferLeadershipResponse, error) {
 			return stub.TransferLeadership(ctx, &argosyv1.TransferLeadershipRequest{ServerId: serverID}, options...)
 		})
 }

@@ -18,11 +18,17 @@ import (
 type endpoint struct {
 	address string
 	conns   []*grpc.ClientConn
-	stubs   []argosyv1.ClusterServiceClient
+	stubs   []services
 	next    atomic.Uint32
 	// heard is when the server last answered anything, in nanoseconds since the
 	// client's start: what tells a slow server from a silent one.
 	heard atomic.Int64
+}
+
+// services is what a server offers to its users.
+type services struct {
+	argosyv1.ClusterServiceClient
+	argosyv1.OperatorServiceClient
 }
 
 func newEndpoint(address string, tlsConfig *tls.Config, connections int) (*endpoint, error) {
@@ -47,12 +53,12 @@ func newEndpoint(address string, tlsConfig *tls.Config, connections int) (*endpo
 			return nil, fmt.Errorf("prepare connection to %s: %w", address, err)
 		}
 		e.conns = append(e.conns, conn)
-		e.stubs = append(e.stubs, argosyv1.NewClusterServiceClient(conn))
+		e.stubs = append(e.stubs, services{argosyv1.NewClusterServiceClient(conn), argosyv1.NewOperatorServiceClient(conn)})
 	}
 	return e, nil
 }
 
-func (e *endpoint) stub() argosyv1.ClusterServiceClient {
+func (e *endpoint) stub() services {
 	return e.stubs[e.next.Add(1)%uint32(len(e.stubs))]
 }
 

@@ -46,7 +46,7 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 	next := &argosyv1.WatchRequest{AfterRevision: req.GetAfterRevision(), OmitDesired: req.GetOmitDesired(), OmitObserved: req.GetOmitObserved(), Names: req.GetNames()}
 	inSnapshot := false
 	return c.stream(ctx, "watch",
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error {
+		func(ctx context.Context, stub services, heard func()) error {
 			stream, err := stub.Watch(ctx, next)
 			if err != nil {
 				return err
@@ -71,7 +71,7 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle func(*argosyv1.LogsResponse) error) error {
 	begun := false
 	return c.stream(ctx, "read logs",
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error {
+		func(ctx context.Context, stub services, heard func()) error {
 			stream, err := stub.Logs(ctx, req)
 			if err != nil {
 				return err
@@ -91,7 +91,7 @@ func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle fun
 // stream keeps a stream going over the endpoints until it ends by itself, by its
 // handler or by its context. Rounds in which no endpoint answers are bounded by
 // the client's timeout.
-func (c *Client) stream(ctx context.Context, what string, try func(ctx context.Context, stub argosyv1.ClusterServiceClient, heard func()) error) error {
+func (c *Client) stream(ctx context.Context, what string, try func(ctx context.Context, stub services, heard func()) error) error {
 	failed := newFailures(&request{what: what})
 	lastHeard := c.now()
 	for round := 0; ; round++ {

@@ -56,6 +56,10 @@ func (s *Server) openAPI() error {
 	if err != nil {
 		return err
 	}
+	operators, err := s.openOperator()
+	if err != nil {
+		return err
+	}
 	options := append(peers.ServerOptions(s.serverTLS()),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.UnaryInterceptor(s.guardUnary),
@@ -64,6 +68,7 @@ func (s *Server) openAPI() error {
 	s.grpc = grpc.NewServer(options...)
 	s.health = health.NewServer()
 	argosyv1.RegisterClusterServiceServer(s.grpc, service)
+	argosyv1.RegisterOperatorServiceServer(s.grpc, operators)
 	argosyv1.RegisterPeerServiceServer(s.grpc, newPeerService(s))
 	sessions.Register(s.grpc, s.sessions, s.relay)
 	healthpb.RegisterHealthServer(s.grpc, s.health)

@@ -96,7 +96,7 @@ Try it:    argosy dev          a whole cluster on this machine
 		cmd.GroupID = "use"
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{a.serverCommand(), a.agentCommand(), a.devCommand(), a.demoCommand()} {
+	for _, cmd := range []*cobra.Command{a.serverCommand(), a.agentCommand(), a.operatorCommand(), a.devCommand(), a.demoCommand()} {
 		cmd.GroupID = "run"
 		root.AddCommand(cmd)
 	}
