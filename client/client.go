@@ -28,7 +28,7 @@ func New(config Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		e, err := newEndpoint(addr, config.TLS, config.Connections)
+		e, err := newEndpoint(addr, config)
 		if err != nil {
 			_ = c.Close()
 			return nil, err

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ type Config struct {
 	// Connections is the number of connections to each endpoint. More than one
 	// helps only with hundreds of calls at once. Default 1.
 	Connections int
+	// Dial connects to an endpoint, host:port. Default: TCP from this machine;
+	// another way is for those who reach the servers through something else.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // DefaultConfig returns the defaults.

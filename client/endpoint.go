@@ -1,7 +1,6 @@
 package client
 
 import (
-	"crypto/tls"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -31,23 +30,27 @@ type services struct {
 	argosyv1.OperatorServiceClient
 }
 
-func newEndpoint(address string, tlsConfig *tls.Config, connections int) (*endpoint, error) {
+func newEndpoint(address string, config Config) (*endpoint, error) {
 	creds := insecure.NewCredentials()
-	if tlsConfig != nil {
-		creds = credentials.NewTLS(tlsConfig)
+	if config.TLS != nil {
+		creds = credentials.NewTLS(config.TLS)
 	}
 	e := &endpoint{address: address}
-	for range connections {
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
 		// A killed server is usually back within a second: dial again soon.
-		conn, err := grpc.NewClient("passthrough:///"+address,
-			grpc.WithTransportCredentials(creds),
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-				MinConnectTimeout: time.Second,
-			}),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
-			grpc.WithDisableServiceConfig(),
-		)
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: time.Second,
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		grpc.WithDisableServiceConfig(),
+	}
+	if config.Dial != nil {
+		options = append(options, grpc.WithContextDialer(config.Dial))
+	}
+	for range config.Connections {
+		conn, err := grpc.NewClient("passthrough:///"+address, options...)
 		if err != nil {
 			e.close()
 			return nil, fmt.Errorf("prepare connection to %s: %w", address, err)
