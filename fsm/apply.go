@@ -61,6 +61,9 @@ func (m *Machine) apply(index uint64, data []byte) (*View, Batch, error) {
 		} else {
 			next.totals.putRow(c.Before, c.After)
 		}
+		if c.row().Kind == argosyv1.RowKind_ROW_KIND_WORKLOAD {
+			next.totals.lastWorkload = index
+		}
 	}
 	next.reader = m.store.read()
 	// The indexes may run ahead of the views, not behind.

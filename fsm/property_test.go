@@ -19,6 +19,8 @@ type model struct {
 	revision uint64
 	rows     map[modelKey]modelRow
 	outcomes []modelOutcome
+	// lastWorkload is the revision of the last entry that changed a workload.
+	lastWorkload uint64
 }
 
 type modelKey struct {
@@ -37,11 +39,17 @@ type modelOutcome struct {
 }
 
 func (m *model) clone() *model {
-	return &model{revision: m.revision, rows: maps.Clone(m.rows), outcomes: slices.Clone(m.outcomes)}
+	return &model{revision: m.revision, rows: maps.Clone(m.rows), outcomes: slices.Clone(m.outcomes), lastWorkload: m.lastWorkload}
 }
 
 func (m *model) apply(index uint64, e *argosyv1.Entry) {
 	m.revision = index
+	before := m.workloads()
+	defer func() {
+		if !maps.Equal(before, m.workloads()) {
+			m.lastWorkload = index
+		}
+	}()
 	upTo := uint64(0)
 	for _, mutation := range e.GetMutations() {
 		switch kind := mutation.GetKind().(type) {
@@ -64,6 +72,16 @@ func (m *model) apply(index uint64, e *argosyv1.Entry) {
 	}
 }
 
+func (m *model) workloads() map[modelKey]modelRow {
+	found := map[modelKey]modelRow{}
+	for key, row := range m.rows {
+		if key.kind == workload {
+			found[key] = row
+		}
+	}
+	return found
+}
+
 // compare holds everything that a view shows against the model.
 func (m *model) compare(v *fsm.View) error {
 	if v.Revision() != m.revision {
@@ -83,6 +101,16 @@ func (m *model) compare(v *fsm.View) error {
 	}
 	if !maps.Equal(rows, m.rows) {
 		return fmt.Errorf("rows are %v, want %v", rows, m.rows)
+	}
+	size := 0
+	for key, row := range m.rows {
+		size += len(key.key) + len(row.group) + len(row.value)
+	}
+	if v.Bytes() != size {
+		return fmt.Errorf("state has %d bytes, want %d", v.Bytes(), size)
+	}
+	if v.LastWorkloadRevision() != m.lastWorkload {
+		return fmt.Errorf("workloads changed last at %d, want %d", v.LastWorkloadRevision(), m.lastWorkload)
 	}
 	for _, kind := range []argosyv1.RowKind{workload, agent, cluster} {
 		want := 0

@@ -35,9 +35,20 @@ func readSnapshot(from io.Reader) (*restored, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.view.totals.lastWorkload = header.GetLastWorkloadRevision()
+	if header.LastWorkloadRevision == nil {
+		// Written before this was kept. A revision that is too high only makes
+		// somebody look again; one that is too low would let a change be missed.
+		b.view.totals.lastWorkload = header.GetAppliedIndex()
+	}
 	if err := b.read(in); err != nil {
 		b.writer.abort()
 		return nil, err
+	}
+	if last := b.view.totals.lastWorkload; last < b.lastWorkload || last > b.view.revision {
+		b.writer.abort()
+		return nil, fmt.Errorf("workloads changed last at %d, but one is of %d, in a state of revision %d: %w",
+			last, b.lastWorkload, b.view.revision, ErrSnapshot)
 	}
 	b.writer.commit()
 	b.view.reader = b.store.read()
@@ -56,6 +67,8 @@ type rebuild struct {
 	// what came last: rows and outcomes are in order, so that none is twice
 	lastID       []byte
 	lastOutcomes uint64
+	// the newest workload
+	lastWorkload uint64
 }
 
 func newRebuild(revision uint64) (*rebuild, error) {
@@ -117,6 +130,9 @@ func (b *rebuild) row(record *argosyv1.SnapshotRow) error {
 		return fmt.Errorf("row %q is out of order: %w", put.GetKey(), ErrSnapshot)
 	}
 	b.lastID = row.id
+	if row.Kind == argosyv1.RowKind_ROW_KIND_WORKLOAD {
+		b.lastWorkload = max(b.lastWorkload, revision)
+	}
 	row.digest = b.hasher.row(row)
 	b.view.totals.putRow(nil, row)
 	b.view.index.groups.update([]Change{{After: row}}, revision)

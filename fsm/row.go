@@ -66,6 +66,11 @@ func (r *Row) ClusterSettings() (*argosyv1.ClusterSettings, error) {
 	return c, nil
 }
 
+// RowSize is what a row counts in the size of the state.
+func RowSize(key, group string, value int) int { return len(key) + len(group) + value }
+
+func (r *Row) size() int { return RowSize(r.Key, r.Group, len(r.Value)) }
+
 func (r *Row) decode(kind argosyv1.RowKind, into proto.Message) error {
 	if r.Kind != kind {
 		return fmt.Errorf("decode row %q: it is a %s, not a %s", r.Key, r.Kind, kind)

@@ -65,6 +65,8 @@ func (v *View) writeTo(to io.Writer) error {
 		AppliedIndex: v.revision,
 		StateHash:    promised[:],
 		FeedFloor:    v.revision,
+
+		LastWorkloadRevision: proto.Uint64(v.totals.lastWorkload),
 	})
 	var hasher hasher
 	var sum digest

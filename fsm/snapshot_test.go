@@ -6,7 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 func TestSnapshotThatEndsEarlyIsRefused(t *testing.T) {
@@ -153,4 +157,42 @@ func TestRestoreReplacesTheState(t *testing.T) {
 	}
 	mustApply(t, m, 4, entryOf(put(workload, "more", "agent-a", "value")))
 	mustBeWhole(t, m.View())
+}
+
+func TestSnapshotThatDoesNotSayWhenWorkloadsChangedCountsAsChangedThen(t *testing.T) {
+	m := mustNew(t)
+	mustApply(t, m, 5, entryOf(put(workload, "w", "", "v")))
+	mustApply(t, m, 9, entryOf(put(agent, "a", "", "v")))
+	if last := m.View().LastWorkloadRevision(); last != 5 {
+		t.Fatalf("workloads changed last at %d, want 5", last)
+	}
+	for name, c := range map[string]struct {
+		change func(*argosyv1.SnapshotHeader)
+		want   uint64 // 0: refused
+	}{
+		"as written": {func(*argosyv1.SnapshotHeader) {}, 5},
+		"not said":   {func(h *argosyv1.SnapshotHeader) { h.LastWorkloadRevision = nil }, 9},
+		"too low":    {func(h *argosyv1.SnapshotHeader) { h.LastWorkloadRevision = proto.Uint64(4) }, 0},
+		"too high":   {func(h *argosyv1.SnapshotHeader) { h.LastWorkloadRevision = proto.Uint64(10) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := mustSnapshot(t, m)
+			length, n := protowire.ConsumeVarint(whole)
+			header := &argosyv1.SnapshotHeader{}
+			if err := proto.Unmarshal(whole[n:n+int(length)], header); err != nil {
+				t.Fatal(err)
+			}
+			c.change(header)
+			changed := mustEncode(t, header)
+			data := append(protowire.AppendBytes(nil, changed), whole[n+int(length):]...)
+			restored := mustNew(t)
+			err := restore(restored, data)
+			if (c.want == 0) != errors.Is(err, fsm.ErrSnapshot) {
+				t.Fatalf("restore: %v", err)
+			}
+			if last := restored.View().LastWorkloadRevision(); last != c.want {
+				t.Fatalf("workloads changed last at %d, want %d", last, c.want)
+			}
+		})
+	}
 }

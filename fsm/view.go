@@ -28,8 +28,12 @@ func newIndexes() *indexes {
 
 // totals are what is kept count of as the state changes.
 type totals struct {
-	sum          digest
-	rows         [kinds]int
+	sum   digest
+	rows  [kinds]int
+	bytes int
+	// lastWorkload is the revision of the last entry that wrote or deleted the
+	// row of a workload.
+	lastWorkload uint64
 	outcomes     int
 	outcomeBytes int
 	// revision and time of the oldest entry of which outcomes are remembered
@@ -42,11 +46,13 @@ func (t *totals) putRow(before, row *Row) {
 		t.deleteRow(before)
 	}
 	t.rows[row.Kind]++
+	t.bytes += row.size()
 	t.sum.add(row.digest)
 }
 
 func (t *totals) deleteRow(row *Row) {
 	t.rows[row.Kind]--
+	t.bytes -= row.size()
 	t.sum.sub(row.digest)
 }
 
@@ -160,6 +166,16 @@ func (v *View) Count(kind argosyv1.RowKind) int {
 	}
 	return v.totals.rows[kind]
 }
+
+// Bytes returns the size of the state: of the keys, groups and values of all
+// rows, without looking at them. What a request costs beyond that, and the
+// answers that are remembered, are bounded elsewhere.
+func (v *View) Bytes() int { return v.totals.bytes }
+
+// LastWorkloadRevision returns the revision of the last entry that created,
+// changed or deleted a workload; after a restore from a snapshot that does not
+// say, the revision of that snapshot, which is never too low.
+func (v *View) LastWorkloadRevision() uint64 { return v.totals.lastWorkload }
 
 // Outcome returns the remembered answer to a request. An empty id has none.
 func (v *View) Outcome(requestID []byte) (OutcomeRef, bool) {

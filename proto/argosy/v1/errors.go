@@ -106,6 +106,8 @@ func mapping(code ErrorCode) codeMapping {
 		return codeMapping{codes.FailedPrecondition, http.StatusPreconditionFailed, ExitFailed}
 	case ErrorCode_ERROR_CODE_SLOW_CONSUMER:
 		return codeMapping{codes.ResourceExhausted, http.StatusTooManyRequests, ExitFailed}
+	case ErrorCode_ERROR_CODE_NO_SPACE:
+		return codeMapping{codes.ResourceExhausted, http.StatusInsufficientStorage, ExitFailed}
 	case ErrorCode_ERROR_CODE_STOPPING:
 		return codeMapping{codes.Unavailable, http.StatusServiceUnavailable, ExitUnreachable}
 	default:

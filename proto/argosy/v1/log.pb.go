@@ -573,9 +573,12 @@ type SnapshotHeader struct {
 	// Hash of the state (see fsm), for checking after restore.
 	StateHash []byte `protobuf:"bytes,3,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// Revisions up to this one are not in the change feed any more.
-	FeedFloor     uint64 `protobuf:"varint,4,opt,name=feed_floor,json=feedFloor,proto3" json:"feed_floor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FeedFloor uint64 `protobuf:"varint,4,opt,name=feed_floor,json=feedFloor,proto3" json:"feed_floor,omitempty"`
+	// Revision of the last entry that created, changed or deleted a workload.
+	// When it is not there, applied_index is taken, which is never too low.
+	LastWorkloadRevision *uint64 `protobuf:"varint,5,opt,name=last_workload_revision,json=lastWorkloadRevision,proto3,oneof" json:"last_workload_revision,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
@@ -632,6 +635,13 @@ func (x *SnapshotHeader) GetStateHash() []byte {
 func (x *SnapshotHeader) GetFeedFloor() uint64 {
 	if x != nil {
 		return x.FeedFloor
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetLastWorkloadRevision() uint64 {
+	if x != nil && x.LastWorkloadRevision != nil {
+		return *x.LastWorkloadRevision
 	}
 	return 0
 }
@@ -945,14 +955,16 @@ const file_argosy_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x16\n" +
-	"\x06result\x18\x03 \x01(\fR\x06result\"\x8b\x01\n" +
+	"\x06result\x18\x03 \x01(\fR\x06result\"\xe1\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12#\n" +
 	"\rapplied_index\x18\x02 \x01(\x04R\fappliedIndex\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x03 \x01(\fR\tstateHash\x12\x1d\n" +
 	"\n" +
-	"feed_floor\x18\x04 \x01(\x04R\tfeedFloor\"\xb7\x01\n" +
+	"feed_floor\x18\x04 \x01(\x04R\tfeedFloor\x129\n" +
+	"\x16last_workload_revision\x18\x05 \x01(\x04H\x00R\x14lastWorkloadRevision\x88\x01\x01B\x19\n" +
+	"\x17_last_workload_revision\"\xb7\x01\n" +
 	"\x0eSnapshotRecord\x12*\n" +
 	"\x03row\x18\x01 \x01(\v2\x16.argosy.v1.SnapshotRowH\x00R\x03row\x129\n" +
 	"\boutcomes\x18\x02 \x01(\v2\x1b.argosy.v1.SnapshotOutcomesH\x00R\boutcomes\x126\n" +
@@ -1035,6 +1047,7 @@ func file_argosy_v1_log_proto_init() {
 		(*Mutation_ExpireOutcomes)(nil),
 		(*Mutation_Beacon)(nil),
 	}
+	file_argosy_v1_log_proto_msgTypes[7].OneofWrappers = []any{}
 	file_argosy_v1_log_proto_msgTypes[8].OneofWrappers = []any{
 		(*SnapshotRecord_Row)(nil),
 		(*SnapshotRecord_Outcomes)(nil),
