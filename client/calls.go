@@ -30,6 +30,7 @@ func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosy
 		req = &argosyv1.ApplyRequest{
 			RequestId: NewRequestID(), Workloads: req.GetWorkloads(),
 			ExpectedRevision: req.GetExpectedRevision(), MustNotExist: req.GetMustNotExist(),
+			ExpectedStateRevision: req.GetExpectedStateRevision(),
 		}
 	}
 	return call(ctx, c, &request{what: "apply workloads", size: proto.Size(req), write: true},
@@ -44,6 +45,7 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 		req = &argosyv1.DeleteRequest{
 			RequestId: NewRequestID(), Names: req.GetNames(),
 			ExpectedRevision: req.GetExpectedRevision(), IgnoreMissing: req.GetIgnoreMissing(),
+			ExpectedStateRevision: req.GetExpectedStateRevision(),
 		}
 	}
 	return call(ctx, c, &request{what: "delete workloads", size: proto.Size(req), write: true},

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/argosy-cluster/argosy/fsm"
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -48,6 +49,8 @@ func (s self) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 		AgentsConnected: uint64(s.store.Connected()),
 		Version:         s.cfg.Version,
 		Protocol:        argosyv1.SupportedProtocol(),
+		StateBytes:      uint64(view.Bytes()),
+		StateQuotaBytes: argosyv1.StateQuota(settingsOf(view)),
 	}
 	for _, server := range servers {
 		if server.Voter {
@@ -64,6 +67,12 @@ func (s self) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 		return cmp.Or(cmp.Compare(a.GetName(), b.GetName()), cmp.Compare(a.GetId(), b.GetId()))
 	})
 	return response, nil
+}
+
+// settingsOf returns the settings of the cluster, nil when there are none yet.
+func settingsOf(view *fsm.View) *argosyv1.ClusterSettings {
+	settings, _ := view.Cluster()
+	return settings
 }
 
 // servers returns what is known here of all servers: those of the cluster and

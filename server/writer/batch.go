@@ -18,7 +18,12 @@ type batch struct {
 	size     int
 	outcomes int
 	keys     []rowKey
-	pending  Pending
+	// grown is by how many bytes the batch makes the state larger.
+	grown   int
+	pending Pending
+	// parked are requests that build on a revision that may be that of the batch;
+	// they are judged when it is committed.
+	parked []*Request
 	// revision is set when the batch is committed.
 	revision uint64
 }

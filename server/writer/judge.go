@@ -29,7 +29,16 @@ func (w *Writer) judge(b *batch, r *Request) {
 	if w.repeated(r) {
 		return
 	}
+	if w.early(r) {
+		behind := w.flight[len(w.flight)-1]
+		behind.parked = append(behind.parked, r)
+		return
+	}
 	it := &item{request: r}
+	if it.refusal = c.changedSince(r.expectedState()); it.refusal != nil {
+		b.items = append(b.items, it)
+		return
+	}
 	if r.Apply != nil {
 		it.result, it.refusal = c.apply(r)
 	} else {
@@ -94,6 +103,9 @@ func (c *Working) apply(r *Request) (*argosyv1.WriteResult, func() error) {
 			}
 		}
 	}
+	if refusal := c.exceeds(r); refusal != nil {
+		return nil, refusal
+	}
 	changes := make([]argosyv1.WorkloadChange, len(r.puts))
 	result := &argosyv1.WriteResult{Changes: make([]*argosyv1.WorkloadChange, len(r.puts))}
 	for i := range r.puts {
@@ -107,7 +119,7 @@ func (c *Working) apply(r *Request) (*argosyv1.WriteResult, func() error) {
 			kind = argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED
 		}
 		if kind != argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED {
-			c.put(kindWorkload, p.name, p.record, p.value)
+			c.put(kindWorkload, p.name, row, p.record, p.value, p.size())
 		}
 		change := &changes[i]
 		change.Name, change.Kind, change.Agent, change.InstanceId = p.name, kind, p.agent, p.instance
@@ -140,15 +152,15 @@ func (c *Working) deleteWorkloads(req *argosyv1.DeleteRequest) (*argosyv1.WriteR
 				change.Agent, change.InstanceId = was.GetAgent(), argosyv1.InstanceID(was.GetRuntimeConfig())
 			}
 			change.Kind = argosyv1.ChangeKind_CHANGE_KIND_DELETED
-			c.delete(kindWorkload, name)
+			c.delete(kindWorkload, name, rows[i])
 		}
 		result.Changes[i] = change
 	}
 	return result, nil
 }
 
-// is tells whether the row has this revision. One that is in flight cannot have
-// a revision that anybody has seen.
+// is tells whether the row has this revision. Of one that is in flight it is not
+// known yet; who could know it has been parked.
 func (r Row) is(revision uint64) bool {
 	return r.Exists && r.by == nil && r.revision == revision
 }

@@ -27,6 +27,9 @@ type Request struct {
 
 	prepared
 	phase atomic.Uint32
+	// parked tells that the request has waited for what was in flight. Owned by
+	// the writer's goroutine.
+	parked bool
 }
 
 // Outcome is how a request ended.

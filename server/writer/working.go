@@ -20,6 +20,13 @@ type Working struct {
 	// requests are those that entries in flight answer.
 	requests map[[RequestIDLength]byte]*item
 	current  *batch
+	// grown is by how many bytes entries in flight make the state larger.
+	grown int
+	// changed is the newest entry in flight that changes a workload, nil when none
+	// does.
+	changed *batch
+	// quota is how large the state may become, in bytes.
+	quota int
 	// expired is the revision up to which outcomes are forgotten, entries in
 	// flight included.
 	expired uint64
@@ -35,6 +42,7 @@ type pendingRow struct {
 	by      *batch
 	deleted bool
 	value   []byte
+	size    int
 }
 
 // Row is a row of the working copy.
@@ -47,6 +55,8 @@ type Row struct {
 	revision uint64
 	// by is the entry in flight that wrote it; its revision is not known yet.
 	by *batch
+	// size is what the row counts in the size of the state, 0 for none.
+	size int
 }
 
 func newWorking(view *fsm.View) *Working {
@@ -60,13 +70,13 @@ func newWorking(view *fsm.View) *Working {
 // Row returns a row.
 func (c *Working) Row(kind argosyv1.RowKind, key string) Row {
 	if p, ok := c.rows[rowKey{kind, key}]; ok {
-		return Row{Exists: !p.deleted, Value: p.value, by: p.by}
+		return Row{Exists: !p.deleted, Value: p.value, by: p.by, size: p.size}
 	}
 	row, ok := c.view.Row(kind, key)
 	if !ok {
 		return Row{}
 	}
-	return Row{Exists: true, Value: row.Value, revision: row.Revision}
+	return Row{Exists: true, Value: row.Value, revision: row.Revision, size: fsm.RowSize(row.Key, row.Group, len(row.Value))}
 }
 
 // Count returns how many rows of a kind there are, those in flight left out.
@@ -79,30 +89,39 @@ func (c *Working) PutMessage(kind argosyv1.RowKind, key, group string, m proto.M
 	if err != nil {
 		return fmt.Errorf("encode %s %q: %w", kind, key, err)
 	}
-	if row := c.Row(kind, key); row.Exists && bytes.Equal(row.Value, value) {
+	before := c.Row(kind, key)
+	if before.Exists && bytes.Equal(before.Value, value) {
 		return nil
 	}
-	c.put(kind, key, record, value)
+	c.put(kind, key, before, record, value, fsm.RowSize(key, group, len(value)))
 	return nil
 }
 
-func (c *Working) put(kind argosyv1.RowKind, key string, record, value []byte) {
+// put writes a row in place of the one that is there. size is what the new row
+// counts.
+func (c *Working) put(kind argosyv1.RowKind, key string, before Row, record, value []byte, size int) {
 	c.current.append(record)
-	c.lay(rowKey{kind, key}, pendingRow{by: c.current, value: value})
+	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, value: value, size: size})
 }
 
-func (c *Working) delete(kind argosyv1.RowKind, key string) {
+func (c *Working) delete(kind argosyv1.RowKind, key string, before Row) {
 	c.current.append(encodeDelete(kind, key))
-	c.lay(rowKey{kind, key}, pendingRow{by: c.current, deleted: true})
+	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, deleted: true})
 }
 
-func (c *Working) lay(key rowKey, row pendingRow) {
+func (c *Working) lay(key rowKey, before Row, row pendingRow) {
 	c.rows[key] = row
 	c.current.keys = append(c.current.keys, key)
+	c.current.grown += row.size - before.size
+	c.grown += row.size - before.size
+	if key.kind == kindWorkload {
+		c.changed = c.current
+	}
 }
 
 func (c *Working) begin(now time.Time, requests int) *batch {
 	c.current = &batch{proposed: now, items: make([]*item, 0, requests)}
+	c.quota = c.stateQuota()
 	return c.current
 }
 
@@ -112,6 +131,10 @@ func (c *Working) seal(*batch) { c.current = nil }
 // now. Rows that a later batch in flight wrote again stay.
 func (c *Working) committed(b *batch, view *fsm.View) {
 	c.view = view
+	c.grown -= b.grown
+	if c.changed == b {
+		c.changed = nil
+	}
 	for _, key := range b.keys {
 		if c.rows[key].by == b {
 			delete(c.rows, key)

@@ -72,6 +72,9 @@ type Deps struct {
 	Log      Log
 	State    State
 	Validate Validator
+	// Full tells why users may not add to the state at the moment, an API error,
+	// nil when they may; nil for never. Deletes are taken all the same.
+	Full func() error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger may be nil.
@@ -84,6 +87,7 @@ type Writer struct {
 	log    Log
 	state  State
 	check  Validator
+	full   func() error
 	now    func() time.Time
 	logger *slog.Logger
 
@@ -95,6 +99,8 @@ type Writer struct {
 	working  *Working
 	flight   []*batch
 	draining bool
+	// due are requests that were parked and can be judged now.
+	due []*Request
 
 	// loose is what was in flight when Run ended; only read after that.
 	loose []Pending
@@ -114,6 +120,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 		log:     deps.Log,
 		state:   deps.State,
 		check:   deps.Validate,
+		full:    deps.Full,
 		now:     deps.Now,
 		logger:  deps.Logger,
 		drain:   make(chan struct{}, 1),
@@ -121,6 +128,9 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	}
 	if w.now == nil {
 		w.now = time.Now
+	}
+	if w.full == nil {
+		w.full = func() error { return nil }
 	}
 	if w.logger == nil {
 		w.logger = slog.New(slog.DiscardHandler)
@@ -133,6 +143,12 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 // any goroutine, possibly before Submit returns, unless the request was
 // withdrawn.
 func (w *Writer) Submit(r *Request) {
+	if r.Apply != nil {
+		if err := w.full(); err != nil {
+			r.answer(Outcome{Err: err})
+			return
+		}
+	}
 	if err := r.prepare(w.check, &w.cfg); err != nil {
 		r.answer(Outcome{Err: err})
 		return
@@ -228,6 +244,10 @@ func (w *Writer) mayPropose() bool {
 // propose makes a batch of what waits and hands it to the log.
 func (w *Writer) propose() {
 	requests := w.queue.take(w.cfg.MaxBatch, w.cfg.MaxBatchBytes)
+	if len(w.due) > 0 {
+		requests = append(w.due, requests...)
+		w.due = nil
+	}
 	if len(requests) == 0 {
 		return
 	}
@@ -263,6 +283,7 @@ func (w *Writer) settle() error {
 		w.working.committed(b, w.state.View())
 	}
 	b.answer()
+	w.due = append(w.due, b.parked...)
 	return nil
 }
 
@@ -285,9 +306,14 @@ func (w *Writer) refused() error {
 func (w *Writer) finish(cause error) {
 	for _, b := range w.flight {
 		b.abandon(cause)
+		w.due = append(w.due, b.parked...)
 		w.loose = append(w.loose, b.pending)
 	}
 	w.flight = nil
+	for _, r := range w.due {
+		r.answer(Outcome{Err: notDone(cause)})
+	}
+	w.due = nil
 	for _, r := range w.queue.close() {
 		if r.Begin() {
 			r.answer(Outcome{Err: notDone(cause)})

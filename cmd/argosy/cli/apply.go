@@ -27,13 +27,21 @@ func (o *waitOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.steady, "steady", 500*time.Millisecond, "how long a workload must have run to be taken for running")
 }
 
+// expectOptions say what must not have changed meanwhile.
+type expectOptions struct{ revision, stateRevision uint64 }
+
+func (o *expectOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().Uint64Var(&o.revision, "if-revision", 0, "refuse unless every workload is at this revision")
+	cmd.Flags().Uint64Var(&o.stateRevision, "if-state-revision", 0, "refuse if any workload was created, changed or deleted after this revision")
+}
+
 func (a *app) applyCommand() *cobra.Command {
 	var (
-		files    []string
-		agent    string
-		strict   bool
-		revision uint64
-		wait     waitOptions
+		files  []string
+		agent  string
+		strict bool
+		expect expectOptions
+		wait   waitOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
@@ -57,13 +65,15 @@ until what it asked for runs (or has ended), and shows why when it does not.`,
 				fmt.Fprintln(a.err, "nothing to apply: the manifest has no workloads")
 				return nil
 			}
-			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{Workloads: workloads, ExpectedRevision: revision}, wait)
+			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{
+				Workloads: workloads, ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
+			}, wait)
 		},
 	}
 	cmd.Flags().StringSliceVarP(&files, "file", "f", nil, "manifest to apply, - for standard input; several are taken together")
 	cmd.Flags().StringVar(&agent, "agent", "", "run all of them on this agent, whatever the manifest says")
 	cmd.Flags().BoolVar(&strict, "strict", false, "refuse fields that are not known")
-	cmd.Flags().Uint64Var(&revision, "if-revision", 0, "refuse unless every workload is at this revision")
+	expect.addFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("agent", a.completeAgents)
 	wait.addFlags(cmd)
 	return cmd
@@ -150,7 +160,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	var (
 		files         []string
 		ignoreMissing bool
-		revision      uint64
+		expect        expectOptions
 		wait          waitOptions
 	)
 	cmd := &cobra.Command{
@@ -172,12 +182,14 @@ func (a *app) deleteCommand() *cobra.Command {
 			if len(names) == 0 {
 				return usagef("name the workloads to delete, or a manifest with -f")
 			}
-			return a.delete(cmd.Context(), &argosyv1.DeleteRequest{Names: names, IgnoreMissing: ignoreMissing, ExpectedRevision: revision}, wait)
+			return a.delete(cmd.Context(), &argosyv1.DeleteRequest{
+				Names: names, IgnoreMissing: ignoreMissing, ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
+			}, wait)
 		},
 	}
 	cmd.Flags().StringSliceVarP(&files, "file", "f", nil, "delete the workloads that this manifest names")
 	cmd.Flags().BoolVar(&ignoreMissing, "ignore-missing", false, "take a workload that does not exist for deleted")
-	cmd.Flags().Uint64Var(&revision, "if-revision", 0, "refuse unless every workload is at this revision")
+	expect.addFlags(cmd)
 	wait.addFlags(cmd)
 	return cmd
 }

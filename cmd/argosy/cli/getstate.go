@@ -10,6 +10,8 @@ import (
 
 // completeState is the whole state as users see it.
 type completeState struct {
+	// Revision is that of the state: what --if-state-revision takes.
+	Revision       uint64                                                 `json:"revision" yaml:"revision"`
 	DesiredState   manifest.Document                                      `json:"desiredState" yaml:"desiredState"`
 	WorkloadStates map[string]map[string]map[string]completeWorkloadState `json:"workloadStates" yaml:"workloadStates"`
 	Agents         map[string]completeAgent                               `json:"agents" yaml:"agents"`
@@ -58,6 +60,7 @@ func (a *app) getStateCommand() *cobra.Command {
 
 func toCompleteState(state *argosyv1.GetStateResponse) completeState {
 	complete := completeState{
+		Revision:       state.GetHeader().GetRevision(),
 		DesiredState:   manifest.ToDocument(state.GetWorkloads()),
 		WorkloadStates: map[string]map[string]map[string]completeWorkloadState{},
 		Agents:         map[string]completeAgent{},
