@@ -66,6 +66,7 @@ func (m *Machine) apply(index uint64, data []byte) (*View, Batch, error) {
 		}
 	}
 	next.reader = m.store.read()
+	m.beacons.note(index, e.mutations)
 	// The indexes may run ahead of the views, not behind.
 	m.index.groups.update(changes, index)
 	m.index.outcomes.update(remembered, forgotten)
@@ -85,8 +86,12 @@ func (s *scratch) resolve(current *View, mutations []mutation, index uint64) (ch
 	clear(s.touched)
 	for i := range mutations {
 		mu := &mutations[i]
-		if mu.op == opExpireOutcomes {
+		switch mu.op {
+		case opExpireOutcomes:
 			upTo = max(upTo, mu.upTo)
+			continue
+		case opBeacon:
+			// Compared when the entry is in the state; it changes nothing.
 			continue
 		}
 		s.id = appendID(s.id[:0], mu.kind, mu.key)

@@ -26,6 +26,13 @@
 // barriers never reach it. A row's revision is that of the entry that last
 // wrote it.
 //
+// # Beacons
+//
+// An entry may carry a beacon: the hash that the leader's state had at an
+// earlier revision. Each machine compares its own and remembers the outcome
+// (Beacons, HashAt). It does not judge: the state that is wrong may be the
+// leader's, which only a majority can tell.
+//
 // # Reading
 //
 // A View is the whole state at one revision. Taking one costs nothing, it

@@ -32,6 +32,8 @@ type mutation struct {
 	group []byte
 	value []byte
 	upTo  uint64
+	// beacon is the revision that a beacon names; value is its hash then.
+	beacon uint64
 }
 
 type outcome struct {
@@ -49,6 +51,7 @@ const (
 	opPut            = 1
 	opDelete         = 2
 	opExpireOutcomes = 3
+	opBeacon         = 4
 
 	fieldRowKind  = 1
 	fieldRowKey   = 2
@@ -56,6 +59,9 @@ const (
 	fieldRowValue = 4
 
 	fieldExpireUpTo = 1
+
+	fieldBeaconRevision = 1
+	fieldBeaconHash     = 2
 
 	fieldOutcomeID        = 1
 	fieldOutcomePrincipal = 2
@@ -113,7 +119,7 @@ func decodeMutation(f field) (mutation, error) {
 			return fmt.Errorf("more than one kind of mutation in one: %w", ErrMalformed)
 		}
 		m.op = f.number
-		if m.op < opPut || m.op > opExpireOutcomes {
+		if m.op < opPut || m.op > opBeacon {
 			return fmt.Errorf("kind %d is %w", f.number, ErrUnknown)
 		}
 		if err := f.want(protowire.BytesType); err != nil {
@@ -124,6 +130,8 @@ func decodeMutation(f field) (mutation, error) {
 			return m.decodePut(f.bytes)
 		case opDelete:
 			return m.decodeDelete(f.bytes)
+		case opBeacon:
+			return m.decodeBeacon(f.bytes)
 		default:
 			return m.decodeExpire(f.bytes)
 		}
@@ -183,6 +191,28 @@ func (m *mutation) decodeExpire(data []byte) error {
 	})
 	if err != nil {
 		return fmt.Errorf("expire outcomes: %w", err)
+	}
+	return nil
+}
+
+func (m *mutation) decodeBeacon(data []byte) error {
+	err := eachField(data, func(f field) error {
+		switch f.number {
+		case fieldBeaconRevision:
+			m.beacon = f.varint
+			return f.want(protowire.VarintType)
+		case fieldBeaconHash:
+			m.value = f.bytes
+			return f.want(protowire.BytesType)
+		default:
+			return f.unknown()
+		}
+	})
+	if err == nil && len(m.value) != hashSize {
+		err = fmt.Errorf("hash of %d bytes: %w", len(m.value), ErrMalformed)
+	}
+	if err != nil {
+		return fmt.Errorf("beacon: %w", err)
 	}
 	return nil
 }

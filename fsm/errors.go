@@ -15,6 +15,10 @@ var (
 	// ErrOutOfOrder is returned when an entry does not come after the one that
 	// was applied last.
 	ErrOutOfOrder = errors.New("out of order: log and state do not belong together, rebuild this server from the others")
+	// ErrDamaged is returned when the state in memory is not what its running
+	// hash says: memory was damaged, or somebody wrote to a shared row. What is
+	// on disk may be right.
+	ErrDamaged = errors.New("state in memory does not have its hash: memory is damaged")
 	// ErrSnapshot is returned when a snapshot is cut off, damaged, or does not
 	// hold the state that its header promises.
 	ErrSnapshot = errors.New("bad snapshot")

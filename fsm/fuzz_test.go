@@ -15,6 +15,7 @@ func seedEntry() *argosyv1.Entry {
 		Mutations: []*argosyv1.Mutation{
 			put(workload, "web", "agent-a", "new"), put(workload, "web", "agent-b", "newer"), put(agent, "agent-a", "", "tags"),
 			put(cluster, fsm.ClusterKey, "", "settings"), remove(workload, "old"), expire(1),
+			beacon(3, [32]byte{1, 2, 3}),
 		},
 		Outcomes:          []*argosyv1.Outcome{answer("0123456789abcdef", "alice", "done"), answer("", "", "")},
 		ProposedUnixNanos: -1,

@@ -89,11 +89,14 @@ func (h *hasher) outcomes(o *outcomes) digest {
 	return h.sum()
 }
 
+// hashSize is the size of the hash of a state.
+const hashSize = 32
+
 // stateHash lays the sum out with the revision and the counts of what it was
 // made from: of hashes that differ one then sees whether they are of the same
 // revision and whether rows are missing.
-func stateHash(sum digest, revision uint64, rows, outcomes int) [32]byte {
-	var out [32]byte
+func stateHash(sum digest, revision uint64, rows, outcomes int) [hashSize]byte {
+	var out [hashSize]byte
 	binary.BigEndian.PutUint64(out[0:], sum[0])
 	binary.BigEndian.PutUint64(out[8:], sum[1])
 	binary.BigEndian.PutUint64(out[16:], revision)

@@ -41,6 +41,7 @@ type Machine struct {
 	view    atomic.Pointer[View]
 	feed    feed
 	waiters waiters
+	beacons beacons
 
 	failOnce sync.Once
 	failedC  chan struct{}
@@ -70,6 +71,7 @@ func New(cfg Config) (*Machine, error) {
 	m := &Machine{store: store, index: newIndexes(), failedC: make(chan struct{})}
 	m.feed.limit = cfg.FeedBytes
 	m.view.Store(&View{reader: store.read(), index: m.index})
+	m.beacons.restart(m.View())
 	return m, nil
 }
 
@@ -113,6 +115,7 @@ func (m *Machine) StoreConfiguration(index uint64, _ raft.Configuration) {
 // of a change must find it in the views.
 func (m *Machine) publish(view *View, batch Batch) {
 	m.view.Store(view)
+	m.beacons.reached(view)
 	m.feed.append(batch)
 	m.waiters.release(view.revision)
 }
@@ -164,6 +167,7 @@ func (m *Machine) Restore(from io.ReadCloser) error {
 	}
 	m.store, m.index = restored.store, restored.view.index
 	m.view.Store(restored.view)
+	m.beacons.restart(restored.view)
 	m.feed.reset(restored.view.revision)
 	m.waiters.release(restored.view.revision)
 	return nil

@@ -45,7 +45,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 		return nil
 	}
 	err = fmt.Errorf("write snapshot of revision %d: %w", s.view.revision, err)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, ErrDamaged) {
 		return s.machine.fail(err)
 	}
 	return err
@@ -53,9 +53,6 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 
 // Release gives nothing back: the state is memory that nobody else waits for.
 func (s *snapshot) Release() {}
-
-// errDamaged says that the state is not what its running hash says.
-var errDamaged = errors.New("state in memory does not have its hash: memory is damaged, rebuild this server from the others")
 
 func (v *View) writeTo(to io.Writer) error {
 	out := recordWriter{out: bufio.NewWriterSize(to, bufferSize)}
@@ -93,7 +90,7 @@ func (v *View) writeTo(to io.Writer) error {
 		}
 	}
 	if found := stateHash(sum, v.revision, rows, remembered); found != promised {
-		return fmt.Errorf("%w (%x, running %x)", errDamaged, found, promised)
+		return fmt.Errorf("%w (%x, running %x)", ErrDamaged, found, promised)
 	}
 	out.message(&argosyv1.SnapshotRecord{Kind: &argosyv1.SnapshotRecord_Trailer{
 		Trailer: &argosyv1.SnapshotTrailer{Records: out.messages - 1},

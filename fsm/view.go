@@ -50,6 +50,14 @@ func (t *totals) putRow(before, row *Row) {
 	t.sum.add(row.digest)
 }
 
+func (t *totals) rowCount() int {
+	count := 0
+	for _, n := range t.rows {
+		count += n
+	}
+	return count
+}
+
 func (t *totals) deleteRow(row *Row) {
 	t.rows[row.Kind]--
 	t.bytes -= row.size()
@@ -84,29 +92,59 @@ func (v *View) Revision() uint64 { return v.revision }
 // hold the same state have the same hash; those that do not hold the same
 // state at the same revision have not.
 func (v *View) Hash() [32]byte {
-	rows := 0
-	for _, n := range v.totals.rows {
-		rows += n
-	}
-	return stateHash(v.totals.sum, v.revision, rows, v.totals.outcomes)
+	return stateHash(v.totals.sum, v.revision, v.totals.rowCount(), v.totals.outcomes)
 }
 
 // Rehash computes the hash from the state itself, in time proportional to its
 // size. It differs from Hash when memory was damaged or a shared row was
 // written to.
 func (v *View) Rehash() [32]byte {
+	hash, _ := v.rehash(nil)
+	return hash
+}
+
+// Verify is Rehash for whoever has time: it rests after every so many rows, and
+// returns ErrDamaged when the state is not what its running hash says, or the
+// error of a rest.
+func (v *View) Verify(rest func() error) error {
+	found, err := v.rehash(rest)
+	if err != nil {
+		return fmt.Errorf("verify state of revision %d: %w", v.revision, err)
+	}
+	if promised := v.Hash(); found != promised {
+		return fmt.Errorf("verify state of revision %d: %w (%x, running %x)", v.revision, ErrDamaged, found, promised)
+	}
+	return nil
+}
+
+// verifiedAtOnce is after how many rows Verify rests: some 100 us of hashing.
+const verifiedAtOnce = 256
+
+func (v *View) rehash(rest func() error) ([32]byte, error) {
 	var hasher hasher
 	var sum digest
-	rows, remembered := 0, 0
+	rows, remembered, done := 0, 0, 0
+	step := func() error {
+		if done++; rest == nil || done%verifiedAtOnce != 0 {
+			return nil
+		}
+		return rest()
+	}
 	for row := range v.Rows() {
 		rows++
 		sum.add(hasher.row(row))
+		if err := step(); err != nil {
+			return [32]byte{}, err
+		}
 	}
 	for o := range v.reader.outcomes() {
 		remembered += len(o.items)
 		sum.add(hasher.outcomes(o))
+		if err := step(); err != nil {
+			return [32]byte{}, err
+		}
 	}
-	return stateHash(sum, v.revision, rows, remembered)
+	return stateHash(sum, v.revision, rows, remembered), nil
 }
 
 // Row returns one row.
