@@ -12,6 +12,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership/identity"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
+	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
 	"github.com/argosy-cluster/argosy/server/observed"
 	"github.com/argosy-cluster/argosy/server/reader"
@@ -75,12 +76,20 @@ type Config struct {
 	// that lag. Default 10240.
 	TrailingLogs uint64
 
+	// DiskFloor is how many bytes must stay free below the data directory, or a
+	// twentieth of the file system where that is less, for users' writes to be
+	// taken. Default 256 MiB; 0 lets the disk become full.
+	DiskFloor uint64
+
 	// Writer, Forward, Reader, Observed and Sessions tune those parts.
 	Writer   writer.Config
 	Forward  forward.Config
 	Reader   reader.Config
 	Observed observed.Config
 	Sessions sessions.Config
+
+	// measureDisk is set by tests; nil means diskspace.Of.
+	measureDisk func(dir string) (diskspace.Usage, error)
 
 	// Logger gets one line per event. Default: none.
 	Logger *slog.Logger
@@ -100,6 +109,7 @@ func DefaultConfig() Config {
 		LogStore:          raft.LogStore,
 		SnapshotThreshold: raft.SnapshotThreshold,
 		TrailingLogs:      raft.TrailingLogs,
+		DiskFloor:         diskspace.DefaultConfig().Floor,
 		Writer:            writer.DefaultConfig(),
 		Forward:           forward.DefaultConfig(),
 		Reader:            reader.DefaultConfig(),

@@ -153,6 +153,7 @@ func (s *Server) renew(r *reign) error {
 		Log:      raftLog{s.node, r.term},
 		State:    s.machine,
 		Validate: manifest.Validate,
+		Full:     s.space.Full,
 		Logger:   s.log.With("part", "writer", "term", r.term),
 	}, s.cfg.Writer)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
+	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
 	"github.com/argosy-cluster/argosy/server/logs"
 	"github.com/argosy-cluster/argosy/server/observed"
@@ -44,6 +45,7 @@ type Server struct {
 	reader   *reader.Reader
 	sessions *sessions.Service
 	relay    *logs.Relay
+	space    *diskspace.Monitor
 
 	listeners listeners
 	grpc      *grpc.Server
@@ -225,6 +227,9 @@ func (s *Server) openServices() error {
 		PeerNames: identity.PeerNames,
 		Logger:    s.log.With("part", "logs"),
 	}, logs.DefaultConfig()); err != nil {
+		return err
+	}
+	if err := s.openSpace(); err != nil {
 		return err
 	}
 	if err := s.openAPI(); err != nil {

@@ -26,6 +26,9 @@ func (s *Server) describe() *argosyv1.ServerStatus {
 	view := s.machine.View()
 	hash := view.Hash()
 	status.AppliedIndex, status.StateHash = view.Revision(), hex.EncodeToString(hash[:])
+	disk := s.space.Usage()
+	status.DiskFreeBytes, status.DiskSizeBytes = disk.Free, disk.Size
+	status.Problem = cmp.Or(status.Problem, s.space.Problem())
 	if err := s.machine.Failed(); err != nil {
 		status.Problem = err.Error()
 	}

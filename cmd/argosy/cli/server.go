@@ -73,6 +73,7 @@ server that is given --join alone joins one.`,
 	flags.StringVar(&logStore, "log-store", logStore, "store of the log: boltdb or wal")
 	flags.Uint64Var(&config.SnapshotThreshold, "snapshot-threshold", config.SnapshotThreshold, "log entries between snapshots")
 	flags.Uint64Var(&config.TrailingLogs, "trailing-logs", config.TrailingLogs, "log entries kept after a snapshot")
+	flags.Var((*byteSize)(&config.DiskFloor), "disk-floor", "free space below which users' writes are refused, or 5% of the disk if that is less; 0 for never")
 	logs.addFlags(flags)
 	return cmd
 }
