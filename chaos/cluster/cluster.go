@@ -27,6 +27,7 @@ type Cluster struct {
 	spawn   *spawner
 	certs   *certificates
 	moved   int
+	places  map[string]Place
 	closing sync.Once
 }
 
@@ -37,15 +38,20 @@ func New(config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{config: config, block: block{0, 0}}
-	if config.FixedAddresses {
+	c := &Cluster{config: config, block: block{0, 0}, places: map[string]Place{}}
+	switch {
+	case config.Place != nil:
+		// Addresses are its business.
+	case config.FixedAddresses:
 		// Servers that are there already would answer in place of those that find
 		// no room.
 		if err := c.block.free(config.Servers, config.Agents); err != nil {
 			return nil, fmt.Errorf("build cluster: %w: end the cluster that runs there, or give this one other addresses", err)
 		}
-	} else if c.block, err = leaseBlock(config.Servers, config.Agents); err != nil {
-		return nil, err
+	default:
+		if c.block, err = leaseBlock(config.Servers, config.Agents); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("build cluster: %w", err)
@@ -73,14 +79,22 @@ func New(config Config) (*Cluster, error) {
 // that are there.
 func (c *Cluster) AddServer(bootstraps bool) (*Process, error) {
 	n := len(c.Servers) + 1
-	name := fmt.Sprintf("server-%d", n)
-	host := c.block.host(n)
+	name := serverName(n)
+	place, err := c.place(name, n)
+	if err != nil {
+		return nil, err
+	}
+	seeds, err := c.gossipSeeds()
+	if err != nil {
+		return nil, err
+	}
+	host := place.Host
 	args := []string{
-		"server", "--name", name, "--data-dir", filepath.Join(c.config.Dir, name),
+		"server", "--name", name, "--data-dir", place.DataDir,
 		"--api-address", net.JoinHostPort(host, apiPort),
 		"--raft-address", net.JoinHostPort(host, raftPort),
 		"--gossip-address", net.JoinHostPort(host, gossipPort),
-		"--join", strings.Join(c.gossipSeeds(), ","),
+		"--join", strings.Join(seeds, ","),
 	}
 	if c.config.HTTP {
 		args = append(args, "--http-address", net.JoinHostPort(host, httpPort))
@@ -96,19 +110,29 @@ func (c *Cluster) AddServer(bootstraps bool) (*Process, error) {
 			return nil, err
 		}
 		args = append(args, files...)
+	} else if c.config.Place != nil {
+		args = append(args, "--insecure")
 	}
-	p := c.process(name, host, append(args, c.config.ServerArgs...))
+	p := c.process(name, place, append(args, c.config.ServerArgs...))
 	c.Servers = append(c.Servers, p)
 	return p, nil
 }
 
 // AddAgent prepares one more agent.
 func (c *Cluster) AddAgent(name string) (*Process, error) {
-	host := c.block.host(firstAgent + len(c.Agents) + 1)
+	place, err := c.place(name, firstAgent+len(c.Agents)+1)
+	if err != nil {
+		return nil, err
+	}
+	seeds, err := c.gossipSeeds()
+	if err != nil {
+		return nil, err
+	}
+	host := place.Host
 	args := []string{
-		"agent", "--name", name, "--data-dir", filepath.Join(c.config.Dir, name),
+		"agent", "--name", name, "--data-dir", place.DataDir,
 		"--server", strings.Join(c.Endpoints(), ","),
-		"--join", strings.Join(c.gossipSeeds(), ","),
+		"--join", strings.Join(seeds, ","),
 		"--gossip-address", net.JoinHostPort(host, gossipPort),
 		"--runtimes", strings.Join(c.config.Runtimes, ","),
 	}
@@ -121,18 +145,44 @@ func (c *Cluster) AddAgent(name string) (*Process, error) {
 			return nil, err
 		}
 		args = append(args, files...)
+	} else if c.config.Place != nil {
+		args = append(args, "--insecure")
 	}
-	p := c.process(name, host, append(args, c.config.AgentArgs...))
+	p := c.process(name, place, append(args, c.config.AgentArgs...))
 	c.Agents = append(c.Agents, p)
 	return p, nil
 }
 
-func (c *Cluster) process(name, host string, args []string) *Process {
-	return &Process{
-		Name: name, Host: host, DataDir: filepath.Join(c.config.Dir, name),
-		LogPath: filepath.Join(c.config.Dir, "logs", name+".log"),
-		binary:  c.config.Binary, args: args, environment: c.config.Environment, spawn: c.spawn, log: c.config.Logger,
+func (c *Cluster) process(name string, place Place, args []string) *Process {
+	spawn := place.Start
+	if spawn == nil {
+		spawn = c.spawn.start
 	}
+	return &Process{
+		Name: name, Host: place.Host, DataDir: place.DataDir,
+		LogPath: filepath.Join(c.config.Dir, "logs", name+".log"),
+		binary:  c.config.Binary, args: args, environment: c.config.Environment, spawn: spawn, log: c.config.Logger,
+	}
+}
+
+func serverName(n int) string { return fmt.Sprintf("server-%d", n) }
+
+// place returns where the process of a name runs; the number is that of its
+// loopback address, if it has one.
+func (c *Cluster) place(name string, number int) (Place, error) {
+	if c.config.Place == nil {
+		return Place{Host: c.block.host(number), DataDir: filepath.Join(c.config.Dir, name)}, nil
+	}
+	place, ok := c.places[name]
+	if ok {
+		return place, nil
+	}
+	place, err := c.config.Place(name)
+	if err != nil {
+		return place, fmt.Errorf("find a place for %s: %w", name, err)
+	}
+	c.places[name] = place
+	return place, nil
 }
 
 // Relocate gives a server that does not run another host of its own: everything
@@ -155,12 +205,16 @@ func (c *Cluster) Relocate(p *Process) error {
 }
 
 // gossipSeeds are the servers that bootstrap; they are known before they run.
-func (c *Cluster) gossipSeeds() []string {
+func (c *Cluster) gossipSeeds() ([]string, error) {
 	var seeds []string
 	for n := 1; n <= c.config.Servers; n++ {
-		seeds = append(seeds, net.JoinHostPort(c.block.host(n), gossipPort))
+		place, err := c.place(serverName(n), n)
+		if err != nil {
+			return nil, err
+		}
+		seeds = append(seeds, net.JoinHostPort(place.Host, gossipPort))
 	}
-	return seeds
+	return seeds, nil
 }
 
 // Endpoint returns a server's API address.
@@ -188,6 +242,7 @@ func (c *Cluster) Client(config client.Config) (*client.Client, error) {
 	if config.TLS, err = c.clientTLS(); err != nil {
 		return nil, err
 	}
+	config.Dial = c.config.Dial
 	return client.New(config)
 }
 

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -49,6 +52,11 @@ type Config struct {
 	// FixedAddresses puts server N on 127.0.0.N instead of on addresses that
 	// nothing else uses, so that the command line finds it without a flag.
 	FixedAddresses bool
+	// Place chooses where the process of a name runs. Default: on this machine, at
+	// a loopback address of its own, with its data below Dir.
+	Place func(name string) (Place, error)
+	// Dial is how clients reach the servers. Default: from this machine.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// ServerArgs and AgentArgs are further arguments.
 	ServerArgs, AgentArgs []string
 	// HTTP turns the servers' HTTP port on.
@@ -58,6 +66,16 @@ type Config struct {
 	StartTimeout time.Duration
 	// Logger is told what is done to the processes. Default: nobody.
 	Logger *slog.Logger
+}
+
+// Place is where a process runs.
+type Place struct {
+	// Host is an address that is its own.
+	Host string
+	// DataDir is its data directory.
+	DataDir string
+	// Start starts a program there; nil means as any other.
+	Start func(*exec.Cmd) error
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -17,7 +17,7 @@ import (
 type Process struct {
 	// Name of the server or agent.
 	Name string
-	// Host is the loopback address that is its own.
+	// Host is the address that is its own.
 	Host string
 	// DataDir is its data directory.
 	DataDir string
@@ -27,7 +27,7 @@ type Process struct {
 	binary      string
 	args        []string
 	environment []string
-	spawn       *spawner
+	spawn       func(*exec.Cmd) error
 	log         *slog.Logger
 
 	mu   sync.Mutex
@@ -60,7 +60,7 @@ func (p *Process) Start() error {
 	// A process group of its own keeps a Ctrl-C at the terminal from reaching it
 	// before whoever started it has decided what to do.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := p.spawn.start(cmd); err != nil {
+	if err := p.spawn(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	done := make(chan struct{})

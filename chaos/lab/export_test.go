@@ -1,0 +1,14 @@
+package lab
+
+// Within runs a function with the network of a host, for tests that listen
+// there.
+func Within(h *Host, f func() error) error { return h.within(f) }
+
+// PIDs returns the processes of burners.
+func PIDs(b *Burners) []int {
+	var pids []int
+	for _, cmd := range b.cmds {
+		pids = append(pids, cmd.Process.Pid)
+	}
+	return pids
+}
