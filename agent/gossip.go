@@ -30,4 +30,4 @@ func (g gossip) Servers() []string {
 
 func (g gossip) Watch() (changed <-chan struct{}, stop func()) { return g.members.Watch() }
 
-func (g gossip) SetClusterID(id string) { g.members.SetClusterID(id) }
+func (g gossip) SetCluster(id, incarnation string) { g.members.SetCluster(id, incarnation) }

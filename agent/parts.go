@@ -26,7 +26,7 @@ type orders struct {
 func (o *orders) Held() assignments.Held { return o.store.Held() }
 
 func (o *orders) Accept(welcome *argosyv1.Welcome) error {
-	if err := o.store.Accept(welcome.GetClusterId(), welcome.GetTerm()); err != nil {
+	if err := o.store.Accept(welcome.GetClusterId(), welcome.GetIncarnation(), welcome.GetTerm()); err != nil {
 		return err
 	}
 	if welcome.GetAssignmentsCurrent() {

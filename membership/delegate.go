@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"errors"
 	"log/slog"
 	"sync/atomic"
 
@@ -42,7 +43,7 @@ func (d *delegate) NotifyMsg(data []byte) {
 		if word.ServerId == "" {
 			return
 		}
-		if !d.directory.announced(message.ClusterId, word.Term, Member{ID: word.ServerId, APIAddress: word.ApiAddress}) {
+		if !d.directory.announced(message.ClusterId, word.Term, Member{ID: word.ServerId, APIAddress: word.ApiAddress, Incarnation: message.Incarnation}) {
 			d.log.Debug("word of a leader of another cluster dropped",
 				"cluster", message.ClusterId, "id", word.ServerId, "term", word.Term)
 		}
@@ -77,17 +78,29 @@ func (d *delegate) NotifyAlive(node *memberlist.Node) error {
 
 // NotifyMerge implements memberlist.MergeDelegate: it is asked when two nodes
 // meet, so that a join of the wrong cluster fails as a whole and says why.
+// Servers that a recovery left behind are refused one by one: an agent that
+// still hears them is met all the same.
 func (d *delegate) NotifyMerge(nodes []*memberlist.Node) error {
+	var leftBehind error
+	met := false
 	for _, node := range nodes {
 		// The dead are no reason: a machine may have been of another cluster once.
 		if node.State != memberlist.StateAlive && node.State != memberlist.StateSuspect {
 			continue
 		}
-		if err := d.directory.admit(node); err != nil {
+		switch err := d.directory.admit(node); {
+		case errors.Is(err, ErrAnotherIncarnation):
+			leftBehind = err
+		case err != nil:
 			return err
+		default:
+			met = true
 		}
 	}
-	return nil
+	if met {
+		return nil
+	}
+	return leftBehind
 }
 
 // NotifyConflict implements memberlist.ConflictDelegate.

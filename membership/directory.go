@@ -7,10 +7,13 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // directory is what this node knows of the members. It has a lock of its own,
@@ -19,13 +22,17 @@ type directory struct {
 	log       *slog.Logger
 	remember  time.Duration
 	localName string
+	// agent tells that this node is an agent's.
+	agent bool
 
 	lock      sync.Mutex
 	clusterID string
-	entries   map[string]*entry
-	leader    leader
-	conflicts map[string]time.Time
-	watchers  map[chan struct{}]struct{}
+	// incarnation is which life of the cluster this node belongs to.
+	incarnation string
+	entries     map[string]*entry
+	leader      leader
+	conflicts   map[string]time.Time
+	watchers    map[chan struct{}]struct{}
 	// ownConflicts counts how often somebody took this node for one at another
 	// address.
 	ownConflicts int
@@ -67,6 +74,7 @@ func newDirectory(localName, clusterID string, remember time.Duration, log *slog
 		log:       log,
 		remember:  remember,
 		localName: localName,
+		agent:     strings.HasPrefix(localName, agentPrefix),
 		clusterID: clusterID,
 		entries:   map[string]*entry{},
 		conflicts: map[string]time.Time{},
@@ -88,15 +96,36 @@ func (d *directory) admit(node *memberlist.Node) error {
 	if err != nil {
 		return fmt.Errorf("refuse %s %s at %s: %w", role, id, node.Address(), err)
 	}
+	member := told.member
+	member.Role = role
 	d.lock.Lock()
-	own := d.clusterID
+	own, incarnation, ours := d.clusterID, d.incarnation, d.ours(member)
 	d.lock.Unlock()
 	if !sameCluster(own, told.member.ClusterID) {
 		return fmt.Errorf("refuse %s %s at %s: %w: it belongs to cluster %s, this node to %s; "+
 			"point its --join elsewhere, or give one of the clusters another --cluster name",
 			role, id, node.Address(), ErrAnotherCluster, told.member.ClusterID, own)
 	}
+	if !ours {
+		return fmt.Errorf("refuse %s %s at %s: %w: it is of incarnation %s, this node of %s; "+
+			"the cluster was recovered since: give what was left behind an empty data directory and --join",
+			role, id, node.Address(), ErrAnotherIncarnation,
+			argosyv1.DescribeIncarnation(member.Incarnation), argosyv1.DescribeIncarnation(incarnation))
+	}
 	return nil
+}
+
+// ours tells whether a member is of this node's cluster and incarnation. An
+// agent goes on to a higher incarnation, and never back to a lower one. The lock
+// is held.
+func (d *directory) ours(member Member) bool {
+	switch {
+	case !sameCluster(d.clusterID, member.ClusterID):
+		return false
+	case d.clusterID == "" || member.ClusterID == "" || member.Role != RoleServer || member.Incarnation == d.incarnation:
+		return true
+	}
+	return d.agent && argosyv1.IncarnationNumber(member.Incarnation) > argosyv1.IncarnationNumber(d.incarnation)
 }
 
 // sameCluster tells whether two members may be of one cluster: one that does
@@ -198,10 +227,10 @@ func (d *directory) farewell(nodeName string, generation int64) {
 func (d *directory) announced(clusterID string, term uint64, member Member) bool {
 	d.lock.Lock()
 	defer d.lock.Unlock()
-	if !sameCluster(d.clusterID, clusterID) {
+	member.Role, member.ClusterID, member.Alive, member.LeadingTerm = RoleServer, clusterID, true, term
+	if !d.ours(member) {
 		return false
 	}
-	member.Role, member.ClusterID, member.Alive, member.LeadingTerm = RoleServer, clusterID, true, term
 	if known, ok := d.entries[member.nodeName()]; ok && term > known.ledTerm {
 		known.ledTerm = term
 		known.member.LeadingTerm = term
@@ -212,10 +241,16 @@ func (d *directory) announced(clusterID string, term uint64, member Member) bool
 	return true
 }
 
-// observeLeader keeps the leader of the highest term. The lock is held.
+// observeLeader keeps the leader of the highest term of the highest incarnation.
+// The lock is held.
 func (d *directory) observeLeader(term uint64, member Member) bool {
+	known := argosyv1.IncarnationNumber(d.leader.member.Incarnation)
+	heard := argosyv1.IncarnationNumber(member.Incarnation)
 	switch {
-	case term == 0 || term < d.leader.term || !sameCluster(d.clusterID, member.ClusterID):
+	case term == 0 || heard < known || !d.ours(member):
+		return false
+	case heard > known:
+	case term < d.leader.term:
 		return false
 	case term == d.leader.term && member.ID != d.leader.id:
 		d.warnOnce("two servers claim to lead in one term, the first one is believed",
@@ -243,13 +278,13 @@ func (d *directory) current() (Member, uint64, bool) {
 	return d.leader.member, d.leader.term, true
 }
 
-// setClusterID changes what cluster this node belongs to, and forgets what it
-// knew of another one.
-func (d *directory) setClusterID(id string) {
+// setCluster changes what incarnation of what cluster this node belongs to, and
+// forgets what it knew of another one.
+func (d *directory) setCluster(id, incarnation string) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
-	d.clusterID = id
-	if !sameCluster(id, d.leader.member.ClusterID) {
+	d.clusterID, d.incarnation = id, incarnation
+	if !d.ours(d.leader.member) {
 		d.leader = leader{}
 	}
 	d.signal()
@@ -263,7 +298,7 @@ func (d *directory) list() []Member {
 	d.prune()
 	members := make([]Member, 0, len(d.entries))
 	for _, known := range d.entries {
-		if sameCluster(d.clusterID, known.member.ClusterID) {
+		if d.ours(known.member) {
 			members = append(members, known.member)
 		}
 	}
@@ -279,7 +314,7 @@ func (d *directory) targets() []*memberlist.Node {
 	var servers, agents []*memberlist.Node
 	for name, known := range d.entries {
 		if name == d.localName || !known.member.Alive || !known.address.IsValid() ||
-			!sameCluster(d.clusterID, known.member.ClusterID) {
+			!d.ours(known.member) {
 			continue
 		}
 		node := &memberlist.Node{
@@ -373,7 +408,7 @@ func (d *directory) survey() survey {
 	for name, known := range d.entries {
 		server := known.member.Role == RoleServer
 		switch {
-		case !sameCluster(d.clusterID, known.member.ClusterID):
+		case !d.ours(known.member):
 		case known.member.Alive:
 			result.live[known.address] = struct{}{}
 			if name == d.localName {

@@ -253,3 +253,46 @@ func TestKeyringFiles(t *testing.T) {
 		t.Errorf("got %v, %v", keyring, err)
 	}
 }
+
+func TestServersOfAnotherIncarnationAreRefused(t *testing.T) {
+	told := func(id, incarnation string) Member {
+		m := leading(id, 5, "c")
+		m.Incarnation = incarnation
+		return m
+	}
+	for name, test := range map[string]struct {
+		local, own string
+		heard      string
+		refused    bool
+	}{
+		"a server, the same":            {"s-self", "1-0000000a", "1-0000000a", false},
+		"a server, a lower one":         {"s-self", "1-0000000a", "", true},
+		"a server, a higher one":        {"s-self", "1-0000000a", "2-0000000b", true},
+		"an agent, the same":            {"a-self", "1-0000000a", "1-0000000a", false},
+		"an agent, a lower one":         {"a-self", "1-0000000a", "", true},
+		"an agent, a higher one":        {"a-self", "1-0000000a", "2-0000000b", false},
+		"an agent, of another recovery": {"a-self", "1-0000000a", "1-0000000b", true},
+	} {
+		d := newDirectory(test.local, "", time.Hour, slog.New(slog.DiscardHandler))
+		d.setCluster("c", test.own)
+		node := testNode(told("x", test.heard), "10.0.0.1:1", 1)
+		err := d.admit(node)
+		if errors.Is(err, ErrAnotherIncarnation) != test.refused || (err != nil) != test.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		taken := d.announced("c", 9, Member{ID: "x", Incarnation: test.heard})
+		if taken == test.refused {
+			t.Errorf("%s: its word as a leader is taken: %v", name, taken)
+		}
+	}
+}
+
+func TestALeaderOfAHigherIncarnationWinsWhateverItsTerm(t *testing.T) {
+	d := newDirectory("a-self", "c", time.Hour, slog.New(slog.DiscardHandler))
+	d.announced("c", 50, Member{ID: "left"})
+	d.announced("c", 7, Member{ID: "recovered", Incarnation: "1-0000000a"})
+	d.announced("c", 60, Member{ID: "left"})
+	if leader, term, _ := d.current(); leader.ID != "recovered" || term != 7 {
+		t.Fatalf("leader is %s in term %d", leader.ID, term)
+	}
+}

@@ -10,6 +10,9 @@ var (
 	ErrTooLong = errors.New("metadata of this member is too long")
 	// ErrAnotherCluster is why a member is refused that belongs elsewhere.
 	ErrAnotherCluster = errors.New("member of another cluster")
+	// ErrAnotherIncarnation is why a server is refused that is of this cluster,
+	// but from before or after a recovery.
+	ErrAnotherIncarnation = errors.New("server of another incarnation of the cluster")
 	// ErrFormat is why a member is refused whose metadata cannot be read.
 	ErrFormat = errors.New("metadata cannot be read")
 	// ErrKeyring is returned when the keyring file is unusable.

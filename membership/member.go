@@ -47,6 +47,12 @@ type Member struct {
 	Version string
 	// ClusterID is the cluster it belongs to, empty when it does not know yet.
 	ClusterID string
+	// Incarnation is which life of its cluster a server belongs to, empty in the
+	// first; agents tell none.
+	Incarnation string
+	// FeatureLevel is the highest feature level that a server's binary knows, 0
+	// for one of before there were any.
+	FeatureLevel uint32
 	// LeadingTerm is the term it leads in, 0 when it does not say so.
 	LeadingTerm uint64
 	// BootstrapExpect is how many servers it waits for before it bootstraps a

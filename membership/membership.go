@@ -82,6 +82,7 @@ func open(config Config) (*Membership, error) {
 		messages:  make(chan *argosyv1.GossipMessage, 1),
 		self:      self,
 	}
+	m.directory.setCluster(self.member.ClusterID, self.member.Incarnation)
 	m.delegate = &delegate{directory: m.directory, log: m.log}
 	m.delegate.metadata.Store(&encoded)
 	settings.Delegate, settings.Events = m.delegate, m.delegate
@@ -194,19 +195,25 @@ func (m *Membership) SetSelf(change func(*Member)) error {
 		before := self.member
 		change(&self.member)
 		self.member.ID, self.member.Role = before.ID, before.Role
-		self.member.ClusterID = before.ClusterID
+		self.member.ClusterID, self.member.Incarnation = before.ClusterID, before.Incarnation
 	})
 }
 
-// SetClusterID tells and takes to heart which cluster this member belongs to:
-// members of other ones are refused from now on, and not shown any more. An
-// id of more than 64 bytes is not taken, which is logged.
-func (m *Membership) SetClusterID(id string) {
-	if err := m.update(func(self *metadata) { self.member.ClusterID = id }); err != nil {
+// SetCluster tells and takes to heart which incarnation of which cluster this
+// member belongs to: members of other ones are refused from now on, and not
+// shown any more. An agent goes with a higher incarnation by itself. An id of
+// more than 64 bytes is not taken, which is logged.
+func (m *Membership) SetCluster(id, incarnation string) {
+	if err := m.update(func(self *metadata) {
+		self.member.ClusterID = id
+		if self.member.Role == RoleServer {
+			self.member.Incarnation = incarnation
+		}
+	}); err != nil {
 		m.log.Error("cluster id was not taken", "id", id, "err", err)
 		return
 	}
-	m.directory.setClusterID(id)
+	m.directory.setCluster(id, incarnation)
 }
 
 // SetLeading tells that this server leads in a term, to every live member by a
@@ -265,6 +272,9 @@ func (m *Membership) tell(change func(*metadata)) error {
 func (m *Membership) message(message *argosyv1.GossipMessage) *argosyv1.GossipMessage {
 	message.Format = metadataFormat
 	message.ClusterId = m.self.member.ClusterID
+	if m.self.member.Role == RoleServer {
+		message.Incarnation = m.self.member.Incarnation
+	}
 	return message
 }
 

@@ -204,7 +204,7 @@ func TestOneThatLearnsItsClusterForgetsTheOthers(t *testing.T) {
 	if leader, _, _ := young.Leader(); leader.ID != "x" {
 		t.Errorf("x leads, not %q", leader.ID)
 	}
-	young.SetClusterID("cluster-1")
+	young.SetCluster("cluster-1", "")
 	young.sees(t, "a", "young")
 	if leader, term, ok := young.Leader(); ok {
 		t.Errorf("%q of the other cluster is still taken for the leader of term %d", leader.ID, term)
@@ -212,7 +212,7 @@ func TestOneThatLearnsItsClusterForgetsTheOthers(t *testing.T) {
 	await(t, a, func() bool { return a.find("young").ClusterID == "cluster-1" },
 		func() string { return "the cluster id was not told" })
 
-	young.SetClusterID(strings.Repeat("x", 65))
+	young.SetCluster(strings.Repeat("x", 65), "")
 	young.logs.await(t, "ERROR", "cluster id was not taken", "65 bytes")
 }
 

@@ -21,6 +21,9 @@ const (
 	// maxClusterID is the longest cluster id. Open keeps room for it, and for
 	// the highest term, so that neither can overflow the metadata later.
 	maxClusterID = 64
+	// maxIncarnation is the longest incarnation, which a member may learn later
+	// too.
+	maxIncarnation = 18
 )
 
 // metadata is what a member tells of itself beside its id, role and address,
@@ -47,6 +50,8 @@ func (m metadata) message() *argosyv1.GossipMember {
 		Leading:         m.leading,
 		BootstrapExpect: uint32(m.member.BootstrapExpect),
 		Protocol:        &argosyv1.VersionRange{Min: m.member.ProtocolMin, Max: m.member.ProtocolMax},
+		Incarnation:     m.member.Incarnation,
+		FeatureLevel:    m.member.FeatureLevel,
 	}
 }
 
@@ -72,6 +77,7 @@ func (m metadata) checkSize() error {
 	}
 	message.Term, message.Leading = math.MaxUint64, true
 	message.ClusterId = strings.Repeat("x", maxClusterID)
+	message.Incarnation = strings.Repeat("x", maxIncarnation)
 	size := proto.Size(message)
 	if size <= metadataLimit {
 		return nil
@@ -110,6 +116,8 @@ func decodeMetadata(data []byte) (metadata, error) {
 			BootstrapExpect: int(message.BootstrapExpect),
 			ProtocolMin:     message.Protocol.GetMin(),
 			ProtocolMax:     message.Protocol.GetMax(),
+			Incarnation:     message.Incarnation,
+			FeatureLevel:    message.FeatureLevel,
 		},
 	}
 	if decoded.leading {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/argosy-cluster/argosy/membership/identity"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 	"github.com/argosy-cluster/argosy/server/diskspace"
@@ -81,6 +82,10 @@ type Config struct {
 	// taken. Default 256 MiB; 0 lets the disk become full.
 	DiskFloor uint64
 
+	// FeatureLevel is the highest feature level that this binary knows. Default
+	// argosyv1.FeatureLevel; tests lower and raise it.
+	FeatureLevel uint32
+
 	// Writer, Forward, Reader, Observed and Sessions tune those parts.
 	Writer   writer.Config
 	Forward  forward.Config
@@ -110,6 +115,7 @@ func DefaultConfig() Config {
 		SnapshotThreshold: raft.SnapshotThreshold,
 		TrailingLogs:      raft.TrailingLogs,
 		DiskFloor:         diskspace.DefaultConfig().Floor,
+		FeatureLevel:      argosyv1.FeatureLevel,
 		Writer:            writer.DefaultConfig(),
 		Forward:           forward.DefaultConfig(),
 		Reader:            reader.DefaultConfig(),
@@ -130,6 +136,9 @@ func (c Config) Validate() error {
 	}
 	if c.BootstrapExpect > maxServers {
 		problems = append(problems, fmt.Errorf("--bootstrap-expect is %d, at most %d servers found a cluster (3 or 5 are usual)", c.BootstrapExpect, maxServers))
+	}
+	if c.FeatureLevel < argosyv1.FeatureBase {
+		problems = append(problems, fmt.Errorf("feature level %d, every server knows %d", c.FeatureLevel, argosyv1.FeatureBase))
 	}
 	if _, _, err := net.SplitHostPort(c.Advertise); err == nil {
 		problems = append(problems, fmt.Errorf("--advertise %q must be a host without a port", c.Advertise))

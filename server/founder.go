@@ -147,7 +147,7 @@ func (s *Server) bootstrap(ctx context.Context, clusterID string, servers []memb
 	if err := s.node.Bootstrap(clusterID, voters); err != nil {
 		return err
 	}
-	s.adopted(clusterID)
+	s.adopted(clusterID, "")
 	return s.tellFounded(ctx, clusterID, servers)
 }
 
@@ -209,21 +209,19 @@ func (s *Server) promise(clusterID string, ids []string) error {
 	return s.promises.give(clusterID, time.Now())
 }
 
-// adopt takes the id of a cluster for good.
-func (s *Server) adopt(clusterID string) error {
-	if s.node.ClusterID() == clusterID {
-		return nil
-	}
-	if err := s.node.SetClusterID(clusterID); err != nil {
+// adopt takes the id of a cluster and its incarnation for good.
+func (s *Server) adopt(clusterID, incarnation string) error {
+	known := s.node.ClusterID() == clusterID
+	if err := s.node.JoinCluster(clusterID, incarnation); err != nil || known {
 		return err
 	}
-	s.adopted(clusterID)
+	s.adopted(clusterID, incarnation)
 	return nil
 }
 
-func (s *Server) adopted(clusterID string) {
-	s.members.Load().SetClusterID(clusterID)
-	s.log.Info("belonging to a cluster now", "cluster_id", clusterID)
+func (s *Server) adopted(clusterID, incarnation string) {
+	s.members.Load().SetCluster(clusterID, incarnation)
+	s.log.Info("belonging to a cluster now", "cluster_id", clusterID, "incarnation", incarnation)
 	s.kick()
 	s.nudgeFounder()
 }
@@ -251,7 +249,7 @@ func (s *Server) join(ctx context.Context) error {
 			last = fmt.Errorf("ask server %s at %s: %w", m.Name, peer.Address, err)
 			continue
 		}
-		return s.adopt(response.GetClusterId())
+		return s.adopt(response.GetClusterId(), response.GetIncarnation())
 	}
 	if last == nil {
 		last = fmt.Errorf("no server of a cluster is connected yet")

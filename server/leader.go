@@ -186,6 +186,7 @@ func (s *Server) rule(ctx context.Context, r *reign) error {
 	})
 	group.Go(func() error { return s.node.RunLeader(ctx) })
 	group.Go(func() error { return s.firstWrites(ctx, r) })
+	group.Go(func() error { return s.keepSettings(ctx, r) })
 	s.log.Info("leadership began", "term", r.term)
 	return group.Wait()
 }

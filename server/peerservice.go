@@ -46,13 +46,16 @@ func (s *Server) checkPeer(h *argosyv1.PeerHandshake) error {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
 			"answer server %s: it belongs to cluster %q, server %s to cluster %q", h.GetServerId(), h.GetClusterId(), s.node.ID(), own)
 	}
+	if err := consensus.CheckIncarnation(s.node.ID(), s.node.Incarnation(), h.GetIncarnation()); err != nil {
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE, "answer server %s: %v", h.GetServerId(), err)
+	}
 	return s.checkProtocol(h)
 }
 
 // checkStranger is checkPeer for calls that a server makes that has no cluster
 // yet.
 func (s *Server) checkStranger(h *argosyv1.PeerHandshake) error {
-	if own := s.node.ClusterID(); own != "" && h.GetClusterId() != "" && h.GetClusterId() != own {
+	if s.node.ClusterID() != "" && h.GetClusterId() != "" {
 		return s.checkPeer(h)
 	}
 	return s.checkProtocol(h)
@@ -135,7 +138,7 @@ func (p *peerService) PrepareBootstrap(_ context.Context, req *argosyv1.PrepareB
 	}
 	err := p.promise(req.GetClusterId(), req.GetServerIds())
 	if err == nil && req.GetFounded() {
-		err = p.adopt(req.GetClusterId())
+		err = p.adopt(req.GetClusterId(), req.GetHandshake().GetIncarnation())
 	}
 	if err != nil {
 		return &argosyv1.PrepareBootstrapResponse{Reason: err.Error()}, nil
@@ -168,6 +171,13 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 	if err := s.node.Barrier(ctx); err != nil {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "add server %s: %v", id, err)
 	}
+	if err := s.admission.take(ctx); err != nil {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED, "add server %s: %v", id, err)
+	}
+	defer s.admission.give()
+	if err := s.checkJoiner(req.GetHandshake()); err != nil {
+		return nil, err
+	}
 	err := s.node.AddServer(ctx, id, req.GetRaftAddress())
 	switch {
 	case errors.Is(err, consensus.ErrAddressTaken):
@@ -180,7 +190,7 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "%v", err)
 	}
 	s.log.Info("server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress())
-	return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Voter: s.isVoter(id)}, nil
+	return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Voter: s.isVoter(id)}, nil
 }
 
 func (s *Server) isVoter(id string) bool {

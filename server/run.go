@@ -31,6 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return ended(parts, s.found(parts)) })
 	group.Go(func() error { return ended(parts, s.space.Run(parts)) })
 	group.Go(func() error { return s.watchFailure(parts) })
+	group.Go(func() error { return s.watchLevel(parts) })
 
 	addresses := s.Addresses()
 	s.log.Info("server started", "id", s.ID(), "version", s.cfg.Version, "cluster_id", s.node.ClusterID(),

@@ -59,6 +59,9 @@ type Server struct {
 	reign atomic.Pointer[reign]
 	view  atomic.Pointer[outlook]
 
+	// admission is taken while a server is added and while settings are kept.
+	admission admission
+
 	promiseMu sync.Mutex
 	promises  promises
 	founding  atomic.Pointer[string]
@@ -90,10 +93,11 @@ func Open(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("configure server: %w", err)
 	}
 	s := &Server{
-		cfg:     cfg,
-		log:     cfg.Logger,
-		kicked:  make(chan struct{}, 1),
-		founded: make(chan struct{}, 1),
+		cfg:       cfg,
+		log:       cfg.Logger,
+		kicked:    make(chan struct{}, 1),
+		founded:   make(chan struct{}, 1),
+		admission: make(admission, 1),
 	}
 	s.serving, s.stopServing = context.WithCancel(context.Background())
 	if s.log == nil {
@@ -180,6 +184,7 @@ func (s *Server) openState() error {
 	raft.TrailingLogs = s.cfg.TrailingLogs
 	raft.DiskStall = time.Duration(float64(raft.DiskStall) * max(s.cfg.TimingMultiplier, 1))
 	raft.TLS = s.identity
+	raft.FeatureLevel = s.cfg.FeatureLevel
 	raft.Logger = s.log.With("part", "raft")
 	if s.cfg.Advertise != "" {
 		raft.AdvertiseAddress = net.JoinHostPort(s.cfg.advertisedHost(), "0")
@@ -193,7 +198,7 @@ func (s *Server) openState() error {
 		return err
 	}
 	s.log = s.log.With("server", s.cfg.name())
-	return nil
+	return s.checkLevel()
 }
 
 // openServices makes everything that does not depend on gossip.
@@ -211,13 +216,14 @@ func (s *Server) openServices() error {
 		return err
 	}
 	if s.sessions, err = sessions.New(sessions.Deps{
-		ServerID:  s.node.ID(),
-		ClusterID: s.node.ClusterID,
-		Store:     s.store,
-		Machine:   s.machine,
-		Directory: directory{s},
-		PeerNames: identity.PeerNames,
-		Logger:    s.log.With("part", "sessions"),
+		ServerID:    s.node.ID(),
+		ClusterID:   s.node.ClusterID,
+		Incarnation: s.node.Incarnation,
+		Store:       s.store,
+		Machine:     s.machine,
+		Directory:   directory{s},
+		PeerNames:   identity.PeerNames,
+		Logger:      s.log.With("part", "sessions"),
 	}, s.cfg.Sessions); err != nil {
 		return err
 	}
@@ -259,6 +265,8 @@ func (s *Server) openMembership() error {
 		RaftAddress:     s.node.Address(),
 		Version:         s.cfg.Version,
 		ClusterID:       s.node.ClusterID(),
+		Incarnation:     s.node.Incarnation(),
+		FeatureLevel:    s.cfg.FeatureLevel,
 		BootstrapExpect: s.cfg.BootstrapExpect,
 	}
 	members, err := membership.Open(cfg)
@@ -300,9 +308,11 @@ func (s *Server) apiAddress() string { return s.cfg.advertised(s.listeners.api.A
 // handshake is what this server says of itself to others.
 func (s *Server) handshake() *argosyv1.PeerHandshake {
 	return &argosyv1.PeerHandshake{
-		ClusterId: s.node.ClusterID(),
-		ServerId:  s.node.ID(),
-		Protocol:  argosyv1.SupportedProtocol(),
+		ClusterId:    s.node.ClusterID(),
+		ServerId:     s.node.ID(),
+		Protocol:     argosyv1.SupportedProtocol(),
+		Incarnation:  s.node.Incarnation(),
+		FeatureLevel: s.cfg.FeatureLevel,
 	}
 }
 

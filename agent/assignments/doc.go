@@ -1,8 +1,9 @@
 // Package assignments keeps what the leader told this agent to run, in memory
 // and in a file, so that an agent that starts again knows what to supervise
 // before it has found a leader. It protects two invariants: nothing is taken
-// from a leader of a lower term than the highest that was ever accepted, and
-// nothing from another cluster than the one the agent belongs to.
+// from a leader of a lower term than the highest that was ever accepted in the
+// highest incarnation, and nothing from another cluster than the one the agent
+// belongs to.
 package assignments
 
 import (
@@ -15,6 +16,9 @@ var (
 	// ErrStaleLeader is returned when a leader of a lower term speaks than one
 	// that was accepted before, or the same leader goes back in time.
 	ErrStaleLeader = errors.New("stale leader")
+	// ErrLeftBehind is returned when a server speaks that a recovery of the
+	// cluster has left behind.
+	ErrLeftBehind = errors.New("server was left behind by a recovery of the cluster")
 	// ErrOtherCluster is returned when a server of another cluster speaks.
 	ErrOtherCluster = errors.New("server of another cluster")
 )

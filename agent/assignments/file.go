@@ -21,7 +21,7 @@ import (
 const fileVersion = 1
 
 type content struct {
-	clusterID               string
+	clusterID, incarnation  string
 	term, setTerm, revision uint64
 	workloads               []*argosyv1.Workload
 	started                 []string
@@ -29,15 +29,17 @@ type content struct {
 }
 
 type header struct {
-	Version   int      `json:"version"`
-	ClusterID string   `json:"clusterId"`
-	Term      uint64   `json:"term"`
-	SetTerm   uint64   `json:"setTerm"`
-	Revision  uint64   `json:"revision"`
-	Started   []string `json:"started,omitempty"`
-	Leaving   []exit   `json:"leaving,omitempty"`
-	Size      int      `json:"size"`
-	CRC32C    uint32   `json:"crc32c"`
+	Version   int    `json:"version"`
+	ClusterID string `json:"clusterId"`
+	// Incarnation is not in files of before there were any.
+	Incarnation string   `json:"incarnation,omitempty"`
+	Term        uint64   `json:"term"`
+	SetTerm     uint64   `json:"setTerm"`
+	Revision    uint64   `json:"revision"`
+	Started     []string `json:"started,omitempty"`
+	Leaving     []exit   `json:"leaving,omitempty"`
+	Size        int      `json:"size"`
+	CRC32C      uint32   `json:"crc32c"`
 }
 
 type exit struct {
@@ -80,7 +82,7 @@ func readFile(path string) (*content, error) {
 		leaving = append(leaving, Leaving{Runtime: e.Runtime, Instance: name})
 	}
 	return &content{
-		clusterID: h.ClusterID, term: h.Term, setTerm: h.SetTerm, revision: h.Revision,
+		clusterID: h.ClusterID, incarnation: h.Incarnation, term: h.Term, setTerm: h.SetTerm, revision: h.Revision,
 		workloads: message.GetUpserts(), started: h.Started, leaving: leaving,
 	}, nil
 }
@@ -98,7 +100,7 @@ func writeFile(path string, c *content) error {
 		leaving = append(leaving, exit{Runtime: l.Runtime, Instance: l.Instance.Key()})
 	}
 	line, err := json.Marshal(header{
-		Version: fileVersion, ClusterID: c.clusterID, Term: c.term, SetTerm: c.setTerm, Revision: c.revision,
+		Version: fileVersion, ClusterID: c.clusterID, Incarnation: c.incarnation, Term: c.term, SetTerm: c.setTerm, Revision: c.revision,
 		Started: c.started, Leaving: leaving, Size: len(body), CRC32C: crc32.Checksum(body, castagnoli),
 	})
 	if err != nil {

@@ -27,7 +27,9 @@ type Store struct {
 
 	mu        sync.Mutex
 	clusterID string
-	term      uint64
+	// incarnation is the highest one of the cluster of which a leader was accepted.
+	incarnation string
+	term        uint64
 	// setTerm is the term of the leader that the set comes from.
 	setTerm   uint64
 	revision  uint64
@@ -45,6 +47,8 @@ type Store struct {
 type Held struct {
 	// ClusterID is the cluster it belongs to; empty when it never had a session.
 	ClusterID string
+	// Incarnation is the highest one of it that had a leader which was accepted.
+	Incarnation string
 	// Term is the highest term of a leader it accepted.
 	Term uint64
 	// Revision of the assignments.
@@ -76,7 +80,8 @@ func Open(path string, logger *slog.Logger) *Store {
 	if content == nil {
 		return s
 	}
-	s.clusterID, s.term, s.setTerm, s.revision = content.clusterID, content.term, content.setTerm, content.revision
+	s.clusterID, s.incarnation = content.clusterID, content.incarnation
+	s.term, s.setTerm, s.revision = content.term, content.setTerm, content.revision
 	for _, w := range content.workloads {
 		s.workloads[w.GetName()] = w
 	}
@@ -113,12 +118,14 @@ func (s *Store) Held() Held {
 		s.hash = argosyv1.AssignmentHash(slices.Collect(maps.Values(s.workloads)))
 		s.hashed = true
 	}
-	return Held{ClusterID: s.clusterID, Term: s.term, Revision: s.revision, Hash: s.hash}
+	return Held{ClusterID: s.clusterID, Incarnation: s.incarnation, Term: s.term, Revision: s.revision, Hash: s.hash}
 }
 
 // Accept takes a leader for the one to follow, or refuses it with
-// ErrOtherCluster or ErrStaleLeader.
-func (s *Store) Accept(clusterID string, term uint64) error {
+// ErrOtherCluster, ErrLeftBehind or ErrStaleLeader. A cluster that was recovered
+// counts its terms and revisions anew: those of the servers that it left behind
+// mean nothing any more.
+func (s *Store) Accept(clusterID, incarnation string, term uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if clusterID == "" {
@@ -128,12 +135,19 @@ func (s *Store) Accept(clusterID string, term uint64) error {
 		return fmt.Errorf("accept leader of cluster %s: this agent belongs to cluster %s (to move it, stop it and remove %s): %w",
 			clusterID, s.clusterID, s.path, ErrOtherCluster)
 	}
+	if s.clusterID == clusterID && incarnation != s.incarnation {
+		if argosyv1.IncarnationNumber(incarnation) <= argosyv1.IncarnationNumber(s.incarnation) {
+			return fmt.Errorf("accept leader of incarnation %s of the cluster: this agent has followed one of %s: %w",
+				argosyv1.DescribeIncarnation(incarnation), argosyv1.DescribeIncarnation(s.incarnation), ErrLeftBehind)
+		}
+		s.term, s.setTerm = 0, 0
+	}
 	if term < s.term {
 		return fmt.Errorf("accept leader of term %d: term %d was seen already: %w", term, s.term, ErrStaleLeader)
 	}
 	s.staged = nil
-	if s.clusterID != clusterID || s.term != term {
-		s.clusterID, s.term = clusterID, term
+	if s.clusterID != clusterID || s.incarnation != incarnation || s.term != term {
+		s.clusterID, s.incarnation, s.term = clusterID, incarnation, term
 		s.touch()
 	}
 	return nil
@@ -273,7 +287,7 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) save() bool {
 	s.mu.Lock()
 	content := &content{
-		clusterID: s.clusterID, term: s.term, setTerm: s.setTerm, revision: s.revision,
+		clusterID: s.clusterID, incarnation: s.incarnation, term: s.term, setTerm: s.setTerm, revision: s.revision,
 		workloads: slices.Collect(maps.Values(s.workloads)),
 		started:   slices.Sorted(maps.Keys(s.started)),
 		leaving:   slices.Collect(maps.Values(s.leaving)),

@@ -28,7 +28,7 @@ func mustApply(t *testing.T, s *Store, m *argosyv1.Assignments) *Change {
 
 func mustAccept(t *testing.T, s *Store, cluster string, term uint64) {
 	t.Helper()
-	if err := s.Accept(cluster, term); err != nil {
+	if err := s.Accept(cluster, "", term); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -80,7 +80,7 @@ func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 	if l := remembered.Leaving; len(l) != 1 || l[0].Runtime != "pods" || l[0].Instance.Key() != out.Key() {
 		t.Errorf("leaving %+v", l)
 	}
-	if err := again.Accept("c1", 2); !errors.Is(err, ErrStaleLeader) {
+	if err := again.Accept("c1", "", 2); !errors.Is(err, ErrStaleLeader) {
 		t.Errorf("a lower term after a restart: %v", err)
 	}
 	info, err := os.Stat(path)
@@ -115,15 +115,15 @@ func TestADamagedFileIsTheSameAsNone(t *testing.T) {
 
 func TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo(t *testing.T) {
 	s := Open(filepath.Join(t.TempDir(), "assignments"), nil)
-	if err := s.Accept("", 1); !errors.Is(err, ErrOtherCluster) {
+	if err := s.Accept("", "", 1); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("a leader without a cluster: %v", err)
 	}
 	mustAccept(t, s, "c1", 5)
 	mustAccept(t, s, "c1", 5)
-	if err := s.Accept("c2", 9); !errors.Is(err, ErrOtherCluster) {
+	if err := s.Accept("c2", "", 9); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("another cluster: %v", err)
 	}
-	if err := s.Accept("c1", 4); !errors.Is(err, ErrStaleLeader) {
+	if err := s.Accept("c1", "", 4); !errors.Is(err, ErrStaleLeader) {
 		t.Errorf("a lower term: %v", err)
 	}
 	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 20, Term: 5, Upserts: []*argosyv1.Workload{workload("a", 8)}})
@@ -234,5 +234,36 @@ func TestADirectoryThatCannotBeWrittenEndsNothing(t *testing.T) {
 	saved(t, s)
 	if held := s.Held(); held.Term != 1 {
 		t.Errorf("held %+v", held)
+	}
+}
+
+func TestARecoveredClusterIsFollowedAndWhatItLeftBehindIsNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "assignments")
+	s := Open(path, nil)
+	accept := func(incarnation string, term uint64) error { return s.Accept("c1", incarnation, term) }
+	if err := accept("", 50); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 900, Term: 50})
+	if err := accept("1-0000000a", 7); err != nil {
+		t.Fatalf("a recovered cluster of a lower term: %v", err)
+	}
+	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 800, Term: 7})
+	if !s.save() {
+		t.Fatal("not saved")
+	}
+	for range 2 { // and after a restart
+		for _, left := range []string{"", "1-0000000b"} {
+			if err := accept(left, 99); !errors.Is(err, ErrLeftBehind) {
+				t.Fatalf("incarnation %q: %v", left, err)
+			}
+		}
+		if err := accept("1-0000000a", 6); !errors.Is(err, ErrStaleLeader) {
+			t.Fatalf("a lower term of the same incarnation: %v", err)
+		}
+		s = Open(path, nil)
+	}
+	if held := s.Held(); held.Incarnation != "1-0000000a" || held.Term != 7 || held.Revision != 800 {
+		t.Fatalf("held: %+v", held)
 	}
 }

@@ -131,6 +131,7 @@ func (s *Session) hello(ctx context.Context) *argosyv1.AgentHello {
 		Protocol:           argosyv1.SupportedProtocol(),
 		Version:            s.cfg.Version,
 		ClusterId:          held.ClusterID,
+		Incarnation:        held.Incarnation,
 		Tags:               maps.Clone(s.cfg.Tags),
 		BootId:             s.cfg.BootID,
 		HomeId:             s.cfg.HomeID,

@@ -101,7 +101,7 @@ type Assignments interface {
 	// Held tells what is held already.
 	Held() assignments.Held
 	// Accept takes a leader for the one to follow, or refuses it with
-	// assignments.ErrOtherCluster or assignments.ErrStaleLeader.
+	// assignments.ErrOtherCluster, ErrLeftBehind or ErrStaleLeader.
 	Accept(welcome *argosyv1.Welcome) error
 	// Assign takes assignments of the accepted leader; an error ends the
 	// session.
@@ -147,8 +147,9 @@ type Directory interface {
 	Servers() []string
 	// Watch signals changes until its second result is called.
 	Watch() (<-chan struct{}, func())
-	// SetClusterID tells gossip which cluster the agent belongs to.
-	SetClusterID(id string)
+	// SetCluster tells gossip which incarnation of which cluster the agent belongs
+	// to.
+	SetCluster(id, incarnation string)
 }
 
 // Deps are the parts of the agent that the session connects to the leader.

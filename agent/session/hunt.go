@@ -215,7 +215,7 @@ func (h *hunt) take(a answer) *link {
 		p.conn = nil // The link's now.
 		if err := h.session.deps.Assignments.Accept(a.link.welcome); err != nil {
 			a.link.close(err)
-			h.refused(p, err, errors.Is(err, assignments.ErrOtherCluster))
+			h.refused(p, err, errors.Is(err, assignments.ErrOtherCluster) || errors.Is(err, assignments.ErrLeftBehind))
 			return nil
 		}
 		h.hedging = false

@@ -234,7 +234,7 @@ type agent struct {
 func (a *agent) Held() assignments.Held { return a.store.Held() }
 
 func (a *agent) Accept(w *argosyv1.Welcome) error {
-	return a.store.Accept(w.GetClusterId(), w.GetTerm())
+	return a.store.Accept(w.GetClusterId(), w.GetIncarnation(), w.GetTerm())
 }
 
 func (a *agent) Assign(m *argosyv1.Assignments) error {
@@ -455,7 +455,7 @@ func (d *directory) Servers() []string {
 
 func (d *directory) Watch() (changed <-chan struct{}, stop func()) { return d.changed, func() {} }
 
-func (d *directory) SetClusterID(id string) {
+func (d *directory) SetCluster(id, _ string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clusterID = id

@@ -52,8 +52,8 @@ func New(cfg Config, deps Deps) (*Session, error) {
 // Run keeps a session until the context ends, and says goodbye then.
 func (s *Session) Run(ctx context.Context) error {
 	if s.deps.Directory != nil {
-		if id := s.deps.Assignments.Held().ClusterID; id != "" {
-			s.deps.Directory.SetClusterID(id)
+		if held := s.deps.Assignments.Held(); held.ClusterID != "" {
+			s.deps.Directory.SetCluster(held.ClusterID, held.Incarnation)
 		}
 		signal, cancel := s.deps.Directory.Watch()
 		defer cancel()
@@ -71,7 +71,7 @@ func (s *Session) Run(ctx context.Context) error {
 		s.last, s.hint, s.term, s.learned = link.address, "", link.welcome.GetTerm(), link.welcome.GetServerAddresses()
 		clear(s.complaints)
 		if s.deps.Directory != nil {
-			s.deps.Directory.SetClusterID(link.welcome.GetClusterId())
+			s.deps.Directory.SetCluster(link.welcome.GetClusterId(), link.welcome.GetIncarnation())
 		}
 		err = s.serve(ctx, link)
 		lost = time.Now()

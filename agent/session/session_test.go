@@ -175,7 +175,7 @@ func TestAStaleLeaderIsNotFollowed(t *testing.T) {
 	stale.lead(3)
 	leader.redirect(stale.address, 3)
 	a := startAgent(t, servers(stale, leader), func(_ *Config, a *agent) {
-		if err := a.store.Accept(testCluster, 5); err != nil {
+		if err := a.store.Accept(testCluster, "", 5); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -215,7 +215,7 @@ func TestAServerOfAnotherClusterIsRefusedClearlyAndAskedSlowly(t *testing.T) {
 			foreign, own := startServer(t), startServer(t)
 			refuse(foreign)
 			a := startAgent(t, servers(foreign, own), func(_ *Config, a *agent) {
-				if err := a.store.Accept(testCluster, 1); err != nil {
+				if err := a.store.Accept(testCluster, "", 1); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -232,6 +232,28 @@ func TestAServerOfAnotherClusterIsRefusedClearlyAndAskedSlowly(t *testing.T) {
 				t.Errorf("held: %+v", held)
 			}
 		})
+	}
+}
+
+func TestTheHigherIncarnationIsFollowed(t *testing.T) {
+	left, recovered := startServer(t), startServer(t)
+	left.lead(50)
+	a := startAgent(t, servers(left, recovered), func(_ *Config, a *agent) {
+		if err := a.store.Accept(testCluster, "1-0000000a", 9); err != nil {
+			t.Fatal(err)
+		}
+	})
+	eventually(t, "the recovered server is asked often", func() bool { return len(recovered.asked()) > 5 })
+	if n := len(left.asked()); n != 1 {
+		t.Errorf("the server that was left behind was asked %d times", n)
+	}
+	if hello := left.asked()[0]; hello.GetIncarnation() != "1-0000000a" {
+		t.Errorf("the agent tells incarnation %q", hello.GetIncarnation())
+	}
+	recovered.lead(10, func(w *argosyv1.Welcome) { w.Incarnation = "1-0000000a" })
+	recovered.mustJoin(t)
+	if held := a.store.Held(); held.Term != 10 {
+		t.Errorf("held: %+v", held)
 	}
 }
 

@@ -47,6 +47,9 @@ type Config struct {
 	// CommitStall is how long a leader may commit nothing of what waits before
 	// it steps down. Default 10 s.
 	CommitStall time.Duration
+	// FeatureLevel is the highest feature level that this binary knows. Default
+	// argosyv1.FeatureLevel.
+	FeatureLevel uint32
 	// Logger takes the log. Default nil: none.
 	Logger *slog.Logger
 }
@@ -63,6 +66,7 @@ func DefaultConfig(dataDir, raftAddress string) Config {
 		TrailingLogs:      10240,
 		DiskStall:         time.Second,
 		CommitStall:       10 * time.Second,
+		FeatureLevel:      argosyv1.FeatureLevel,
 	}
 }
 

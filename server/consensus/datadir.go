@@ -17,17 +17,22 @@ import (
 )
 
 // dataDir is a locked data directory. It holds "lock" with the process id of
-// its user, "server-id", "cluster-id" once there is a cluster, and "raft".
+// its user, "format", "server-id", "cluster-id" once there is a cluster,
+// "incarnation" once that was recovered, and "raft".
 type dataDir struct {
 	path     string
 	lock     *os.File
 	serverID string
 
-	mu        sync.Mutex
-	clusterID string
+	mu          sync.Mutex
+	clusterID   string
+	incarnation string
+	format      format
 }
 
-func openDataDir(path string) (_ *dataDir, err error) {
+// openDataDir takes a directory for a binary that knows feature levels up to
+// known.
+func openDataDir(path string, known uint32) (_ *dataDir, err error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
@@ -40,7 +45,13 @@ func openDataDir(path string) (_ *dataDir, err error) {
 			err = errors.Join(err, d.close())
 		}
 	}()
+	if err := d.openFormat(known); err != nil {
+		return nil, err
+	}
 	if d.serverID, err = readID(d.file("server-id")); err != nil {
+		return nil, err
+	}
+	if d.incarnation, err = readIncarnation(d.file("incarnation")); err != nil {
 		return nil, err
 	}
 	if d.clusterID, err = readID(d.file("cluster-id")); err != nil {

@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 func mustOpenDir(t *testing.T, path string) *dataDir {
 	t.Helper()
-	d, err := openDataDir(path)
+	d, err := openDataDir(path, argosyv1.FeatureLevel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func TestDirectoryKeepsItsIDs(t *testing.T) {
 func TestDirectoryHasOneUser(t *testing.T) {
 	path := t.TempDir()
 	d := mustOpenDir(t, path)
-	_, err := openDataDir(path)
+	_, err := openDataDir(path, argosyv1.FeatureLevel)
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
 		t.Fatalf("second user: %v", err)
 	}
@@ -77,7 +79,7 @@ func TestDirectoryThatIsNotWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // and it is not locked by the attempt
-				_, err := openDataDir(path)
+				_, err := openDataDir(path, argosyv1.FeatureLevel)
 				if !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), test.says) {
 					t.Fatalf("open: %v", err)
 				}

@@ -21,6 +21,11 @@ var (
 	ErrDataDir = errors.New("unusable data directory")
 	// ErrClusterID is returned when something belongs to another cluster.
 	ErrClusterID = errors.New("wrong cluster")
+	// ErrIncarnation is returned when something belongs to another incarnation
+	// of the cluster: from before or after a recovery.
+	ErrIncarnation = errors.New("wrong incarnation of the cluster")
+	// ErrTooNew is returned for a data directory that a newer binary has written.
+	ErrTooNew = errors.New("data directory is too new")
 	// ErrBootstrapped is returned by Bootstrap on a server that has Raft state.
 	ErrBootstrapped = errors.New("server is part of a cluster already")
 	// ErrUnknownServer is returned when the configuration has no such server.

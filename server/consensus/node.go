@@ -81,7 +81,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 			err = errors.Join(err, n.release())
 		}
 	}()
-	if n.dir, err = openDataDir(cfg.DataDir); err != nil {
+	if n.dir, err = openDataDir(cfg.DataDir, argosyv1.KnownLevel(cfg.FeatureLevel)); err != nil {
 		return nil, err
 	}
 	n.log = n.log.With("server", n.ID())
@@ -105,7 +105,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	n.work.Go(func() { n.vigil.run(n.ctx) })
 	n.work.Go(n.watchCommits)
 	n.work.Go(n.watchMachine)
-	n.log.Info("opened", "cluster", n.ClusterID(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
+	n.log.Info("opened", "cluster", n.ClusterID(), "incarnation", n.Incarnation(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
 	return n, nil
 }
 
@@ -141,7 +141,7 @@ func (n *Node) openTransport(network network) error {
 	n.vigil = newVigil(n.ID(), n.cfg.Timing, n.log)
 	n.vigil.raft = n
 	n.vigil.contact = n.deps.Contact
-	n.vigil.cluster = n.dir.cluster
+	n.vigil.realm = n.dir.realm
 	n.vigil.probe = func(ctx context.Context, address string) error {
 		ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Silence/2)
 		defer cancel()
@@ -156,7 +156,7 @@ func (n *Node) openTransport(network network) error {
 		listener:  listener,
 		advertise: advertised(advertise),
 		self:      n.ID(),
-		cluster:   n.dir.cluster,
+		realm:     n.dir.realm,
 		tls:       n.cfg.TLS,
 		network:   network,
 		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
@@ -272,7 +272,8 @@ func (n *Node) Campaigns() map[Cause]uint64 { return n.vigil.campaigns() }
 
 // HandleContact answers another server's question about the leader.
 func (n *Node) HandleContact(request *argosyv1.ContactRequest) *argosyv1.ContactResponse {
-	if id := request.GetHandshake().GetClusterId(); n.stopped() || id != n.ClusterID() {
+	asker := request.GetHandshake()
+	if n.stopped() || n.dir.realm() != (realm{asker.GetClusterId(), asker.GetIncarnation()}) {
 		return &argosyv1.ContactResponse{}
 	}
 	return n.vigil.answer(time.Now())

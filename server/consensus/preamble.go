@@ -13,8 +13,9 @@ import (
 // meant for: without this, a server that took over the address of another
 // would answer in its place, and be counted twice.
 //
-//	call:   "ARGR" lowest highest cluster from to   (versions one byte, texts
-//	        with their length before them in one byte)
+//	call:   "ARGR" lowest highest realm from to     (versions one byte, texts
+//	        with their length before them in one byte; realm: cluster, and
+//	        "/incarnation" after a recovery)
 //	answer: version text                            (version 0: refused, the
 //	        text says why; its length before it in two bytes)
 
@@ -28,14 +29,14 @@ var streamMagic = [4]byte{'A', 'R', 'G', 'R'}
 var errNotRaft = errors.New("the caller does not speak Argosy's Raft protocol")
 
 type call struct {
-	lowest, highest   byte
-	cluster, from, to string
+	lowest, highest byte
+	realm, from, to string
 }
 
 func writeCall(w io.Writer, c call) error {
 	message := append([]byte(nil), streamMagic[:]...)
 	message = append(message, c.lowest, c.highest)
-	for _, text := range []string{c.cluster, c.from, c.to} {
+	for _, text := range []string{c.realm, c.from, c.to} {
 		if len(text) > 255 {
 			return fmt.Errorf("write preamble: %d bytes are too long for an id", len(text))
 		}
@@ -55,7 +56,7 @@ func readCall(r io.Reader) (call, error) {
 		return call{}, errNotRaft
 	}
 	c := call{lowest: head[4], highest: head[5]}
-	for _, text := range []*string{&c.cluster, &c.from, &c.to} {
+	for _, text := range []*string{&c.realm, &c.from, &c.to} {
 		var size [1]byte
 		if _, err := io.ReadFull(r, size[:]); err != nil {
 			return call{}, err

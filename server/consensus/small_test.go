@@ -80,7 +80,7 @@ func TestPreambleRoundTrip(t *testing.T) {
 	if got, err := readCall(&wire); err != nil || got != want {
 		t.Fatalf("read %+v, %v", got, err)
 	}
-	if err := writeCall(io.Discard, call{cluster: strings.Repeat("x", 256)}); err == nil {
+	if err := writeCall(io.Discard, call{realm: strings.Repeat("x", 256)}); err == nil {
 		t.Fatal("an id of 256 bytes is accepted")
 	}
 	for _, refusal := range []string{"", "no", strings.Repeat("no ", 1000)} {

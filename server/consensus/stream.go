@@ -47,7 +47,7 @@ type layer struct {
 	listener  net.Listener
 	advertise advertised
 	self      string
-	cluster   func() string
+	realm     func() realm
 	tls       *identity.Identity
 	network   network
 	patience  time.Duration // for a connection to be set up
@@ -133,7 +133,7 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	if !ok {
 		return nil, fmt.Errorf("%w at %s: no server named", errDial, to)
 	}
-	if l.cluster() == "" {
+	if l.realm().cluster == "" {
 		return nil, fmt.Errorf("%w %s: %w: this server is in no cluster yet", errDial, id, ErrClusterID)
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, min(timeout, l.patience))
@@ -167,7 +167,7 @@ func (l *layer) call(ctx context.Context, raw net.Conn, id string) (net.Conn, er
 		}
 		conn = secured
 	}
-	if err := writeCall(conn, call{streamVersion, streamVersion, l.cluster(), l.self, id}); err != nil {
+	if err := writeCall(conn, call{streamVersion, streamVersion, l.realm().String(), l.self, id}); err != nil {
 		return nil, l.drop(raw, err)
 	}
 	refusal, err := readAnswer(conn)
@@ -263,14 +263,13 @@ func (l *layer) answer(raw net.Conn) (net.Conn, error) {
 // judge says why a call is not for this server, in words for the people of
 // both sides.
 func (l *layer) judge(c call) error {
-	own := l.cluster()
-	switch {
-	case c.lowest > streamVersion || c.highest < streamVersion:
+	if c.lowest > streamVersion || c.highest < streamVersion {
 		return fmt.Errorf("it speaks versions %d to %d of the Raft stream, this server %d", c.lowest, c.highest, streamVersion)
-	case own == "":
-		return fmt.Errorf("%w: server %s is in no cluster yet, the caller is of cluster %s", ErrClusterID, l.self, c.cluster)
-	case c.cluster != own:
-		return fmt.Errorf("%w: server %s is of cluster %s, the caller of cluster %s", ErrClusterID, l.self, own, c.cluster)
+	}
+	if err := l.realm().refuse(l.self, parseRealm(c.realm)); err != nil {
+		return err
+	}
+	switch {
 	case c.to != l.self:
 		return fmt.Errorf("this is server %s, the caller wants server %s", l.self, c.to)
 	case c.from == l.self:

@@ -57,7 +57,7 @@ func mustListen(t *testing.T, id, cluster string, tls *identity.Identity) *end {
 		listener:  listener,
 		advertise: advertised(listener.Addr().String()),
 		self:      id,
-		cluster:   func() string { return cluster },
+		realm:     func() realm { return parseRealm(cluster) },
 		tls:       tls,
 		network:   network,
 		patience:  10 * time.Second,
@@ -109,6 +109,10 @@ func TestConnectionsThatAreNotForThisServer(t *testing.T) {
 		"another server":   {"a", "one", "c", "one", "this is server b"},
 		"a copy of itself": {"b", "one", "b", "one", "a data directory was copied"},
 		"homeless caller":  {"a", "", "b", "one", "in no cluster yet"},
+		"same incarnation": {"a", "one/2-0000000a", "b", "one/2-0000000a", ""},
+		"left behind":      {"a", "one", "b", "one/1-0000000a", "the caller was left behind"},
+		"recovered since":  {"a", "one/2-0000000a", "b", "one/1-0000000b", "this server was left behind"},
+		"recovered twice":  {"a", "one/1-0000000a", "b", "one/1-0000000b", "keep one of the two"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, to := mustListen(t, test.from, test.fromCluster, nil), mustListen(t, "b", test.ownCluster, nil)

@@ -51,7 +51,7 @@ type vigil struct {
 	raft    subject
 	contact func(ctx context.Context, serverID string, request *argosyv1.ContactRequest) (*argosyv1.ContactResponse, error)
 	probe   func(ctx context.Context, address string) error
-	cluster func() string
+	realm   func() realm
 	log     *slog.Logger
 
 	broken  chan string // ids of servers whose connection broke
@@ -232,9 +232,10 @@ func (v *vigil) agreed(ctx context.Context, at standing) bool {
 			continue
 		}
 		asked++
+		own := v.realm()
 		go func() {
 			answer, err := v.contact(ctx, id, &argosyv1.ContactRequest{
-				Handshake: &argosyv1.PeerHandshake{ClusterId: v.cluster(), ServerId: v.self, Protocol: argosyv1.SupportedProtocol()},
+				Handshake: &argosyv1.PeerHandshake{ClusterId: own.cluster, Incarnation: own.incarnation, ServerId: v.self, Protocol: argosyv1.SupportedProtocol()},
 				LeaderId:  at.leader,
 				Term:      at.term,
 			})

@@ -46,7 +46,7 @@ func newScene() *scene {
 		onCampaign: func(at *standing) { at.state, at.leader = raft.Leader, "b" },
 	}
 	s.raft = s
-	s.cluster = func() string { return "cluster" }
+	s.realm = func() realm { return realm{cluster: "cluster"} }
 	s.contact = s.answering(nil)
 	s.probe = func(context.Context, string) error { return nil }
 	return s

@@ -125,6 +125,9 @@ type Deps struct {
 	ServerID string
 	// ClusterID returns the id of the cluster, empty while there is none yet.
 	ClusterID func() string
+	// Incarnation returns which life of the cluster this is, empty in the first.
+	// Nil means the first.
+	Incarnation func() string
 	// Store takes what agents report.
 	Store *observed.Store
 	// Machine is desired state.
@@ -136,6 +139,13 @@ type Deps struct {
 	PeerNames func(ctx context.Context) (names []string, ok bool)
 	// Logger gets one line per event; nil discards.
 	Logger *slog.Logger
+}
+
+func (d Deps) incarnation() string {
+	if d.Incarnation == nil {
+		return ""
+	}
+	return d.Incarnation()
 }
 
 func (d Deps) validate() error {

@@ -48,12 +48,37 @@ func checkHello(ctx context.Context, deps Deps, hello *argosyv1.AgentHello) (pro
 			"accept agent %q: it belongs to cluster %s, this server to cluster %s; point it at its own servers, or give it an empty data directory to join this cluster",
 			hello.GetName(), clip(hello.GetClusterId()), own)
 	}
+	if err := checkIncarnation(deps, hello); err != nil {
+		return 0, err
+	}
 	if names, tls := deps.PeerNames(ctx); tls && !slices.Contains(names, hello.GetName()) {
 		return 0, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN,
 			"accept agent %q: its certificate is for %s; use a certificate that names the agent",
 			hello.GetName(), listNames(names))
 	}
 	return protocol, nil
+}
+
+// checkIncarnation refuses an agent that has followed the cluster further than
+// this server has: a recovery left this server behind, and what it would tell
+// the agent to run is of another time.
+func checkIncarnation(deps Deps, hello *argosyv1.AgentHello) error {
+	own := deps.incarnation()
+	if hello.GetIncarnation() == own || argosyv1.IncarnationNumber(hello.GetIncarnation()) < argosyv1.IncarnationNumber(own) {
+		return nil
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+		"accept agent %q: it has followed incarnation %s of the cluster, server %s is of %s: the cluster was recovered since; stop this server and give it an empty data directory and --join",
+		hello.GetName(), clip(argosyv1.DescribeIncarnation(hello.GetIncarnation())), deps.ServerID, argosyv1.DescribeIncarnation(own))
+}
+
+// seenTerm is the highest term in which an agent has followed this incarnation
+// of the cluster; a new one counts anew.
+func seenTerm(deps Deps, hello *argosyv1.AgentHello) uint64 {
+	if hello.GetIncarnation() != deps.incarnation() {
+		return 0
+	}
+	return hello.GetTerm()
 }
 
 func checkTags(hello *argosyv1.AgentHello) error {

@@ -194,6 +194,7 @@ func (m *manager) begin(s *session, hello *argosyv1.AgentHello, protocol uint32)
 	}
 	welcome := &argosyv1.Welcome{
 		ClusterId:           m.deps.ClusterID(),
+		Incarnation:         m.deps.incarnation(),
 		LeaderId:            m.deps.ServerID,
 		Term:                m.term,
 		Protocol:            protocol,

@@ -227,6 +227,23 @@ func TestAnAgentThatHasSeenALaterLeaderIsNotTaken(t *testing.T) {
 	})
 }
 
+func TestAnAgentIsTakenWhateverItSawBeforeARecovery(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.incarnation = "2-0000000a"
+		w.lead(3)
+		a := w.agent("a")
+		a.open(func(h *argosyv1.AgentHello) { h.Term, h.Incarnation = 50, "1-0000000b" })
+		w.settle()
+		if welcome := a.welcome(); welcome.GetTerm() != 3 || welcome.GetIncarnation() != w.incarnation {
+			t.Fatalf("answer: %v", a.messages())
+		}
+		for _, later := range []string{"3-0000000a", "2-0000000b"} {
+			err := w.agent("b").refused(func(h *argosyv1.AgentHello) { h.Incarnation = later })
+			code(t, err, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE, later, w.incarnation)
+		}
+	})
+}
+
 func TestSessionsEndWithTheLeadership(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.lead(1)

@@ -110,7 +110,7 @@ func (s *Service) Session(stream Stream) error {
 		s.log.Warn("agent refused", "agent", clip(hello.GetName()), "address", addressOf(stream.Context()), "error", err)
 		return err
 	}
-	m, redirect, err := s.whoLeads(stream.Context(), hello.GetTerm())
+	m, redirect, err := s.whoLeads(stream.Context(), seenTerm(s.deps, hello))
 	if err != nil {
 		return err
 	}

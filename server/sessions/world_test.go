@@ -29,20 +29,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a server and what it works with, on a clock of its own: it runs in a
 // bubble of synctest, where time passes only when all wait for it.
 type world struct {
-	t        testing.TB
-	machine  *fsm.Machine
-	store    *observed.Store
-	service  *Service
-	index    uint64
-	names    func() ([]string, bool)
-	mu       sync.Mutex
-	leader   string // address of another leader
-	term     uint64
-	self     bool
-	changed  chan struct{}
-	records  []string // agents that were registered
-	refuse   error    // of registering
-	stopLead func()
+	incarnation string
+	t           testing.TB
+	machine     *fsm.Machine
+	store       *observed.Store
+	service     *Service
+	index       uint64
+	names       func() ([]string, bool)
+	mu          sync.Mutex
+	leader      string // address of another leader
+	term        uint64
+	self        bool
+	changed     chan struct{}
+	records     []string // agents that were registered
+	refuse      error    // of registering
+	stopLead    func()
 }
 
 // inWorld runs a test in a bubble.
@@ -73,12 +74,13 @@ func (w *world) boot(cfg Config) {
 		w.t.Fatal(err)
 	}
 	w.service, err = New(Deps{
-		ServerID:  "server-1",
-		ClusterID: func() string { return "cluster-1" },
-		Store:     w.store,
-		Machine:   w.machine,
-		Directory: w,
-		PeerNames: func(context.Context) ([]string, bool) { return w.names() },
+		ServerID:    "server-1",
+		ClusterID:   func() string { return "cluster-1" },
+		Incarnation: func() string { return w.incarnation },
+		Store:       w.store,
+		Machine:     w.machine,
+		Directory:   w,
+		PeerNames:   func(context.Context) ([]string, bool) { return w.names() },
 	}, cfg)
 	if err != nil {
 		w.t.Fatal(err)

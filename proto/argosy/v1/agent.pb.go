@@ -358,7 +358,11 @@ type AgentHello struct {
 	// Which data directory it has, told apart from every other one of this boot
 	// of its machine. One process at a time can have it, so another process with
 	// the same one proves that this one is gone. Empty when not known.
-	HomeId        string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
+	HomeId string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
+	// Highest incarnation of the cluster that it had a session with, as in
+	// PeerHandshake. A server of a lower one is left over from before a recovery
+	// and must not answer Welcome.
+	Incarnation   string `protobuf:"bytes,13,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +481,13 @@ func (x *AgentHello) GetHomeId() string {
 	return ""
 }
 
+func (x *AgentHello) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
 // Welcome accepts a session.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -498,8 +509,11 @@ type Welcome struct {
 	// Whether the assignments that the agent named in its hello are current: no
 	// Assignments follow until something changes.
 	AssignmentsCurrent bool `protobuf:"varint,8,opt,name=assignments_current,json=assignmentsCurrent,proto3" json:"assignments_current,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Incarnation of the cluster, as in PeerHandshake. It goes before the term:
+	// an agent refuses a lower one, and begins to count terms anew in a higher.
+	Incarnation   string `protobuf:"bytes,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -586,6 +600,13 @@ func (x *Welcome) GetAssignmentsCurrent() bool {
 		return x.AssignmentsCurrent
 	}
 	return false
+}
+
+func (x *Welcome) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 // Redirect names the leader.
@@ -1244,7 +1265,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"start_logs\x18\x04 \x01(\v2\x14.argosy.v1.StartLogsH\x00R\tstartLogs\x122\n" +
 	"\tstop_logs\x18\x05 \x01(\v2\x13.argosy.v1.StopLogsH\x00R\bstopLogs\x12>\n" +
 	"\rheartbeat_ack\x18\x06 \x01(\v2\x17.argosy.v1.HeartbeatAckH\x00R\fheartbeatAckB\x06\n" +
-	"\x04kind\"\xf1\x03\n" +
+	"\x04kind\"\x93\x04\n" +
 	"\n" +
 	"AgentHello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
@@ -1261,10 +1282,11 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x0fassignment_hash\x18\n" +
 	" \x01(\fR\x0eassignmentHash\x12\x12\n" +
 	"\x04term\x18\v \x01(\x04R\x04term\x12\x17\n" +
-	"\ahome_id\x18\f \x01(\tR\x06homeId\x1a7\n" +
+	"\ahome_id\x18\f \x01(\tR\x06homeId\x12 \n" +
+	"\vincarnation\x18\r \x01(\tR\vincarnation\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x02\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
@@ -1274,7 +1296,8 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x15heartbeat_interval_ms\x18\x05 \x01(\rR\x13heartbeatIntervalMs\x12,\n" +
 	"\x12session_timeout_ms\x18\x06 \x01(\rR\x10sessionTimeoutMs\x12)\n" +
 	"\x10server_addresses\x18\a \x03(\tR\x0fserverAddresses\x12/\n" +
-	"\x13assignments_current\x18\b \x01(\bR\x12assignmentsCurrent\"E\n" +
+	"\x13assignments_current\x18\b \x01(\bR\x12assignmentsCurrent\x12 \n" +
+	"\vincarnation\x18\t \x01(\tR\vincarnation\"E\n" +
 	"\bRedirect\x12%\n" +
 	"\x0eleader_address\x18\x01 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\"\xb6\x01\n" +

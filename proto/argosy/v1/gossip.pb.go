@@ -193,7 +193,9 @@ type GossipMessage struct {
 	//
 	//	*GossipMessage_Leader
 	//	*GossipMessage_Farewell
-	Content       isGossipMessage_Content `protobuf_oneof:"content"`
+	Content isGossipMessage_Content `protobuf_oneof:"content"`
+	// Incarnation of the cluster, as in PeerHandshake; of servers.
+	Incarnation   string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +267,13 @@ func (x *GossipMessage) GetFarewell() *Farewell {
 		}
 	}
 	return nil
+}
+
+func (x *GossipMessage) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 type isGossipMessage_Content interface {
@@ -427,13 +436,14 @@ const file_argosy_v1_gossip_proto_rawDesc = "" +
 	" \x01(\rR\x0fbootstrapExpect\x123\n" +
 	"\bprotocol\x18\v \x01(\v2\x17.argosy.v1.VersionRangeR\bprotocol\x12 \n" +
 	"\vincarnation\x18\f \x01(\tR\vincarnation\x12#\n" +
-	"\rfeature_level\x18\r \x01(\rR\ffeatureLevel\"\xbd\x01\n" +
+	"\rfeature_level\x18\r \x01(\rR\ffeatureLevel\"\xdf\x01\n" +
 	"\rGossipMessage\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x127\n" +
 	"\x06leader\x18\x03 \x01(\v2\x1d.argosy.v1.LeaderAnnouncementH\x00R\x06leader\x121\n" +
-	"\bfarewell\x18\x04 \x01(\v2\x13.argosy.v1.FarewellH\x00R\bfarewellB\t\n" +
+	"\bfarewell\x18\x04 \x01(\v2\x13.argosy.v1.FarewellH\x00R\bfarewell\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnationB\t\n" +
 	"\acontent\"f\n" +
 	"\x12LeaderAnnouncement\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1b\n" +

@@ -1042,7 +1042,9 @@ type JoinResponse struct {
 	// Id of the cluster.
 	ClusterId string `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// Whether the server is a voter already.
-	Voter         bool `protobuf:"varint,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	Voter bool `protobuf:"varint,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// Incarnation of the cluster, as in PeerHandshake.
+	Incarnation   string `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1089,6 +1091,13 @@ func (x *JoinResponse) GetVoter() bool {
 		return x.Voter
 	}
 	return false
+}
+
+func (x *JoinResponse) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 // DescribeRequest asks a server for its own status.
@@ -1141,9 +1150,14 @@ func (x *DescribeRequest) GetHandshake() *PeerHandshake {
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The status.
-	Server        *ServerStatus `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Server *ServerStatus `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Id of the process life that answers: a UUID made at its start. It tells two
+	// processes apart that claim to be one server.
+	ProcessId string `protobuf:"bytes,2,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	// When that process came up, Unix time in nanoseconds by its own clock.
+	StartedUnixNanos int64 `protobuf:"varint,3,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -1181,6 +1195,20 @@ func (x *DescribeResponse) GetServer() *ServerStatus {
 		return x.Server
 	}
 	return nil
+}
+
+func (x *DescribeResponse) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetStartedUnixNanos() int64 {
+	if x != nil {
+		return x.StartedUnixNanos
+	}
+	return 0
 }
 
 // StateHashRequest asks for the hash of a state.
@@ -1368,15 +1396,19 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\fraft_address\x18\x03 \x01(\tR\vraftAddress\x12\x1f\n" +
 	"\vapi_address\x18\x04 \x01(\tR\n" +
 	"apiAddress\x12,\n" +
-	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\"C\n" +
+	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\"e\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x14\n" +
-	"\x05voter\x18\x02 \x01(\bR\x05voter\"I\n" +
+	"\x05voter\x18\x02 \x01(\bR\x05voter\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\"I\n" +
 	"\x0fDescribeRequest\x126\n" +
-	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\"C\n" +
+	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\"\x90\x01\n" +
 	"\x10DescribeResponse\x12/\n" +
-	"\x06server\x18\x01 \x01(\v2\x17.argosy.v1.ServerStatusR\x06server\"f\n" +
+	"\x06server\x18\x01 \x01(\v2\x17.argosy.v1.ServerStatusR\x06server\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x02 \x01(\tR\tprocessId\x12,\n" +
+	"\x12started_unix_nanos\x18\x03 \x01(\x03R\x10startedUnixNanos\"f\n" +
 	"\x10StateHashRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"H\n" +

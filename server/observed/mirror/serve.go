@@ -81,6 +81,12 @@ func agree(self, peer *argosyv1.PeerHandshake) error {
 			"mirror observed state: server %s belongs to cluster %q, server %s to cluster %q; they must not talk",
 			self.GetServerId(), self.GetClusterId(), peer.GetServerId(), peer.GetClusterId())
 	}
+	if self.GetIncarnation() != peer.GetIncarnation() {
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+			"mirror observed state: server %s is of incarnation %s of the cluster, server %s of %s; they must not talk",
+			self.GetServerId(), argosyv1.DescribeIncarnation(self.GetIncarnation()),
+			peer.GetServerId(), argosyv1.DescribeIncarnation(peer.GetIncarnation()))
+	}
 	if _, ok := argosyv1.NegotiateProtocol(self.GetProtocol(), peer.GetProtocol()); !ok {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
 			"mirror observed state: server %s speaks protocol %d to %d, server %s speaks %d to %d; upgrade the older one",

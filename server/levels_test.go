@@ -1,0 +1,98 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus"
+)
+
+func TestTheLevelIsWhatAllServersKnow(t *testing.T) {
+	for name, test := range map[string]struct {
+		now    uint32
+		levels []uint32
+		want   uint32 // 0: nothing to write
+	}{
+		"all know more":               {0, []uint32{2, 2, 2}, 2},
+		"one knows less":              {0, []uint32{2, 1, 2}, 0},
+		"one is not heard":            {0, []uint32{2, 0, 2}, 0},
+		"it is so already":            {2, []uint32{2, 2}, 0},
+		"it never goes down":          {2, []uint32{2, 1}, 0},
+		"no further than the highest": {2, []uint32{4, 3, 5}, 3},
+		"no servers at all":           {0, nil, 0},
+	} {
+		now := &argosyv1.ClusterSettings{ClusterId: "c", FeatureLevel: test.now, StateQuotaBytes: 7, Revision: 9, CreatedRevision: 3}
+		next := settledOn(now, "", test.levels)
+		if (next != nil) != (test.want != 0) {
+			t.Errorf("%s: %v", name, next)
+			continue
+		}
+		if next == nil {
+			continue
+		}
+		if next.GetFeatureLevel() != test.want || next.GetStateQuotaBytes() != 7 || next.GetClusterId() != "c" {
+			t.Errorf("%s: %v", name, next)
+		}
+		if next.GetRevision() != 0 || next.GetCreatedRevision() != 0 {
+			t.Errorf("%s: the row would carry revisions: %v", name, next)
+		}
+	}
+	if next := settledOn(&argosyv1.ClusterSettings{FeatureLevel: 2}, "1-0000000a", nil); next.GetIncarnation() != "1-0000000a" || next.GetFeatureLevel() != 2 {
+		t.Errorf("after a recovery: %v", next)
+	}
+}
+
+func level(r *replica) uint32 {
+	settings, _ := r.machine.View().Cluster()
+	return argosyv1.ActiveLevel(settings)
+}
+
+func TestTheLevelIsRaisedAfterTheLastUpgrade(t *testing.T) {
+	all := mustCluster(t, 3, func(i int, cfg *Config) { cfg.FeatureLevel = 7 + uint32(min(i, 1)) })
+	for _, r := range all {
+		eventually(t, "what all know is used", func() bool { return level(r) == 7 })
+	}
+	// The one that knows less is replaced.
+	old := all[0]
+	old.stop(t)
+	upgraded := old.cfg
+	upgraded.FeatureLevel = 8
+	upgraded.Join = []string{all[1].Addresses().Gossip, all[2].Addresses().Gossip}
+	all[0] = mustStart(t, upgraded)
+	for _, r := range all {
+		eventually(t, "what all know now is used", func() bool { return level(r) == 8 })
+	}
+	mustApply(t, all[0], applyOf(workload("w", "x")))
+
+	t.Run("a server that knows less is not let in", func(t *testing.T) {
+		cfg := testConfig(t)
+		cfg.Cluster = all[1].cfg.Cluster
+		cfg.FeatureLevel = 7
+		for _, r := range all {
+			cfg.Join = append(cfg.Join, r.Addresses().Gossip)
+		}
+		stranger := mustStart(t, cfg)
+		eventually(t, "the reason is told", func() bool {
+			reason, _ := stranger.absence()
+			return strings.Contains(reason, "feature levels up to 7, the cluster is at 8")
+		})
+		servers, err := all[1].node.Configuration()
+		if err != nil || len(servers) != 3 {
+			t.Fatalf("servers: %v, %v", servers, err)
+		}
+	})
+	t.Run("a server does not go back", func(t *testing.T) {
+		back := all[0]
+		eventually(t, "the directory remembers", func() bool { return back.node.NoteFeatureLevel(level(back)) == nil })
+		back.stop(t)
+		cfg := back.cfg
+		cfg.FeatureLevel = 7
+		_, err := Open(cfg)
+		if !errors.Is(err, consensus.ErrTooNew) || !strings.Contains(fmt.Sprint(err), "feature level 8, this binary knows up to 7") {
+			t.Fatalf("opened with an older binary: %v", err)
+		}
+	})
+}
