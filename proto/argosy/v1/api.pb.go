@@ -1807,8 +1807,12 @@ type StatusResponse struct {
 	// How many leaderships there were in the last hour, as far as the answering
 	// server remembers.
 	RecentLeaderships uint32 `protobuf:"varint,16,opt,name=recent_leaderships,json=recentLeaderships,proto3" json:"recent_leaderships,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Number of workloads by the text of their state, such as "Running(Ok)".
+	WorkloadStates map[string]uint64 `protobuf:"bytes,17,rep,name=workload_states,json=workloadStates,proto3" json:"workload_states,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Names of registered agents without a session, the first few by name.
+	AgentsLost    []string `protobuf:"bytes,18,rep,name=agents_lost,json=agentsLost,proto3" json:"agents_lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -1951,6 +1955,20 @@ func (x *StatusResponse) GetRecentLeaderships() uint32 {
 		return x.RecentLeaderships
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetWorkloadStates() map[string]uint64 {
+	if x != nil {
+		return x.WorkloadStates
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetAgentsLost() []string {
+	if x != nil {
+		return x.AgentsLost
+	}
+	return nil
 }
 
 // Problem is something that a person should know of.
@@ -2302,7 +2320,7 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"unix_nanos\x18\x04 \x01(\x03R\tunixNanos\x12\x10\n" +
 	"\x03end\x18\x05 \x01(\bR\x03end\"\x0f\n" +
-	"\rStatusRequest\"\xec\x04\n" +
+	"\rStatusRequest\"\xa8\x06\n" +
 	"\x0eStatusResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x121\n" +
 	"\aservers\x18\x02 \x03(\v2\x17.argosy.v1.ServerStatusR\aservers\x12\x16\n" +
@@ -2321,7 +2339,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\vstate_bytes\x18\x0e \x01(\x04R\n" +
 	"stateBytes\x12*\n" +
 	"\x11state_quota_bytes\x18\x0f \x01(\x04R\x0fstateQuotaBytes\x12-\n" +
-	"\x12recent_leaderships\x18\x10 \x01(\rR\x11recentLeaderships\"\x80\x01\n" +
+	"\x12recent_leaderships\x18\x10 \x01(\rR\x11recentLeaderships\x12V\n" +
+	"\x0fworkload_states\x18\x11 \x03(\v2-.argosy.v1.StatusResponse.WorkloadStatesEntryR\x0eworkloadStates\x12\x1f\n" +
+	"\vagents_lost\x18\x12 \x03(\tR\n" +
+	"agentsLost\x1aA\n" +
+	"\x13WorkloadStatesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x80\x01\n" +
 	"\aProblem\x12/\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x13.argosy.v1.SeverityR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
@@ -2391,7 +2415,7 @@ func file_argosy_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_argosy_v1_api_proto_goTypes = []any{
 	(Consistency)(0),                   // 0: argosy.v1.Consistency
 	(ChangeKind)(0),                    // 1: argosy.v1.ChangeKind
@@ -2422,16 +2446,17 @@ var file_argosy_v1_api_proto_goTypes = []any{
 	(*TransferLeadershipRequest)(nil),  // 26: argosy.v1.TransferLeadershipRequest
 	(*TransferLeadershipResponse)(nil), // 27: argosy.v1.TransferLeadershipResponse
 	(*ErrorDetail)(nil),                // 28: argosy.v1.ErrorDetail
-	(*Workload)(nil),                   // 29: argosy.v1.Workload
-	(*WorkloadState)(nil),              // 30: argosy.v1.WorkloadState
-	(*Agent)(nil),                      // 31: argosy.v1.Agent
-	(*AgentStatus)(nil),                // 32: argosy.v1.AgentStatus
-	(*InstanceName)(nil),               // 33: argosy.v1.InstanceName
-	(*ServerStatus)(nil),               // 34: argosy.v1.ServerStatus
-	(*VersionRange)(nil),               // 35: argosy.v1.VersionRange
+	nil,                                // 29: argosy.v1.StatusResponse.WorkloadStatesEntry
+	(*Workload)(nil),                   // 30: argosy.v1.Workload
+	(*WorkloadState)(nil),              // 31: argosy.v1.WorkloadState
+	(*Agent)(nil),                      // 32: argosy.v1.Agent
+	(*AgentStatus)(nil),                // 33: argosy.v1.AgentStatus
+	(*InstanceName)(nil),               // 34: argosy.v1.InstanceName
+	(*ServerStatus)(nil),               // 35: argosy.v1.ServerStatus
+	(*VersionRange)(nil),               // 36: argosy.v1.VersionRange
 }
 var file_argosy_v1_api_proto_depIdxs = []int32{
-	29, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
+	30, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
 	1,  // 1: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
 	7,  // 2: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
 	4,  // 3: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
@@ -2445,50 +2470,51 @@ var file_argosy_v1_api_proto_depIdxs = []int32{
 	28, // 11: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
 	0,  // 12: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
 	4,  // 13: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	29, // 14: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	30, // 15: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	30, // 14: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	31, // 15: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
 	0,  // 16: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
 	4,  // 17: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	29, // 18: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	30, // 19: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	31, // 20: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	32, // 21: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	30, // 18: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	31, // 19: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	32, // 20: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	33, // 21: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
 	4,  // 22: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	29, // 23: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	30, // 24: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	32, // 25: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	30, // 23: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	31, // 24: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	33, // 25: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
 	22, // 26: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	33, // 27: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	34, // 27: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
 	4,  // 28: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	34, // 29: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	35, // 30: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	35, // 29: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	36, // 30: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
 	25, // 31: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
-	2,  // 32: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
-	4,  // 33: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	3,  // 34: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	5,  // 35: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	6,  // 36: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	10, // 37: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
-	14, // 38: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	16, // 39: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	18, // 40: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	20, // 41: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	23, // 42: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	26, // 43: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	9,  // 44: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	9,  // 45: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	12, // 46: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
-	15, // 47: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	17, // 48: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	19, // 49: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	21, // 50: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	24, // 51: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	27, // 52: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	44, // [44:53] is the sub-list for method output_type
-	35, // [35:44] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	29, // 32: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
+	2,  // 33: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	4,  // 34: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	3,  // 35: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	5,  // 36: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	6,  // 37: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	10, // 38: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	14, // 39: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	16, // 40: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	18, // 41: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	20, // 42: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	23, // 43: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	26, // 44: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	9,  // 45: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	9,  // 46: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	12, // 47: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	15, // 48: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	17, // 49: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	19, // 50: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	21, // 51: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	24, // 52: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	27, // 53: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	45, // [45:54] is the sub-list for method output_type
+	36, // [36:45] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }
@@ -2507,7 +2533,7 @@ func file_argosy_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_api_proto_rawDesc), len(file_argosy_v1_api_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1177,8 +1177,16 @@ type ServerStatus struct {
 	// Since when that has been so, Unix time in nanoseconds by the leader's
 	// clock; 0 when not known.
 	HealthyChangedUnixNanos int64 `protobuf:"varint,23,opt,name=healthy_changed_unix_nanos,json=healthyChangedUnixNanos,proto3" json:"healthy_changed_unix_nanos,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
+	// What the server says is or will soon be wrong with itself though it still
+	// serves, for people.
+	Warnings []string `protobuf:"bytes,24,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Its clock when it answered, Unix time in nanoseconds; 0 when it did not.
+	ClockUnixNanos int64 `protobuf:"varint,25,opt,name=clock_unix_nanos,json=clockUnixNanos,proto3" json:"clock_unix_nanos,omitempty"`
+	// How far its clock is ahead of that of the server that asked it, in
+	// milliseconds, as far as that can tell; negative when it is behind.
+	ClockAheadMs  int64 `protobuf:"zigzag64,26,opt,name=clock_ahead_ms,json=clockAheadMs,proto3" json:"clock_ahead_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerStatus) Reset() {
@@ -1372,6 +1380,27 @@ func (x *ServerStatus) GetHealthyChangedUnixNanos() int64 {
 	return 0
 }
 
+func (x *ServerStatus) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ServerStatus) GetClockUnixNanos() int64 {
+	if x != nil {
+		return x.ClockUnixNanos
+	}
+	return 0
+}
+
+func (x *ServerStatus) GetClockAheadMs() int64 {
+	if x != nil {
+		return x.ClockAheadMs
+	}
+	return 0
+}
+
 // VersionRange is the range of protocol versions that a party speaks. Both
 // sides send it; they use the highest version that both speak, and part with a
 // clear error when there is none.
@@ -1505,7 +1534,7 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\rdead_after_ms\x18\x02 \x01(\x04R\vdeadAfterMs\x12\x1d\n" +
 	"\n" +
 	"min_voters\x18\x03 \x01(\rR\tminVoters\x12&\n" +
-	"\x0fstable_after_ms\x18\x04 \x01(\x04R\rstableAfterMs\"\x81\x06\n" +
+	"\x0fstable_after_ms\x18\x04 \x01(\x04R\rstableAfterMs\"\xed\x06\n" +
 	"\fServerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -1534,7 +1563,10 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\vlag_entries\x18\x15 \x01(\x04R\n" +
 	"lagEntries\x12\x18\n" +
 	"\ahealthy\x18\x16 \x01(\bR\ahealthy\x12;\n" +
-	"\x1ahealthy_changed_unix_nanos\x18\x17 \x01(\x03R\x17healthyChangedUnixNanos\"2\n" +
+	"\x1ahealthy_changed_unix_nanos\x18\x17 \x01(\x03R\x17healthyChangedUnixNanos\x12\x1a\n" +
+	"\bwarnings\x18\x18 \x03(\tR\bwarnings\x12(\n" +
+	"\x10clock_unix_nanos\x18\x19 \x01(\x03R\x0eclockUnixNanos\x12$\n" +
+	"\x0eclock_ahead_ms\x18\x1a \x01(\x12R\fclockAheadMs\"2\n" +
 	"\fVersionRange\x12\x10\n" +
 	"\x03min\x18\x01 \x01(\rR\x03min\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\rR\x03max*c\n" +
