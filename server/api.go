@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -47,7 +48,7 @@ const streamWorkers = 256
 // openAPI makes the gRPC server with all its services.
 func (s *Server) openAPI() error {
 	service, err := api.New(api.Deps{
-		Writes:   s.router,
+		Writes:   counted{s.router, s.metrics},
 		Reads:    s.reader,
 		State:    s.machine,
 		Observed: s.store,
@@ -95,15 +96,33 @@ func (s *Server) admit(ctx context.Context, method string) error {
 }
 
 func (s *Server) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	began := time.Now()
+	response, err := s.serveUnary(ctx, req, info, handler)
+	s.metrics.Answered(info.FullMethod, time.Since(began), false, err)
+	return response, err
+}
+
+func (s *Server) serveUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if err := s.admit(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
 }
 
-// guardStream lets streams end when the server stops: a watch would go on for
-// ever, and the stop would wait for it.
 func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ended := func(error) {}
+	if info.FullMethod == argosyv1.ClusterService_Watch_FullMethodName {
+		ended = s.metrics.WatchBegan()
+	}
+	err := s.serveStream(srv, stream, info, handler)
+	ended(err)
+	s.metrics.Answered(info.FullMethod, 0, true, err)
+	return err
+}
+
+// serveStream lets streams end when the server stops: a watch would go on for
+// ever, and the stop would wait for it.
+func (s *Server) serveStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if err := s.admit(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}

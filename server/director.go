@@ -245,6 +245,9 @@ func (d *director) look() {
 	if d.now.writer == nil && d.stream == nil {
 		next.absence, next.lostAt = d.explain(next)
 	}
+	if before := d.outlook(); next.leaderID != "" && (next.leaderID != before.leaderID || next.term != before.term) {
+		d.metrics.LeaderChanged()
+	}
 	d.view.Store(next)
 }
 

@@ -1,34 +1,125 @@
 package server
 
 import (
+	"context"
+
+	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/api"
+	"github.com/argosy-cluster/argosy/server/forward"
 	"github.com/argosy-cluster/argosy/server/health"
+	"github.com/argosy-cluster/argosy/server/metrics"
+	"github.com/argosy-cluster/argosy/server/writer"
 )
 
 // openHTTP makes the HTTP server, if one is wanted.
 func (s *Server) openHTTP() error {
-	if s.listeners.http != nil {
-		s.http = health.NewServer(health.Handler(s.healthState))
+	if s.listeners.http == nil {
+		return nil
 	}
+	handler := health.Handler(s.checks)
+	handler.Handle("GET /metrics", s.metrics.Handler(s.measure))
+	s.http = health.NewServer(handler)
 	return nil
 }
 
-func (s *Server) healthState() health.State {
-	status := s.node.Status()
-	view := s.machine.View()
-	now := health.State{
-		Leads:     status.GetRole() == argosyv1.ServerRole_SERVER_ROLE_LEADER,
-		HasLeader: s.outlook().leaderID != "",
-		Term:      status.GetTerm(),
-		Applied:   view.Revision(),
-		Last:      status.GetLastIndex(),
-		Workloads: view.Count(argosyv1.RowKind_ROW_KIND_WORKLOAD),
-		Agents:    view.Count(argosyv1.RowKind_ROW_KIND_AGENT),
-		Connected: s.store.Connected(),
-	}
+// checks looks at everything that this server needs to serve.
+func (s *Server) checks() []health.Check {
+	raft := health.Check{Name: "raft", Fatal: true}
 	if err := s.node.Err(); err != nil {
-		now.Failed = err.Error()
+		raft.Problem = err.Error()
 	}
-	now.NotReady, _ = s.absence()
+	machine := health.Check{Name: "state", Fatal: true}
+	if err := s.machine.Failed(); err != nil {
+		machine.Problem = err.Error()
+	}
+	disk := health.Check{Name: "disk"}
+	if s.node.Stalled() {
+		disk.Problem = "a write to the log does not come back: the disk does not answer"
+	}
+	leader := health.Check{Name: "leader"}
+	leader.Problem, _ = s.absence()
+	stopping := health.Check{Name: "serving"}
+	if s.serving.Err() != nil {
+		stopping.Problem = "the server is stopping"
+	}
+	checks := []health.Check{raft, machine, disk, leader, stopping}
+	for _, warning := range s.warnings() {
+		checks = append(checks, health.Check{Name: "warning", Problem: warning, Warning: true})
+	}
+	return checks
+}
+
+// measure reads what is not counted as it happens.
+func (s *Server) measure() metrics.State {
+	view := s.machine.View()
+	o := s.outlook()
+	absence, _ := s.absence()
+	settings := settingsOf(view)
+	outcomes, outcomeBytes, _, _ := view.OutcomeStats()
+	now := metrics.State{
+		Server:         s.describe(),
+		HasLeader:      o.leaderID != "",
+		Serves:         absence == "" && s.serving.Err() == nil,
+		Voters:         len(o.voters),
+		DiskStalled:    s.node.Stalled(),
+		Campaigns:      map[string]uint64{},
+		Workloads:      view.Count(argosyv1.RowKind_ROW_KIND_WORKLOAD),
+		Agents:         view.Count(argosyv1.RowKind_ROW_KIND_AGENT),
+		Connected:      s.store.Connected(),
+		StateHash:      view.Hash(),
+		Outcomes:       outcomes,
+		OutcomeBytes:   outcomeBytes,
+		StateBytes:     uint64(view.Bytes()),
+		StateQuota:     argosyv1.StateQuota(settings),
+		FeatureLevel:   argosyv1.ActiveLevel(settings),
+		ForwardWaiting: s.router.Waiting(),
+		ReadsWaiting:   s.reader.Waiting(),
+		Sessions:       s.sessions.Sessions(),
+		MembersAlive:   map[string]int{},
+		MembersDead:    map[string]int{},
+	}
+	now.Server.AppliedIndex = view.Revision()
+	if now.Voters > 0 {
+		now.Quorum = now.Voters/2 + 1
+	}
+	for cause, n := range s.node.Campaigns() {
+		now.Campaigns[string(cause)] = n
+	}
+	if r := s.reign.Load(); r != nil {
+		if w, ok := r.writes(); ok {
+			now.WriterWaiting = w.Waiting()
+		}
+	}
+	if members := s.members.Load(); members != nil {
+		countMembers(members.Members(), &now)
+	}
+	if s.identity != nil {
+		now.CertificateExpires = s.identity.Certificate().NotAfter
+	}
 	return now
+}
+
+func countMembers(members []membership.Member, now *metrics.State) {
+	for _, m := range members {
+		if m.Alive {
+			now.MembersAlive[m.Role.String()]++
+		} else {
+			now.MembersDead[m.Role.String()]++
+		}
+	}
+}
+
+// counted counts the writes of users that fail.
+type counted struct {
+	api.Writes
+	metrics *metrics.Metrics
+}
+
+func (c counted) Do(ctx context.Context, w forward.Write) (writer.Outcome, error) {
+	outcome, err := c.Writes.Do(ctx, w)
+	if err != nil {
+		c.metrics.WriteRefused(err)
+	}
+	return outcome, err
 }

@@ -155,6 +155,7 @@ func (s *Server) renew(r *reign) error {
 		Validate: manifest.Validate,
 		Full:     s.space.Full,
 		Logger:   s.log.With("part", "writer", "term", r.term),
+		Meter:    s.metrics,
 	}, s.cfg.Writer)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
 	"github.com/argosy-cluster/argosy/server/logs"
+	"github.com/argosy-cluster/argosy/server/metrics"
 	"github.com/argosy-cluster/argosy/server/observed"
 	"github.com/argosy-cluster/argosy/server/peers"
 	"github.com/argosy-cluster/argosy/server/reader"
@@ -46,6 +47,7 @@ type Server struct {
 	sessions *sessions.Service
 	relay    *logs.Relay
 	space    *diskspace.Monitor
+	metrics  *metrics.Metrics
 
 	listeners listeners
 	grpc      *grpc.Server
@@ -98,6 +100,7 @@ func Open(cfg Config) (*Server, error) {
 		kicked:    make(chan struct{}, 1),
 		founded:   make(chan struct{}, 1),
 		admission: make(admission, 1),
+		metrics:   metrics.New(cfg.Version),
 	}
 	s.serving, s.stopServing = context.WithCancel(context.Background())
 	if s.log == nil {
@@ -193,6 +196,7 @@ func (s *Server) openState() error {
 		Machine:     s.machine,
 		Contact:     s.contact,
 		RaftAddress: s.raftAddressOf,
+		Meter:       s.metrics,
 	})
 	if err != nil {
 		return err
@@ -212,7 +216,7 @@ func (s *Server) openServices() error {
 	if s.router, err = forward.NewRouter(s.cfg.Forward, s.absence); err != nil {
 		return err
 	}
-	if s.reader, err = reader.New(reader.Deps{Applied: s.machine, Observed: mirrored{s.store}, Absence: s.absence}, s.cfg.Reader); err != nil {
+	if s.reader, err = reader.New(reader.Deps{Applied: s.machine, Observed: mirrored{s.store}, Absence: s.absence, Meter: s.metrics}, s.cfg.Reader); err != nil {
 		return err
 	}
 	if s.sessions, err = sessions.New(sessions.Deps{

@@ -3,6 +3,7 @@ package consensus
 import (
 	"encoding/binary"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,6 +16,7 @@ import (
 // both terms are in the entry.
 type applier struct {
 	machine Machine
+	meter   Meter
 }
 
 var _ raft.ConfigurationStore = applier{}
@@ -26,7 +28,10 @@ func (a applier) Apply(entry *raft.Log) any {
 	if isOvertaken(entry) {
 		return overtaken{}
 	}
-	return a.machine.Apply(entry)
+	began := time.Now()
+	response := a.machine.Apply(entry)
+	a.meter.Applied(time.Since(began))
+	return response
 }
 
 func (a applier) StoreConfiguration(index uint64, configuration raft.Configuration) {
@@ -35,9 +40,37 @@ func (a applier) StoreConfiguration(index uint64, configuration raft.Configurati
 	}
 }
 
-func (a applier) Snapshot() (raft.FSMSnapshot, error) { return a.machine.Snapshot() }
+func (a applier) Snapshot() (raft.FSMSnapshot, error) {
+	began := time.Now()
+	taken, err := a.machine.Snapshot()
+	a.meter.SnapshotTaken(time.Since(began))
+	if err != nil {
+		return nil, err
+	}
+	return timedSnapshot{taken, a.meter}, nil
+}
 
-func (a applier) Restore(snapshot io.ReadCloser) error { return a.machine.Restore(snapshot) }
+func (a applier) Restore(snapshot io.ReadCloser) error {
+	began := time.Now()
+	if err := a.machine.Restore(snapshot); err != nil {
+		return err
+	}
+	a.meter.Restored(time.Since(began))
+	return nil
+}
+
+// timedSnapshot counts how long a snapshot takes to write.
+type timedSnapshot struct {
+	raft.FSMSnapshot
+	meter Meter
+}
+
+func (s timedSnapshot) Persist(sink raft.SnapshotSink) error {
+	began := time.Now()
+	err := s.FSMSnapshot.Persist(sink)
+	s.meter.SnapshotWritten(time.Since(began), err)
+	return err
+}
 
 // stamp marks an entry with the term it is proposed for.
 func stamp(term uint64) []byte { return binary.BigEndian.AppendUint64(nil, term) }

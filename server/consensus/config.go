@@ -118,4 +118,33 @@ type Deps struct {
 	// cluster whose servers all have new addresses finds itself again. May be
 	// nil.
 	RaftAddress func(serverID string) string
+	// Meter counts what the node does. May be nil.
+	Meter Meter
 }
+
+// Meter counts what a node does. It is called on hot paths and must not block.
+type Meter interface {
+	// Stored is called after each write to the log, with its flush.
+	Stored(entries int, took time.Duration)
+	// Stalled is called when a write to the log does not come back in time.
+	Stalled()
+	// Applied is called after each entry that the machine applied.
+	Applied(took time.Duration)
+	// SnapshotTaken is called when the machine has been asked for a snapshot,
+	// which it can do nothing else beside.
+	SnapshotTaken(paused time.Duration)
+	// SnapshotWritten is called when a snapshot was written, or could not be.
+	SnapshotWritten(took time.Duration, err error)
+	// Restored is called when the machine has taken over a state.
+	Restored(took time.Duration)
+}
+
+// unmetered counts nothing.
+type unmetered struct{}
+
+func (unmetered) Stored(int, time.Duration)            {}
+func (unmetered) Stalled()                             {}
+func (unmetered) Applied(time.Duration)                {}
+func (unmetered) SnapshotTaken(time.Duration)          {}
+func (unmetered) SnapshotWritten(time.Duration, error) {}
+func (unmetered) Restored(time.Duration)               {}

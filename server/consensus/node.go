@@ -29,6 +29,7 @@ type Node struct {
 	transport *transport
 	raft      *raft.Raft
 	applier   applier
+	snapshots *notedSnapshots
 
 	leadership *leadership
 	vigil      *vigil
@@ -64,11 +65,14 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if deps.Machine == nil {
 		return nil, fmt.Errorf("open node: no state machine")
 	}
+	if deps.Meter == nil {
+		deps.Meter = unmetered{}
+	}
 	n := &Node{
 		cfg:      cfg,
 		deps:     deps,
 		log:      cfg.Logger,
-		applier:  applier{deps.Machine},
+		applier:  applier{deps.Machine, deps.Meter},
 		promoter: make(chan struct{}, 1),
 		broken:   make(chan struct{}),
 	}
@@ -114,9 +118,11 @@ func (n *Node) openStore() (err error) {
 	cfg.Kind = n.cfg.LogStore
 	cfg.Stall = n.cfg.DiskStall
 	cfg.Logger = n.log
+	cfg.OnStore = n.deps.Meter.Stored
 	cfg.OnStall = func(stalled bool) {
 		n.stall.set(stalled)
 		if stalled {
+			n.deps.Meter.Stalled()
 			n.log.Error("disk does not answer: falling silent so that another server can lead", "limit", n.cfg.DiskStall)
 		} else {
 			n.log.Warn("disk answers again")
@@ -200,9 +206,12 @@ func advertisedAddress(wanted string, bound net.Addr) (string, error) {
 }
 
 func (n *Node) startRaft() (node *raft.Raft, err error) {
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(filepath.Join(n.cfg.DataDir, "raft"), 2, newRaftLog(n.log))
+	files, err := raft.NewFileSnapshotStoreWithLogger(filepath.Join(n.cfg.DataDir, "raft"), 2, newRaftLog(n.log))
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	if n.snapshots, err = noteSnapshots(files); err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = n.id()
@@ -228,7 +237,7 @@ func (n *Node) startRaft() (node *raft.Raft, err error) {
 			node, err = nil, fmt.Errorf("start Raft: %w", reason)
 		}
 	}()
-	node, err = raft.NewRaft(cfg, n.applier, n.guard, n.guard, snapshots, n.transport)
+	node, err = raft.NewRaft(cfg, n.applier, n.guard, n.guard, n.snapshots, n.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start Raft: %w", err)
 	}

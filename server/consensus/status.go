@@ -20,6 +20,10 @@ func (n *Node) Status() *argosyv1.ServerStatus {
 		AppliedIndex: n.deps.Machine.Applied(),
 		LastIndex:    n.raft.LastIndex(),
 		Problem:      n.problem(),
+		LogStore:     string(n.cfg.LogStore),
+	}
+	if newest := n.snapshots.newest.Load(); newest != nil {
+		status.SnapshotIndex, status.SnapshotUnixNanos = newest.index, newest.taken.UnixNano()
 	}
 	switch at.state {
 	case raft.Leader:
@@ -49,6 +53,9 @@ func (n *Node) problem() string {
 	}
 	return ""
 }
+
+// Stalled reports whether a write to the log does not come back.
+func (n *Node) Stalled() bool { return n.stalled() }
 
 func (n *Node) removed() bool {
 	for _, s := range n.configuration().Servers {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -62,6 +63,8 @@ type Router struct {
 	way     route.Switch[Target]
 	// timers are kept: one is needed for each write and hardly ever fires.
 	timers sync.Pool
+	// waiting is how many writes have no answer yet.
+	waiting atomic.Int64
 }
 
 // NewRouter makes a Router with no way open.
@@ -79,6 +82,9 @@ func (r *Router) Open(t Target) { r.way.Set(t) }
 // Close lets writes wait.
 func (r *Router) Close() { r.way.Close() }
 
+// Waiting returns how many writes have no answer yet.
+func (r *Router) Waiting() int { return int(r.waiting.Load()) }
+
 // Write is one write of a user; exactly one of Apply and Delete is set. The
 // messages must not be changed after it was handed over.
 type Write struct {
@@ -93,6 +99,8 @@ const absenceInterval = 250 * time.Millisecond
 // Do carries out a write within the deadline of the context. The error is an API
 // error.
 func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	wait := r.patience(ctx)
 	deadline := time.Now().Add(wait)
 	timer := r.timer(wait)

@@ -1,54 +1,43 @@
-// Package health serves over HTTP what watchdogs and monitoring ask: whether the
-// process is alive, whether the replica can serve, and a few numbers. It protects
-// one invariant: it answers from memory at once and changes nothing.
+// Package health tells watchdogs over HTTP whether the process is alive and
+// whether the replica can serve, and why not. It protects one invariant: it
+// answers from memory at once and changes nothing.
+//
+// /healthz fails when the process cannot go on and should be started anew.
+// /readyz fails when it cannot serve now, though it may later. With ?verbose
+// both list every check, one a line: "ok", "failed" or "warning", its name, and
+// the reason.
 package health
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// State is what is told of a replica.
-type State struct {
-	// Failed is why it cannot go on, "" when it can.
-	Failed string
-	// NotReady is why it cannot serve now, "" when it can.
-	NotReady string
-	// Leads tells whether it leads.
-	Leads bool
-	// HasLeader tells whether it knows a leader.
-	HasLeader bool
-	// Term is Raft's term.
-	Term uint64
-	// Applied is the last index that was applied.
-	Applied uint64
-	// Last is the last index of the log.
-	Last uint64
-	// Workloads and Agents are numbers of objects; Connected are agents with a
-	// session.
-	Workloads, Agents, Connected int
+// Check is one thing that was looked at.
+type Check struct {
+	// Name is one word.
+	Name string
+	// Problem says what is wrong, "" when nothing is.
+	Problem string
+	// Fatal tells that the process cannot go on.
+	Fatal bool
+	// Warning tells that the replica serves all the same.
+	Warning bool
 }
 
-// Handler serves /healthz, /readyz and /metrics.
-func Handler(state func() State) http.Handler {
+// fails tells whether a check speaks against the answer that was asked for.
+func (c Check) fails(fatalOnly bool) bool {
+	return c.Problem != "" && !c.Warning && (c.Fatal || !fatalOnly)
+}
+
+// Handler serves /healthz and /readyz.
+func Handler(checks func() []Check) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, state().Failed) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		now := state()
-		if now.Failed != "" {
-			answer(w, now.Failed)
-			return
-		}
-		answer(w, now.NotReady)
-	})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(&collector{state: state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { answer(w, r, checks(), true) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, r, checks(), false) })
 	return mux
 }
 
@@ -64,59 +53,43 @@ func NewServer(handler http.Handler) *http.Server {
 	}
 }
 
-func answer(w http.ResponseWriter, problem string) {
+// answer tells the first problem that counts, or every check when it was asked
+// for.
+func answer(w http.ResponseWriter, r *http.Request, checks []Check, fatalOnly bool) {
+	first := ""
+	for _, c := range checks {
+		if c.fails(fatalOnly) {
+			first = c.Problem
+			break
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if problem != "" {
+	w.Header().Set("Cache-Control", "no-store")
+	if first != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, problem)
-		return
 	}
-	fmt.Fprintln(w, "ok")
+	// Whoever asked may be gone by now; there is nobody else to tell.
+	_, _ = io.WriteString(w, text(r, checks, first, fatalOnly))
 }
 
-// collector reads the state when it is asked.
-type collector struct{ state func() State }
-
-var descriptions = map[string]*prometheus.Desc{
-	"has_leader":       describe("has_leader", "Whether a leader is known."),
-	"is_leader":        describe("is_leader", "Whether this server leads."),
-	"term":             describe("term", "Term of Raft."),
-	"applied_index":    describe("applied_index", "Last index that was applied to the state."),
-	"last_index":       describe("last_index", "Last index in the log."),
-	"workloads":        describe("workloads", "Number of desired workloads."),
-	"agents":           describe("agents", "Number of registered agents."),
-	"agents_connected": describe("agents_connected", "Number of agents with a session."),
-}
-
-func describe(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("argosy_server_"+name, help, nil, nil)
-}
-
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range descriptions {
-		to <- d
+func text(r *http.Request, checks []Check, first string, fatalOnly bool) string {
+	verdict := "ok"
+	if first != "" {
+		verdict = first
 	}
-}
-
-func (c *collector) Collect(to chan<- prometheus.Metric) {
-	now := c.state()
-	for name, value := range map[string]float64{
-		"has_leader":       number(now.HasLeader),
-		"is_leader":        number(now.Leads),
-		"term":             float64(now.Term),
-		"applied_index":    float64(now.Applied),
-		"last_index":       float64(now.Last),
-		"workloads":        float64(now.Workloads),
-		"agents":           float64(now.Agents),
-		"agents_connected": float64(now.Connected),
-	} {
-		to <- prometheus.MustNewConstMetric(descriptions[name], prometheus.GaugeValue, value)
+	if _, verbose := r.URL.Query()["verbose"]; !verbose {
+		return verdict + "\n"
 	}
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
+	var b strings.Builder
+	for _, c := range checks {
+		switch {
+		case c.Problem == "":
+			fmt.Fprintf(&b, "ok       %s\n", c.Name)
+		case c.fails(fatalOnly):
+			fmt.Fprintf(&b, "failed   %s: %s\n", c.Name, c.Problem)
+		default:
+			fmt.Fprintf(&b, "warning  %s: %s\n", c.Name, c.Problem)
+		}
 	}
-	return 0
+	return b.String()
 }

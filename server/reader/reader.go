@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -81,6 +82,15 @@ type Deps struct {
 	Observed Observed
 	// Absence tells why there is no leader and whether waiting is of no use.
 	Absence func() (reason string, hopeless bool)
+	// Meter counts the questions to the leader. May be nil.
+	Meter Meter
+}
+
+// Meter counts what a reader does. It must not block.
+type Meter interface {
+	// Confirmed is called with the reads that shared a question, and how long its
+	// answer took.
+	Confirmed(reads int, took time.Duration)
 }
 
 // Reader lets reads wait until this replica may answer them.
@@ -89,6 +99,8 @@ type Reader struct {
 	deps Deps
 	way  route.Switch[Source]
 	wake chan struct{}
+	// waiting is how many reads wait.
+	waiting atomic.Int64
 
 	mu   sync.Mutex
 	next *round
@@ -100,6 +112,8 @@ type Reader struct {
 type round struct {
 	done  chan struct{}
 	index Index
+	// reads is how many share it; only changed while it is the next.
+	reads int
 }
 
 // New makes a Reader with no source; Run must be running for it to answer.
@@ -134,10 +148,14 @@ func (r *Reader) Run(ctx context.Context) error {
 		if current == nil {
 			continue
 		}
+		began := time.Now()
 		index, err := r.ask(ctx)
 		if err != nil {
 			// Whoever waits ends with its own context.
 			return err
+		}
+		if r.deps.Meter != nil {
+			r.deps.Meter.Confirmed(current.reads, time.Since(began))
 		}
 		current.index = index
 		close(current.done)
@@ -171,6 +189,8 @@ func (r *Reader) ask(ctx context.Context) (Index, error) {
 // Await returns when this replica may answer a linearizable read. The error is
 // an API error.
 func (r *Reader) Await(ctx context.Context) error {
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	deadline := time.Now().Add(r.patience(ctx))
 	current := r.join()
 	if err := r.awaitRound(ctx, current, deadline); err != nil {
@@ -191,6 +211,9 @@ func (r *Reader) Await(ctx context.Context) error {
 	return nil
 }
 
+// Waiting returns how many reads wait until they may be answered.
+func (r *Reader) Waiting() int { return int(r.waiting.Load()) }
+
 // join joins the next question.
 func (r *Reader) join() *round {
 	r.mu.Lock()
@@ -202,6 +225,7 @@ func (r *Reader) join() *round {
 		default:
 		}
 	}
+	r.next.reads++
 	return r.next
 }
 

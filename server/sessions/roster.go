@@ -69,6 +69,19 @@ func (r *roster) seat(name string) *seat {
 	return s
 }
 
+// seated returns how many agents have a session.
+func (r *roster) seated() int {
+	n := 0
+	for _, s := range r.all() {
+		s.mu.Lock()
+		if s.session != nil && s.seated {
+			n++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 func (r *roster) all() map[string]*seat {
 	r.mu.Lock()
 	defer r.mu.Unlock()

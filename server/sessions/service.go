@@ -85,6 +85,15 @@ func (s *Service) Lead(ctx context.Context, leadership Leadership) error {
 	return m.run(ctx)
 }
 
+// Sessions returns how many agents have a session with this server.
+func (s *Service) Sessions() int {
+	m, _ := s.current()
+	if m == nil {
+		return 0
+	}
+	return m.roster.seated()
+}
+
 func (s *Service) publish(m *manager) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

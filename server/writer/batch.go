@@ -21,6 +21,8 @@ type batch struct {
 	// grown is by how many bytes the batch makes the state larger.
 	grown   int
 	pending Pending
+	// sent is when the entry was handed to the log, by the clock of this process.
+	sent time.Time
 	// parked are requests that build on a revision that may be that of the batch;
 	// they are judged when it is committed.
 	parked []*Request

@@ -87,6 +87,12 @@ func (q *queue) close() []*Request {
 	return rest
 }
 
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) - q.head
+}
+
 func (q *queue) wake() {
 	select {
 	case q.ready <- struct{}{}:

@@ -79,7 +79,23 @@ type Deps struct {
 	Now func() time.Time
 	// Logger may be nil.
 	Logger *slog.Logger
+	// Meter counts what the writer does. May be nil.
+	Meter Meter
 }
+
+// Meter counts what a writer does. It is called by the one goroutine that does
+// everything, and must not block.
+type Meter interface {
+	// Proposed is called with the requests and the bytes of each entry.
+	Proposed(requests, bytes int)
+	// Committed is called with the time that an entry took.
+	Committed(took time.Duration)
+}
+
+type unmetered struct{}
+
+func (unmetered) Proposed(int, int)       {}
+func (unmetered) Committed(time.Duration) {}
 
 // Writer carries out writes during one leadership.
 type Writer struct {
@@ -89,6 +105,7 @@ type Writer struct {
 	check  Validator
 	full   func() error
 	now    func() time.Time
+	meter  Meter
 	logger *slog.Logger
 
 	queue   queue
@@ -122,12 +139,16 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 		check:   deps.Validate,
 		full:    deps.Full,
 		now:     deps.Now,
+		meter:   deps.Meter,
 		logger:  deps.Logger,
 		drain:   make(chan struct{}, 1),
 		drained: make(chan struct{}),
 	}
 	if w.now == nil {
 		w.now = time.Now
+	}
+	if w.meter == nil {
+		w.meter = unmetered{}
 	}
 	if w.full == nil {
 		w.full = func() error { return nil }
@@ -157,6 +178,9 @@ func (w *Writer) Submit(r *Request) {
 		r.answer(Outcome{Err: err})
 	}
 }
+
+// Waiting returns how many requests wait to be judged.
+func (w *Writer) Waiting() int { return w.queue.waiting() }
 
 // Drain makes Run end with ErrDrained once everything in flight is answered.
 // Requests that wait are answered ErrNotDone. It is called before leadership is
@@ -259,7 +283,10 @@ func (w *Writer) propose() {
 	w.working.seal(b)
 	switch {
 	case !b.empty():
-		b.pending = w.log.Propose(b.encode())
+		entry := b.encode()
+		w.meter.Proposed(len(b.items), len(entry))
+		b.sent = time.Now()
+		b.pending = w.log.Propose(entry)
 	case len(b.items) > 0:
 		b.pending = w.log.Confirm()
 	default:
@@ -279,6 +306,7 @@ func (w *Writer) settle() error {
 	w.flight[len(w.flight)-1] = nil
 	w.flight = w.flight[:len(w.flight)-1]
 	if !b.empty() {
+		w.meter.Committed(time.Since(b.sent))
 		b.revision = revision
 		w.working.committed(b, w.state.View())
 	}

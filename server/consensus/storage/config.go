@@ -40,6 +40,10 @@ type Config struct {
 	// OnStall is told when the disk stalls (true) and when the write comes
 	// back after all (false). It must not block. Default nil.
 	OnStall func(stalled bool)
+	// OnStore is told of each write to the log that came back, with how many
+	// entries it had and how long it took, its flush included. It must not block.
+	// Default nil.
+	OnStore func(entries int, took time.Duration)
 	// Logger takes the log. Default nil: none.
 	Logger *slog.Logger
 }

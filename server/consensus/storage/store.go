@@ -65,7 +65,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	watchdog := newWatched(checksummed{marks}, cfg.Stall, cfg.OnStall)
+	watchdog := newWatched(checksummed{marks}, cfg.Stall, cfg.OnStall, cfg.OnStore)
 	return &Store{
 		cached:   newCached(watchdog, cfg.CacheEntries, cfg.CacheBytes),
 		Stable:   stable,

@@ -17,16 +17,20 @@ type watched struct {
 	raft.LogStore
 	limit   time.Duration
 	tell    func(stalled bool)
+	stored  func(entries int, took time.Duration)
 	stalled atomic.Bool
 }
 
 var _ raft.MonotonicLogStore = (*watched)(nil)
 
-func newWatched(store raft.LogStore, limit time.Duration, tell func(bool)) *watched {
+func newWatched(store raft.LogStore, limit time.Duration, tell func(bool), stored func(int, time.Duration)) *watched {
 	if tell == nil {
 		tell = func(bool) {}
 	}
-	return &watched{LogStore: store, limit: limit, tell: tell}
+	if stored == nil {
+		stored = func(int, time.Duration) {}
+	}
+	return &watched{LogStore: store, limit: limit, tell: tell, stored: stored}
 }
 
 func (w *watched) IsMonotonic() bool { return isMonotonic(w.LogStore) }
@@ -40,7 +44,9 @@ func (w *watched) StoreLogs(entries []*raft.Log) error {
 		w.stalled.Store(true)
 		w.tell(true)
 	})
+	began := time.Now()
 	err := w.LogStore.StoreLogs(entries)
+	w.stored(len(entries), time.Since(began))
 	if !alarm.Stop() {
 		<-alarmed // so that "stalled" is told before "not any more"
 		w.stalled.Store(false)

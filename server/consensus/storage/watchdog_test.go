@@ -37,10 +37,12 @@ func TestWatchdogTellsOfAStallAndOfItsEnd(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			var told []any
+			var told, stored []any
 			slow := &slowStore{raft.NewInmemStore(), test.takes, test.fails}
 			watchdog := newWatched(slow, time.Second, func(stalled bool) {
 				told = append(told, time.Since(began), stalled)
+			}, func(entries int, took time.Duration) {
+				stored = append(stored, entries, took)
 			})
 			if err := watchdog.StoreLog(entry(1)); !errors.Is(err, test.fails) {
 				t.Fatalf("store: %v", err)
@@ -51,6 +53,9 @@ func TestWatchdogTellsOfAStallAndOfItsEnd(t *testing.T) {
 			if watchdog.stalled.Load() {
 				t.Fatal("still stalled")
 			}
+			if got, want := fmt.Sprint(stored), fmt.Sprint([]any{1, test.takes}); got != want {
+				t.Fatalf("a write of %v: counted %s, want %s", test.takes, got, want)
+			}
 		})
 	}
 }
@@ -58,7 +63,7 @@ func TestWatchdogTellsOfAStallAndOfItsEnd(t *testing.T) {
 func TestWatchdogIsStalledWhileTheWriteHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowStore{InmemStore: raft.NewInmemStore(), takes: time.Minute}
-		watchdog := newWatched(slow, time.Second, nil)
+		watchdog := newWatched(slow, time.Second, nil, nil)
 		done := make(chan error)
 		go func() { done <- watchdog.StoreLog(entry(1)) }()
 		time.Sleep(2 * time.Second) // of the bubble's own clock
