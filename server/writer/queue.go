@@ -27,21 +27,38 @@ func (q *queue) init(maxItems, maxBytes int) {
 }
 
 func (q *queue) push(r *Request) error {
+	_, err := q.pushAll([]*Request{r})
+	return err
+}
+
+// pushAll adds requests until one is refused; it returns how many it added, and
+// why no more.
+func (q *queue) pushAll(requests []*Request) (taken int, err error) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range requests {
+		if err = q.refuse(r); err != nil {
+			break
+		}
+		q.items = append(q.items, r)
+		q.bytes += r.size
+		taken++
+	}
+	if taken > 0 {
+		q.wake()
+	}
+	return taken, err
+}
+
+// refuse says why a request cannot wait here.
+func (q *queue) refuse(r *Request) error {
 	if q.closed {
-		q.mu.Unlock()
 		return ErrNotDone
 	}
 	if waiting := len(q.items) - q.head; waiting >= q.maxItems || (waiting > 0 && q.bytes+r.size > q.maxBytes) {
-		bytes := q.bytes
-		q.mu.Unlock()
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
-			"queue write: %d requests of %d bytes wait already; try again later", waiting, bytes)
+			"queue write: %d requests of %d bytes wait already; try again later", waiting, q.bytes)
 	}
-	q.items = append(q.items, r)
-	q.bytes += r.size
-	q.mu.Unlock()
-	q.wake()
 	return nil
 }
 

@@ -182,6 +182,23 @@ func (w *Writer) Submit(r *Request) {
 // Waiting returns how many requests wait to be judged.
 func (w *Writer) Waiting() int { return w.queue.waiting() }
 
+// SubmitAll is Submit for requests that came together, and that shall go on
+// together: the first of them alone would make an entry, and cost a flush.
+func (w *Writer) SubmitAll(requests []*Request) {
+	good := make([]*Request, 0, len(requests))
+	for _, r := range requests {
+		if err := r.prepare(w.check, &w.cfg); err != nil {
+			r.answer(Outcome{Err: err})
+			continue
+		}
+		good = append(good, r)
+	}
+	taken, err := w.queue.pushAll(good)
+	for _, r := range good[taken:] {
+		r.answer(Outcome{Err: err})
+	}
+}
+
 // Drain makes Run end with ErrDrained once everything in flight is answered.
 // Requests that wait are answered ErrNotDone. It is called before leadership is
 // given away, so that no request's fate is unknown then.
