@@ -24,6 +24,8 @@ import (
 // Writes carries out writes; forward.Router does.
 type Writes interface {
 	Do(context.Context, forward.Write) (writer.Outcome, error)
+	// Serve carries out the writes of a stream.
+	Serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], principal string, header func() *argosyv1.ResponseHeader) error
 }
 
 // Reads lets linearizable reads wait until this replica may answer; reader.Reader
@@ -93,6 +95,11 @@ func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteRe
 		return nil, err
 	}
 	return &argosyv1.WriteResponse{Header: s.header(o.Revision), Result: o.Result, Replayed: o.Replayed}, nil
+}
+
+// Write carries out the writes of one client on one stream.
+func (s *Service) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+	return s.Writes.Serve(stream, identity.PrincipalOf(stream.Context()), s.Replica.Header)
 }
 
 // Status tells of the cluster itself.

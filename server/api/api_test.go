@@ -37,6 +37,9 @@ func (r *replica) Do(_ context.Context, w forward.Write) (writer.Outcome, error)
 	r.wrote = w
 	return r.outcome, r.outcome.Err
 }
+func (r *replica) Serve(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], string, func() *argosyv1.ResponseHeader) error {
+	return nil
+}
 func (r *replica) Await(context.Context) error { return r.await }
 func (r *replica) Header() *argosyv1.ResponseHeader {
 	return &argosyv1.ResponseHeader{ServerId: "me", Term: 3}

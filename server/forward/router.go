@@ -27,6 +27,21 @@ type Target interface {
 	Submit(*writer.Request)
 }
 
+// bulk is a Target that takes many requests at once for less.
+type bulk interface {
+	SubmitAll([]*writer.Request)
+}
+
+func submitAll(to Target, requests []*writer.Request) {
+	if to, ok := to.(bulk); ok {
+		to.SubmitAll(requests)
+		return
+	}
+	for _, r := range requests {
+		to.Submit(r)
+	}
+}
+
 // Config says how long writes wait.
 type Config struct {
 	// DefaultTimeout is how long a write waits when its client set no deadline.
@@ -101,13 +116,16 @@ const absenceInterval = 250 * time.Millisecond
 func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
 	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
-	wait := r.patience(ctx)
-	deadline := time.Now().Add(wait)
-	timer := r.timer(wait)
+	deadline := time.Now().Add(r.patience(ctx))
+	return r.carry(ctx, w, deadline, nil, false)
+}
+
+// carry carries out a write until a deadline. When it was tried before, last is
+// how that ended, and uncertain whether it may have been done.
+func (r *Router) carry(ctx context.Context, w Write, deadline time.Time, last error, uncertain bool) (writer.Outcome, error) {
+	timer := r.timer(time.Until(deadline))
 	defer r.release(timer)
 
-	uncertain := false
-	var last error
 	pause := r.cfg.RetryMin
 	for {
 		way := r.way.Now()
@@ -172,21 +190,26 @@ func (r *Router) attempt(to Target, w Write, deadline time.Time, timer *time.Tim
 	to.Submit(request)
 	select {
 	case o := <-done:
-		switch {
-		case o.Err == nil:
-			return o, answered
-		case errors.Is(o.Err, writer.ErrNotDone):
-			return o, notDone
-		case errors.Is(o.Err, writer.ErrFateUnknown):
-			return o, unknown
-		}
-		return o, answered
+		return o, verdictOf(o)
 	case <-timer.C:
 		if request.Withdraw() {
 			return writer.Outcome{}, expired
 		}
 		return writer.Outcome{}, expiredInFlight
 	}
+}
+
+// verdictOf says what an outcome that came back leaves to do.
+func verdictOf(o writer.Outcome) verdict {
+	switch {
+	case o.Err == nil:
+		return answered
+	case errors.Is(o.Err, writer.ErrNotDone):
+		return notDone
+	case errors.Is(o.Err, writer.ErrFateUnknown):
+		return unknown
+	}
+	return answered
 }
 
 var errDeadline = errors.New("deadline passed")
@@ -236,7 +259,10 @@ func (r *Router) patience(ctx context.Context) time.Duration {
 	if !ok {
 		return r.cfg.DefaultTimeout
 	}
-	left := time.Until(deadline)
+	return patienceFor(time.Until(deadline))
+}
+
+func patienceFor(left time.Duration) time.Duration {
 	return max(left-min(left/10, 100*time.Millisecond), 0)
 }
 

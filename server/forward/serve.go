@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -36,7 +35,7 @@ func (v *Receiver) Serve(stream forwardStream) error {
 	if err := v.Check(message.GetHandshake()); err != nil {
 		return err
 	}
-	out := &answers{ready: make(chan struct{}, 1)}
+	out := newAnswers[argosyv1.ForwardedResult]()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -55,11 +54,9 @@ func (v *Receiver) Serve(stream forwardStream) error {
 	}
 }
 
-func (v *Receiver) receive(stream forwardStream, message *argosyv1.ForwardRequest, out *answers) error {
+func (v *Receiver) receive(stream forwardStream, message *argosyv1.ForwardRequest, out *answers[argosyv1.ForwardedResult]) error {
 	for {
-		for _, w := range message.GetWrites() {
-			v.submit(w, out)
-		}
+		v.submit(message.GetWrites(), out)
 		var err error
 		if message, err = stream.Recv(); err != nil {
 			return err
@@ -67,31 +64,37 @@ func (v *Receiver) receive(stream forwardStream, message *argosyv1.ForwardReques
 	}
 }
 
-func (v *Receiver) submit(w *argosyv1.ForwardedWrite, out *answers) {
-	sequence := w.GetSequence()
+func (v *Receiver) submit(writes []*argosyv1.ForwardedWrite, out *answers[argosyv1.ForwardedResult]) {
 	local, leads := v.Local()
-	if !leads {
-		out.add(failed(sequence, argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "this server does not lead"))
-		return
+	requests := make([]*writer.Request, 0, len(writes))
+	for _, w := range writes {
+		sequence := w.GetSequence()
+		if !leads {
+			out.add(failed(sequence, argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "this server does not lead"))
+			continue
+		}
+		r := &writer.Request{
+			Principal: w.GetPrincipal(),
+			Apply:     w.GetApply(),
+			Delete:    w.GetDelete(),
+			Done:      func(o writer.Outcome) { out.add(resultOf(sequence, o)) },
+		}
+		if r.Apply == nil && r.Delete == nil {
+			out.add(failed(sequence, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+				"the leader does not know this kind of write; upgrade all servers"))
+			continue
+		}
+		if timeout := w.GetTimeoutMs(); timeout > 0 {
+			r.Deadline = time.Now().Add(time.Duration(timeout) * time.Millisecond)
+		}
+		requests = append(requests, r)
 	}
-	r := &writer.Request{
-		Principal: w.GetPrincipal(),
-		Apply:     w.GetApply(),
-		Delete:    w.GetDelete(),
-		Done:      func(o writer.Outcome) { out.add(resultOf(sequence, o)) },
+	if len(requests) > 0 {
+		submitAll(local, requests)
 	}
-	if r.Apply == nil && r.Delete == nil {
-		out.add(failed(sequence, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
-			"the leader does not know this kind of write; upgrade all servers"))
-		return
-	}
-	if timeout := w.GetTimeoutMs(); timeout > 0 {
-		r.Deadline = time.Now().Add(time.Duration(timeout) * time.Millisecond)
-	}
-	local.Submit(r)
 }
 
-func (v *Receiver) send(ctx context.Context, stream forwardStream, out *answers) error {
+func (v *Receiver) send(ctx context.Context, stream forwardStream, out *answers[argosyv1.ForwardedResult]) error {
 	message := &argosyv1.ForwardResponse{Handshake: v.Hello()}
 	for {
 		if err := stream.Send(message); err != nil {
@@ -112,40 +115,6 @@ func (v *Receiver) send(ctx context.Context, stream forwardStream, out *answers)
 		}
 		message = &argosyv1.ForwardResponse{Results: results}
 	}
-}
-
-// answers are the results that wait to be sent.
-type answers struct {
-	ready   chan struct{}
-	mu      sync.Mutex
-	results []*argosyv1.ForwardedResult
-	closed  bool
-}
-
-func (a *answers) add(r *argosyv1.ForwardedResult) {
-	a.mu.Lock()
-	if !a.closed {
-		a.results = append(a.results, r)
-	}
-	a.mu.Unlock()
-	select {
-	case a.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (a *answers) take() []*argosyv1.ForwardedResult {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	results := a.results
-	a.results = nil
-	return results
-}
-
-func (a *answers) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed, a.results = true, nil
 }
 
 func failed(sequence uint64, code argosyv1.ErrorCode, text string) *argosyv1.ForwardedResult {

@@ -68,15 +68,20 @@ func (s *Stream) Close() {
 var errClosed = errors.New("stream closed")
 
 // Submit sends a write.
-func (s *Stream) Submit(r *writer.Request) {
+func (s *Stream) Submit(r *writer.Request) { s.SubmitAll([]*writer.Request{r}) }
+
+// SubmitAll sends writes.
+func (s *Stream) SubmitAll(requests []*writer.Request) {
 	s.mu.Lock()
 	if s.err != nil {
 		err := s.err
 		s.mu.Unlock()
-		r.Done(writer.Outcome{Err: fmt.Errorf("%w: %v", writer.ErrNotDone, err)})
+		for _, r := range requests {
+			r.Done(writer.Outcome{Err: fmt.Errorf("%w: %v", writer.ErrNotDone, err)})
+		}
 		return
 	}
-	s.waiting = append(s.waiting, r)
+	s.waiting = append(s.waiting, requests...)
 	s.mu.Unlock()
 	select {
 	case s.ready <- struct{}{}:

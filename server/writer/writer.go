@@ -164,19 +164,23 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 // any goroutine, possibly before Submit returns, unless the request was
 // withdrawn.
 func (w *Writer) Submit(r *Request) {
-	if r.Apply != nil {
-		if err := w.full(); err != nil {
-			r.answer(Outcome{Err: err})
-			return
-		}
-	}
-	if err := r.prepare(w.check, &w.cfg); err != nil {
+	if err := w.accept(r); err != nil {
 		r.answer(Outcome{Err: err})
 		return
 	}
 	if err := w.queue.push(r); err != nil {
 		r.answer(Outcome{Err: err})
 	}
+}
+
+// accept does what can be done to a request before it waits.
+func (w *Writer) accept(r *Request) error {
+	if r.Apply != nil {
+		if err := w.full(); err != nil {
+			return err
+		}
+	}
+	return r.prepare(w.check, &w.cfg)
 }
 
 // Waiting returns how many requests wait to be judged.
@@ -187,7 +191,7 @@ func (w *Writer) Waiting() int { return w.queue.waiting() }
 func (w *Writer) SubmitAll(requests []*Request) {
 	good := make([]*Request, 0, len(requests))
 	for _, r := range requests {
-		if err := r.prepare(w.check, &w.cfg); err != nil {
+		if err := w.accept(r); err != nil {
 			r.answer(Outcome{Err: err})
 			continue
 		}

@@ -1,0 +1,342 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/writer"
+)
+
+// maxCalls is how many writes of one stream may be under way. A client that
+// sends more waits, by the flow control of its stream.
+const maxCalls = 4096
+
+// sweepInterval is how often it is looked whether a write that was handed on is
+// still waited for.
+const sweepInterval = 20 * time.Millisecond
+
+// maxTimeout bounds how long a client may wait, in milliseconds: a day.
+const maxTimeout = 24 * 60 * 60 * 1000
+
+// farewell is how long a server that stops goes on with what a stream has under
+// way.
+const farewell = 500 * time.Millisecond
+
+type callStream = grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]
+
+// Serve carries out the writes of one client's stream until it ends. They mean
+// the same as so many calls of Do, but no goroutine and no timer waits for each:
+// only a write that its target hands back gets a goroutine, that tries again.
+func (r *Router) Serve(stream callStream, principal string, header func() *argosyv1.ResponseHeader) error {
+	// The context of a stream ends when the server stops, and what is under way
+	// then shall end well.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stream.Context()))
+	c := &calls{
+		router:    r,
+		principal: principal,
+		header:    header,
+		ctx:       ctx,
+		cancel:    cancel,
+		out:       newAnswers[argosyv1.NumberedResult](),
+		live:      map[*oneCall]struct{}{},
+		room:      make(chan struct{}, 1),
+	}
+	defer c.end()
+	complete := make(chan struct{})
+	var broken error
+	go func() {
+		if err := c.receive(stream); errors.Is(err, io.EOF) {
+			close(complete)
+		} else {
+			broken = err
+			cancel()
+		}
+	}()
+	err := c.send(stream, complete)
+	if ctx.Err() != nil {
+		return broken
+	}
+	// Returning ends the stream, and with it the receiver.
+	return err
+}
+
+// calls are the writes of one stream.
+type calls struct {
+	router    *Router
+	principal string
+	header    func() *argosyv1.ResponseHeader
+	// ctx ends with the stream.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	out     *answers[argosyv1.NumberedResult]
+	retries sync.WaitGroup
+
+	mu sync.Mutex
+	// live are those that are not answered.
+	live map[*oneCall]struct{}
+	// room holds a token when there may be room for more.
+	room  chan struct{}
+	sweep *time.Timer
+	// leaving is set when the server stops, and closed when the stream has ended.
+	leaving, closed bool
+}
+
+// oneCall is one write.
+type oneCall struct {
+	calls    *calls
+	sequence uint64
+	write    Write
+	deadline time.Time
+	request  writer.Request
+	// retried is set when a goroutine cares for it. Guarded by calls.mu.
+	retried bool
+}
+
+func (c *calls) receive(stream callStream) error {
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		c.begin(message.GetWrites())
+		if err := c.awaitRoom(); err != nil {
+			return err
+		}
+	}
+}
+
+// begin hands writes on.
+func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
+	now := time.Now()
+	way := c.router.way.Now()
+	begun := make([]*oneCall, 0, len(writes))
+	for _, w := range writes {
+		one := &oneCall{
+			calls:    c,
+			sequence: w.GetSequence(),
+			write:    Write{Principal: c.principal, Apply: w.GetApply(), Delete: w.GetDelete()},
+			deadline: now.Add(c.router.cfg.DefaultTimeout),
+		}
+		if timeout := w.GetTimeoutMs(); timeout > 0 {
+			one.deadline = now.Add(patienceFor(time.Duration(min(timeout, maxTimeout)) * time.Millisecond))
+		}
+		if one.write.Apply == nil && one.write.Delete == nil {
+			c.out.add(numbered(one.sequence, writer.Outcome{}, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+				"write: this server does not know this kind of write; upgrade it")))
+			continue
+		}
+		one.request = writer.Request{
+			Principal: c.principal, Apply: one.write.Apply, Delete: one.write.Delete,
+			Deadline: one.deadline, Done: one.done,
+		}
+		begun = append(begun, one)
+	}
+	if !c.admit(begun, !way.Open) {
+		for _, one := range begun {
+			c.out.add(numbered(one.sequence, writer.Outcome{}, errStopping))
+		}
+		return
+	}
+	if !way.Open {
+		return
+	}
+	requests := make([]*writer.Request, len(begun))
+	for i, one := range begun {
+		requests[i] = &one.request
+	}
+	submitAll(way.To, requests)
+}
+
+// admit enters writes; false when the server stops. With retry set there is no
+// way for them yet, and each waits for one.
+func (c *calls) admit(begun []*oneCall, retry bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving || c.closed {
+		return false
+	}
+	for _, one := range begun {
+		c.live[one] = struct{}{}
+		if retry {
+			c.retry(one, nil, false)
+		}
+	}
+	if c.sweep == nil && len(c.live) > 0 {
+		c.sweep = time.AfterFunc(sweepInterval, c.sweepExpired)
+	}
+	return true
+}
+
+// retry gives a write to a goroutine of its own. c.mu is held.
+func (c *calls) retry(one *oneCall, last error, uncertain bool) {
+	one.retried = true
+	c.retries.Go(func() {
+		o, err := c.router.carry(c.ctx, one.write, one.deadline, last, uncertain)
+		c.answer(one, o, err)
+	})
+}
+
+// done takes the outcome of a write from its target.
+func (one *oneCall) done(o writer.Outcome) {
+	c := one.calls
+	v := verdictOf(o)
+	if v == answered {
+		c.answer(one, o, o.Err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, live := c.live[one]; live && !c.closed && !one.retried {
+		c.retry(one, o.Err, v == unknown)
+	}
+}
+
+// answer sends what became of a write, unless somebody was faster.
+func (c *calls) answer(one *oneCall, o writer.Outcome, err error) {
+	result := numbered(one.sequence, o, err)
+	c.mu.Lock()
+	_, live := c.live[one]
+	if live {
+		delete(c.live, one)
+		c.out.add(result)
+	}
+	c.mu.Unlock()
+	if !live {
+		return
+	}
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+}
+
+// sweepExpired answers those whose target did not in time.
+func (c *calls) sweepExpired() {
+	now := time.Now()
+	var expired []*oneCall
+	c.mu.Lock()
+	for one := range c.live {
+		if !one.retried && now.After(one.deadline) {
+			expired = append(expired, one)
+		}
+	}
+	if c.sweep = nil; len(c.live) > len(expired) && !c.closed {
+		c.sweep = time.AfterFunc(sweepInterval, c.sweepExpired)
+	}
+	c.mu.Unlock()
+	for _, one := range expired {
+		certain := one.request.Withdraw()
+		c.answer(one, writer.Outcome{}, c.router.giveUp(errDeadline, nil, !certain))
+	}
+}
+
+// awaitRoom waits until there may be more under way.
+func (c *calls) awaitRoom() error {
+	for {
+		c.mu.Lock()
+		full := len(c.live) >= maxCalls
+		c.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-c.room:
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	}
+}
+
+// send sends answers until the stream ends. When the client has sent all it
+// has, or the server stops, what is under way is answered first.
+func (c *calls) send(stream callStream, complete <-chan struct{}) error {
+	stopping := stream.Context().Done()
+	var last error
+	var leaving bool
+	var patience <-chan time.Time
+	sent := c.header()
+	message := &argosyv1.WriteResponses{Header: sent}
+	for {
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+		var results []*argosyv1.NumberedResult
+		for len(results) == 0 {
+			// Idle first: what is not live any more is in the answers by then.
+			idle := leaving && c.idle()
+			if results = c.out.take(); idle && len(results) == 0 {
+				return last
+			}
+			if len(results) > 0 {
+				break
+			}
+			select {
+			case <-c.ctx.Done():
+				return c.ctx.Err()
+			case <-complete:
+				complete, leaving = nil, true
+			case <-stopping:
+				stopping, leaving, last = nil, true, errStopping
+				c.leave()
+				timer := time.NewTimer(farewell)
+				defer timer.Stop()
+				patience = timer.C
+			case <-patience:
+				return last
+			case <-c.out.ready:
+				// The writer answers a whole batch in a row: let it.
+				runtime.Gosched()
+			}
+		}
+		message = &argosyv1.WriteResponses{Results: results}
+		if now := c.header(); now.GetLeaderId() != sent.GetLeaderId() || now.GetTerm() != sent.GetTerm() {
+			sent, message.Header = now, now
+		}
+	}
+}
+
+var errStopping = argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "write: the server is stopping; go on at another one")
+
+func (c *calls) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.live) == 0
+}
+
+// leave lets no more writes in.
+func (c *calls) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+}
+
+// end forgets what is under way; its targets answer it to nobody.
+func (c *calls) end() {
+	c.cancel()
+	c.mu.Lock()
+	c.closed = true
+	if c.sweep != nil {
+		c.sweep.Stop()
+	}
+	c.mu.Unlock()
+	c.retries.Wait()
+	c.out.close()
+}
+
+func numbered(sequence uint64, o writer.Outcome, err error) *argosyv1.NumberedResult {
+	if err == nil {
+		return &argosyv1.NumberedResult{Sequence: sequence, Revision: o.Revision, Result: o.Result, Replayed: o.Replayed}
+	}
+	var e *argosyv1.Error
+	if !errors.As(err, &e) {
+		return &argosyv1.NumberedResult{Sequence: sequence, Error: &argosyv1.ErrorDetail{Code: argosyv1.ErrorCode_ERROR_CODE_INTERNAL}, Message: err.Error()}
+	}
+	return &argosyv1.NumberedResult{Sequence: sequence, Error: e.Detail, Message: e.Message}
+}
