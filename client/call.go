@@ -118,6 +118,9 @@ func once[T any](ctx context.Context, c *Client, index int, req *request, try at
 		return result, nil
 	}
 	e, spoken := argosyv1.AsError(err)
+	if wasSent(err) {
+		req.ambiguous.Store(true)
+	}
 	switch {
 	case spoken:
 		c.heard(index)

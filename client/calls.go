@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -33,8 +34,8 @@ func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosy
 			ExpectedStateRevision: req.GetExpectedStateRevision(),
 		}
 	}
-	return call(ctx, c, &request{what: "apply workloads", size: proto.Size(req), write: true},
-		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+	return c.change(ctx, &request{what: "apply workloads", size: proto.Size(req), write: true}, fieldNumberedApply, req,
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			return stub.Apply(ctx, req, options...)
 		})
 }
@@ -48,10 +49,22 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 			ExpectedStateRevision: req.GetExpectedStateRevision(),
 		}
 	}
-	return call(ctx, c, &request{what: "delete workloads", size: proto.Size(req), write: true},
-		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+	return c.change(ctx, &request{what: "delete workloads", size: proto.Size(req), write: true}, fieldNumberedDelete, req,
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			return stub.Delete(ctx, req, options...)
 		})
+}
+
+// change carries out a write, by the lane of whatever endpoint it is tried at.
+func (c *Client) change(ctx context.Context, what *request, field protowire.Number, req proto.Message, unary unaryWrite) (*argosyv1.WriteResponse, error) {
+	encoded, err := encodeChange(field, req, what.size)
+	if err != nil {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID, "%s: encode request: %v", what.what, err)
+	}
+	change := &change{encoded: encoded, unary: unary}
+	return call(ctx, c, what, func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+		return stub.writes.write(ctx, stub, change, options...)
+	})
 }
 
 // GetWorkload reads one workload.

@@ -19,6 +19,8 @@ type endpoint struct {
 	conns   []*grpc.ClientConn
 	stubs   []services
 	next    atomic.Uint32
+	// writes is the way of all writes to it.
+	writes *lane
 	// heard is when the server last answered anything, in nanoseconds since the
 	// client's start: what tells a slow server from a silent one.
 	heard atomic.Int64
@@ -28,6 +30,7 @@ type endpoint struct {
 type services struct {
 	argosyv1.ClusterServiceClient
 	argosyv1.OperatorServiceClient
+	writes *lane
 }
 
 func newEndpoint(address string, config Config) (*endpoint, error) {
@@ -56,7 +59,10 @@ func newEndpoint(address string, config Config) (*endpoint, error) {
 			return nil, fmt.Errorf("prepare connection to %s: %w", address, err)
 		}
 		e.conns = append(e.conns, conn)
-		e.stubs = append(e.stubs, services{argosyv1.NewClusterServiceClient(conn), argosyv1.NewOperatorServiceClient(conn)})
+		if e.writes == nil {
+			e.writes = &lane{stub: argosyv1.NewClusterServiceClient(conn)}
+		}
+		e.stubs = append(e.stubs, services{argosyv1.NewClusterServiceClient(conn), argosyv1.NewOperatorServiceClient(conn), e.writes})
 	}
 	return e, nil
 }
@@ -69,5 +75,8 @@ func (e *endpoint) close() {
 	for _, conn := range e.conns {
 		// The error says that it is closed already.
 		_ = conn.Close()
+	}
+	if e.writes != nil {
+		e.writes.close()
 	}
 }

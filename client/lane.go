@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// unaryAgain is for how long a server that does not know streams of writes is
+// not asked for one: it may be upgraded meanwhile.
+const unaryAgain = time.Minute
+
+// lane is the way of writes to one endpoint. A write that is alone there is a
+// call of its own, which has the least to do for one. Those that come while
+// others are under way share a stream, on which whatever waits is one message:
+// that costs both sides a fraction of so many calls.
+type lane struct {
+	stub argosyv1.ClusterServiceClient
+
+	mu     sync.Mutex
+	inside int
+	stream *writeStream
+	// unaryUntil is set when the server does not know streams of writes.
+	unaryUntil time.Time
+	closed     bool
+	streams    sync.WaitGroup
+}
+
+// change is a write on its way to a server, the same for each try.
+type change struct {
+	// encoded is the part of NumberedWrite that holds the request.
+	encoded []byte
+	unary   unaryWrite
+}
+
+// unaryWrite makes a write a call of its own.
+type unaryWrite func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error)
+
+// encodeChange encodes a request as a field of NumberedWrite. That is done once,
+// by the caller: nothing looks at his message when he has got his answer, or has
+// given up.
+func encodeChange(field protowire.Number, request proto.Message, size int) ([]byte, error) {
+	b := make([]byte, 0, size+1+protowire.SizeVarint(uint64(size)))
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, request)
+}
+
+// Field numbers of api.proto.
+const (
+	fieldRequestsWrites   = 1
+	fieldNumberedSequence = 1
+	fieldNumberedTimeout  = 2
+	fieldNumberedApply    = 3
+	fieldNumberedDelete   = 4
+)
+
+// write carries out a change, through the stub when it is a call of its own.
+func (l *lane) write(ctx context.Context, stub argosyv1.ClusterServiceClient, c *change, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+	stream := l.enter(len(c.encoded))
+	defer l.leave()
+	if stream != nil {
+		response, err := stream.write(ctx, c.encoded)
+		if !errors.Is(err, errNoStreams) {
+			return response, err
+		}
+	}
+	return c.unary(ctx, stub, options...)
+}
+
+// enter counts a write in, and returns the stream that it shall use, nil for
+// none.
+func (l *lane) enter(size int) *writeStream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside++
+	// A large one would hold up those behind it.
+	if l.inside == 1 || size > largeRequest || l.closed {
+		return nil
+	}
+	if l.stream != nil {
+		err := l.stream.ended()
+		if err == nil {
+			return l.stream
+		}
+		if errors.Is(err, errNoStreams) {
+			l.unaryUntil = time.Now().Add(unaryAgain)
+		}
+		l.stream = nil
+	}
+	if time.Now().Before(l.unaryUntil) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := newWriteStream(cancel)
+	l.stream = s
+	l.streams.Go(func() { s.run(ctx, l.stub) })
+	return s
+}
+
+func (l *lane) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside--
+}
+
+func (l *lane) close() {
+	l.mu.Lock()
+	l.closed = true
+	if l.stream != nil {
+		l.stream.cancel()
+	}
+	l.mu.Unlock()
+	l.streams.Wait()
+}
+
+// errNoStreams is how the stream of a server ends that does not know them.
+// Nothing that was sent was done.
+var errNoStreams = errors.New("the server takes no streams of writes")
+
+// sentError is how a stream ended under a write that was sent: it may have been
+// carried out.
+type sentError struct{ error }
+
+func (e sentError) Unwrap() error { return e.error }
+
+func wasSent(err error) bool {
+	var sent sentError
+	return errors.As(err, &sent)
+}
+
+func streamError(err error) error {
+	if status.Code(err) == codes.Unimplemented {
+		return errNoStreams
+	}
+	return err
+}
