@@ -162,6 +162,7 @@ func (c *calls) admit(begun []*oneCall, retry bool) bool {
 	if c.leaving || c.closed {
 		return false
 	}
+	c.router.waiting.Add(int64(len(begun)))
 	for _, one := range begun {
 		c.live[one] = struct{}{}
 		if retry {
@@ -205,6 +206,7 @@ func (c *calls) answer(one *oneCall, o writer.Outcome, err error) {
 	_, live := c.live[one]
 	if live {
 		delete(c.live, one)
+		c.router.waiting.Add(-1)
 		c.out.add(result)
 	}
 	c.mu.Unlock()
@@ -327,6 +329,10 @@ func (c *calls) end() {
 	}
 	c.mu.Unlock()
 	c.retries.Wait()
+	c.mu.Lock()
+	c.router.waiting.Add(-int64(len(c.live)))
+	clear(c.live)
+	c.mu.Unlock()
 	c.out.close()
 }
 

@@ -318,6 +318,9 @@ func TestAnOutcomeAfterTheStreamEndedIsForNobody(t *testing.T) {
 		<-c.ended
 		l.requests[0].Done(writer.Outcome{Revision: 7})
 		l.requests[1].Done(writer.Outcome{Err: writer.ErrNotDone})
+		if n := r.Waiting(); n != 0 {
+			t.Errorf("%d writes wait", n)
+		}
 	})
 }
 
