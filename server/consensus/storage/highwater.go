@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -9,22 +10,29 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/sys/unix"
 )
 
-// markEvery is how many entries may be stored between two updates of the
-// high-water mark. Each update is one flush.
+// markEvery is how many entries may be stored between two flushes of the
+// high-water mark.
 const markEvery = 1024
 
-// marked remembers beside the log how far it reached at some time. The mark is
-// never ahead of the log, and is lowered before the log is cut back on
-// purpose: a log that ends before its mark has lost entries by itself.
+const markSize = 8 + 4 // the mark and its CRC32C
+
+// marked remembers beside the log how far it reached. The mark is written after
+// each batch and flushed now and then: it survives the end of the process to
+// the last entry, and that of the machine nearly so. It is never ahead of the
+// log, and is lowered before the log is cut back on purpose: a log that ends
+// before its mark has lost entries by itself.
 type marked struct {
 	raft.LogStore
 	path string
+	file *os.File
 
-	mu   sync.Mutex
-	mark uint64 // on disk
-	last uint64 // of the log
+	mu      sync.Mutex
+	written uint64 // in the file
+	flushed uint64 // of that on disk for certain
+	last    uint64 // of the log
 }
 
 var _ raft.MonotonicLogStore = (*marked)(nil)
@@ -35,13 +43,21 @@ func newMarked(store raft.LogStore, path string) (*marked, error) {
 		return nil, fmt.Errorf("find last log entry: %w", err)
 	}
 	mark, err := readMark(path)
+	if errors.Is(err, os.ErrNotExist) {
+		// Later changes of the mark change no metadata.
+		err = WriteFile(path, encodeMark(0), 0o600)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open high-water mark: %w", err)
 	}
 	if last < mark {
 		return nil, fmt.Errorf("open log: %w (it ends at entry %d and had reached %d)", ErrForgotten, last, mark)
 	}
-	return &marked{LogStore: store, path: path, mark: mark, last: last}, nil
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open high-water mark: %w", err)
+	}
+	return &marked{LogStore: store, path: path, file: file, written: mark, flushed: mark, last: last}, nil
 }
 
 func (m *marked) IsMonotonic() bool { return isMonotonic(m.LogStore) }
@@ -55,8 +71,11 @@ func (m *marked) StoreLogs(entries []*raft.Log) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = entries[len(entries)-1].Index
-	if m.last >= m.mark+markEvery {
-		return m.set(m.last)
+	if err := m.write(m.last); err != nil {
+		return err
+	}
+	if m.last >= m.flushed+markEvery {
+		return m.flush()
 	}
 	return nil
 }
@@ -83,39 +102,61 @@ func (m *marked) lower(low, high uint64) error {
 	if low > first {
 		m.last = low - 1
 	}
-	return m.set(min(m.mark, m.last))
+	if m.last >= m.written {
+		return nil
+	}
+	if err := m.write(m.last); err != nil {
+		return err
+	}
+	return m.flush()
 }
 
 // save brings the mark up to the end of the log.
 func (m *marked) save() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.set(m.last)
+	if err := m.write(m.last); err != nil {
+		return err
+	}
+	return m.flush()
 }
 
-func (m *marked) set(mark uint64) error {
-	if mark == m.mark {
+func (m *marked) close() error { return errors.Join(m.save(), m.file.Close()) }
+
+func (m *marked) write(mark uint64) error {
+	if mark == m.written {
 		return nil
 	}
-	text := binary.BigEndian.AppendUint64(nil, mark)
-	text = binary.BigEndian.AppendUint32(text, crc32.Checksum(text, castagnoli))
-	if err := WriteFile(m.path, text, 0o600); err != nil {
+	if _, err := m.file.WriteAt(encodeMark(mark), 0); err != nil {
 		return fmt.Errorf("write high-water mark: %w", err)
 	}
-	m.mark = mark
+	m.written = mark
 	return nil
+}
+
+func (m *marked) flush() error {
+	if m.flushed == m.written {
+		return nil
+	}
+	if err := unix.Fdatasync(int(m.file.Fd())); err != nil {
+		return fmt.Errorf("flush high-water mark: %w", err)
+	}
+	m.flushed = m.written
+	return nil
+}
+
+func encodeMark(mark uint64) []byte {
+	text := binary.BigEndian.AppendUint64(make([]byte, 0, markSize), mark)
+	return binary.BigEndian.AppendUint32(text, crc32.Checksum(text, castagnoli))
 }
 
 func readMark(path string) (uint64, error) {
 	text, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		return 0, nil
-	}
 	if err != nil {
-		return 0, fmt.Errorf("read high-water mark: %w", err)
+		return 0, err
 	}
-	if len(text) != 12 || crc32.Checksum(text[:8], castagnoli) != binary.BigEndian.Uint32(text[8:]) {
-		return 0, fmt.Errorf("read high-water mark %s: %w", path, ErrCorrupt)
+	if len(text) != markSize || crc32.Checksum(text[:8], castagnoli) != binary.BigEndian.Uint32(text[8:]) {
+		return 0, fmt.Errorf("read %s: %w", path, ErrCorrupt)
 	}
 	return binary.BigEndian.Uint64(text), nil
 }

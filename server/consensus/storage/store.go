@@ -63,7 +63,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	stable, err := OpenStable(filepath.Join(cfg.Dir, "stable"))
 	if err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, marks.close(), log.Close())
 	}
 	watchdog := newWatched(checksummed{marks}, cfg.Stall, cfg.OnStall, cfg.OnStore)
 	return &Store{
@@ -82,7 +82,7 @@ func (s *Store) Stalled() bool { return s.watchdog.stalled.Load() }
 // Close closes the files. It may be called twice.
 func (s *Store) Close() error {
 	s.once.Do(func() {
-		s.closed = errors.Join(s.marks.save(), s.backend.Close(), s.Stable.Close())
+		s.closed = errors.Join(s.marks.close(), s.backend.Close(), s.Stable.Close())
 	})
 	return s.closed
 }

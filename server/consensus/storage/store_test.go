@@ -272,15 +272,49 @@ func TestLogThatBecameShorterByItselfIsRefused(t *testing.T) {
 	})
 }
 
+// A process that was killed has closed nothing. What it had acknowledged is
+// known to the last entry all the same.
 func TestMarkFollowsALogThatIsNotClosed(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 7)
+		if mark, err := readMark(store.marks.path); err != nil || mark != 7 {
+			t.Fatalf("mark is at %d after 7 entries, error %v", mark, err)
+		}
+		if store.marks.flushed != 0 {
+			t.Error("a batch cost a flush of the mark")
+		}
+		mustStore(t, store, 8, 8+markEvery)
+		if store.marks.flushed != 8+markEvery {
+			t.Errorf("mark was flushed at %d", store.marks.flushed)
+		}
+		if err := store.DeleteRange(5, 8+markEvery); err != nil {
+			t.Fatal(err)
+		}
+		if mark, err := readMark(store.marks.path); err != nil || mark != 4 || store.marks.flushed != 4 {
+			t.Fatalf("mark is at %d (flushed %d) after the log was cut back to 4, error %v", mark, store.marks.flushed, err)
+		}
+	})
+}
+
+// The log of a server that was killed, with its last entry lost.
+func TestATornTailIsNoticedWithoutAnOrderlyEnd(t *testing.T) {
 	cfg := DefaultConfig(t.TempDir())
+	cfg.Kind = WAL
 	store := mustOpen(t, cfg)
-	for index := uint64(1); index <= 3*markEvery; index += 256 {
-		mustStore(t, store, index, index+255)
+	mustStore(t, store, 1, 20)
+	// What the process leaves behind when it dies here.
+	dead := DefaultConfig(t.TempDir())
+	dead.Kind = WAL
+	if err := os.CopyFS(dead.Dir, os.DirFS(cfg.Dir)); err != nil {
+		t.Fatal(err)
 	}
-	mark, err := readMark(store.marks.path)
-	if err != nil || mark < 2*markEvery || mark > 3*markEvery {
-		t.Fatalf("mark is at %d after %d entries, error %v", mark, 3*markEvery, err)
+	mustFlip(t, walPath(dead), "data of entry 000020")
+	if store, err := Open(dead); !errors.Is(err, ErrForgotten) {
+		if err == nil {
+			mustClose(t, store)
+		}
+		t.Fatalf("open: %v", err)
 	}
 }
 
