@@ -17,6 +17,10 @@ import (
 type applier struct {
 	machine Machine
 	meter   Meter
+	// reconfigured gets a value when the configuration may be another one.
+	reconfigured chan struct{}
+	// unrestored is told why a snapshot could not be restored.
+	unrestored func(error)
 }
 
 var _ raft.ConfigurationStore = applier{}
@@ -38,6 +42,7 @@ func (a applier) StoreConfiguration(index uint64, configuration raft.Configurati
 	if store, ok := a.machine.(raft.ConfigurationStore); ok {
 		store.StoreConfiguration(index, configuration)
 	}
+	a.signal()
 }
 
 func (a applier) Snapshot() (raft.FSMSnapshot, error) {
@@ -53,8 +58,10 @@ func (a applier) Snapshot() (raft.FSMSnapshot, error) {
 func (a applier) Restore(snapshot io.ReadCloser) error {
 	began := time.Now()
 	if err := a.machine.Restore(snapshot); err != nil {
+		a.unrestored(err)
 		return err
 	}
+	a.signal()
 	a.meter.Restored(time.Since(began))
 	return nil
 }
@@ -70,6 +77,13 @@ func (s timedSnapshot) Persist(sink raft.SnapshotSink) error {
 	err := s.FSMSnapshot.Persist(sink)
 	s.meter.SnapshotWritten(time.Since(began), err)
 	return err
+}
+
+func (a applier) signal() {
+	select {
+	case a.reconfigured <- struct{}{}:
+	default:
+	}
 }
 
 // stamp marks an entry with the term it is proposed for.

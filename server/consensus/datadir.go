@@ -28,6 +28,8 @@ type dataDir struct {
 	clusterID   string
 	incarnation string
 	format      format
+	// replaced are the ids that were given up and may still be in the cluster.
+	replaced []string
 }
 
 // openDataDir takes a directory for a binary that knows feature levels up to

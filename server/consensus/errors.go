@@ -33,6 +33,13 @@ var (
 	// ErrAddressTaken is returned when a server is to be added at the address
 	// of another one.
 	ErrAddressTaken = errors.New("raft address is taken")
+	// ErrInUse is returned when a server shall be replaced that still answers.
+	ErrInUse = errors.New("the server is still there")
+	// ErrNoQuorumLeft is returned when too few servers would answer after a
+	// change of the configuration.
+	ErrNoQuorumLeft = errors.New("the servers that remained could not decide anything")
+	// ErrLastCopy is returned when damaged data may not be given up.
+	ErrLastCopy = errors.New("damaged data may be the last copy")
 	// ErrBroken is returned when the node cannot go on: its disk or its state
 	// machine failed. The process must stop.
 	ErrBroken = errors.New("server cannot go on")

@@ -22,6 +22,8 @@ type guard struct {
 	// running is set when NewRaft has returned. Before that it is our own
 	// goroutine that asks, and its panic is caught there.
 	running atomic.Bool
+	// unread is why an entry could not be read before that.
+	unread error
 }
 
 var (
@@ -36,9 +38,12 @@ const currentTerm = "CurrentTerm"
 // GetLog reads an entry for Raft.
 func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 	err := g.Store.GetLog(index, entry)
-	if err != nil && errors.Is(err, storage.ErrCorrupt) && g.running.Load() {
-		g.broken(err)
-		runtime.Goexit()
+	if err != nil && errors.Is(err, storage.ErrCorrupt) {
+		if g.running.Load() {
+			g.broken(err)
+			runtime.Goexit()
+		}
+		g.unread = err
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		cfg:      cfg,
 		deps:     deps,
 		log:      cfg.Logger,
-		applier:  applier{deps.Machine, deps.Meter},
+		applier:  applier{machine: deps.Machine, meter: deps.Meter, reconfigured: make(chan struct{}, 1)},
 		promoter: make(chan struct{}, 1),
 		broken:   make(chan struct{}),
 	}
@@ -88,6 +88,9 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if n.dir, err = openDataDir(cfg.DataDir, argosyv1.KnownLevel(cfg.FeatureLevel)); err != nil {
 		return nil, err
 	}
+	if err := n.dir.checkWhole(); err != nil {
+		return nil, err
+	}
 	n.log = n.log.With("server", n.ID())
 	if err := n.openStore(); err != nil {
 		return nil, err
@@ -101,7 +104,11 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if n.raft, err = n.startRaft(); err != nil {
 		return nil, err
 	}
+	if err := n.checkState(); err != nil {
+		return nil, errors.Join(err, n.raft.Shutdown().Error())
+	}
 	n.guard.running.Store(true)
+	n.transport.start()
 	n.raft.RegisterObserver(raft.NewObserver(nil, false, n.leadership.observe))
 
 	n.work.Go(func() { n.leadership.follow(n.ctx) })
@@ -109,6 +116,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	n.work.Go(func() { n.vigil.run(n.ctx) })
 	n.work.Go(n.watchCommits)
 	n.work.Go(n.watchMachine)
+	n.work.Go(n.keepRoster)
 	n.log.Info("opened", "cluster", n.ClusterID(), "incarnation", n.Incarnation(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
 	return n, nil
 }
@@ -213,6 +221,8 @@ func (n *Node) startRaft() (node *raft.Raft, err error) {
 	if n.snapshots, err = noteSnapshots(files); err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
+	snaps := &unreadSnapshots{SnapshotStore: n.snapshots, guard: n.guard}
+	n.applier.unrestored = snaps.note
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = n.id()
 	cfg.HeartbeatTimeout = n.cfg.Timing.Heartbeat
@@ -234,14 +244,29 @@ func (n *Node) startRaft() (node *raft.Raft, err error) {
 			if !ok {
 				reason = fmt.Errorf("%v", cause)
 			}
-			node, err = nil, fmt.Errorf("start Raft: %w", reason)
+			node, err = nil, startError(reason, n.guard.unread, snaps.why())
 		}
 	}()
-	node, err = raft.NewRaft(cfg, n.applier, n.guard, n.guard, n.snapshots, n.transport)
+	node, err = raft.NewRaft(cfg, n.applier, n.guard, n.guard, snaps, n.transport)
 	if err != nil {
-		return nil, fmt.Errorf("start Raft: %w", err)
+		return nil, startError(err, n.guard.unread, snaps.why())
 	}
 	return node, nil
+}
+
+// startError says why Raft did not start. Raft itself does not pass on the
+// errors that it met on the way.
+func startError(err, unread, unrestored error) error {
+	switch {
+	case unread != nil:
+		err = unread
+	case errors.Is(err, raft.ErrLogNotFound):
+		err = fmt.Errorf("%w (there is no entry that comes after the newest snapshot that can be read)", storage.ErrForgotten)
+	}
+	if unrestored != nil {
+		err = fmt.Errorf("%w: %w", err, unrestored)
+	}
+	return fmt.Errorf("start Raft: %w", err)
 }
 
 // ID returns the server's id.

@@ -27,6 +27,7 @@ type transport struct {
 
 	rpcs       chan raft.RPC
 	injections chan injection
+	started    chan struct{}
 	ctx        context.Context
 	cancel     context.CancelFunc
 	finished   chan struct{}
@@ -83,6 +84,7 @@ func newTransport(cfg transportConfig) *transport {
 		}),
 		rpcs:       make(chan raft.RPC),
 		injections: make(chan injection),
+		started:    make(chan struct{}),
 		ctx:        ctx,
 		cancel:     cancel,
 		finished:   make(chan struct{}),
@@ -94,6 +96,9 @@ func newTransport(cfg transportConfig) *transport {
 	go t.forward()
 	return t
 }
+
+// start lets RPCs through to Raft: what it was started from is whole.
+func (t *transport) start() { close(t.started) }
 
 // Consumer gives Raft the RPCs of the network and our own.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
@@ -111,6 +116,11 @@ func (t *transport) Close() error {
 // over, all that comes after it waits.
 func (t *transport) forward() {
 	defer close(t.finished)
+	select {
+	case <-t.started:
+	case <-t.ctx.Done():
+		return
+	}
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():

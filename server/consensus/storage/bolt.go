@@ -21,7 +21,7 @@ func openBolt(path string) (backend, error) {
 		BoltOptions: &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
 	})
 	if err != nil {
-		return nil, openError(err)
+		return nil, Damaged(err)
 	}
 	return opened, nil
 }
@@ -35,7 +35,7 @@ func walkBolt(path string) (err error) {
 	}
 	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: 1})
 	if err != nil {
-		return openError(err)
+		return Damaged(err)
 	}
 	defer func() {
 		if closeErr := db.Close(); err == nil {

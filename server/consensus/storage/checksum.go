@@ -49,7 +49,7 @@ func (c checksummed) GetLog(index uint64, entry *raft.Log) error {
 		if errors.Is(err, raft.ErrLogNotFound) {
 			return raft.ErrLogNotFound // Raft compares, it does not unwrap
 		}
-		return fmt.Errorf("read log entry %d: %w (%w)", index, ErrCorrupt, err)
+		return fmt.Errorf("read log entry %d: %w", index, Damaged(err))
 	}
 	body := len(entry.Extensions) - sumSize
 	if body < 0 {

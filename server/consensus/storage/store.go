@@ -126,15 +126,17 @@ func openWAL(path string) (backend, error) {
 	}
 	opened, err := wal.Open(path, wal.WithLogger(hclog.NewNullLogger()))
 	if err != nil {
-		return nil, openError(err)
+		return nil, Damaged(err)
 	}
 	return opened, nil
 }
 
-// openError tells damage from what the system refused.
-func openError(err error) error {
+// Damaged makes ErrCorrupt of an error of reading, unless it is what the system
+// refused: a full disk or a missing right is no damage. A sector that cannot be
+// read is.
+func Damaged(err error) error {
 	var refused syscall.Errno
-	if errors.As(err, &refused) {
+	if errors.Is(err, ErrCorrupt) || errors.As(err, &refused) && refused != syscall.EIO {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", ErrCorrupt, err)
