@@ -11,8 +11,8 @@ purpose=${1:-}
 podman=(podman runc conmon netavark aardvark-dns iptables catatonit)
 case $purpose in
 demo) packages=("${podman[@]}") ;;
-test) packages=("${podman[@]}" busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
-bench) packages=("${podman[@]}" busybox-static etcd-server) ;;
+test) packages=("${podman[@]}" e2fsprogs busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
+bench) packages=("${podman[@]}" e2fsprogs busybox-static etcd-server) ;;
 *)
 	echo "usage: tools/setup.sh demo|test|bench" >&2
 	exit 2

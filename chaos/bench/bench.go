@@ -80,12 +80,16 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 	for _, m := range []measurement{
 		{"start", measureStart},
 		{"outage", measureOutages},
+		{"busy", measureBusy},
+		{"faults", measureFaults},
 		{"writes", measureWrites},
 		{"reads", measureReads},
 		{"apply", measureApply},
 		{"podman", measurePodman},
 		{"processes", measureProcesses},
 		{"idle", measureIdle},
+		{"size", measureSize},
+		{"steady", measureSteady},
 	} {
 		if config.Only != nil && !config.Only.MatchString(m.name) {
 			continue

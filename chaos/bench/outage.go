@@ -15,7 +15,7 @@ import (
 )
 
 // settle is how long a cluster is left alone between two faults.
-const settle = 700 * time.Millisecond
+const settle = 500 * time.Millisecond
 
 // measureOutages measures how long writes are held up when the leader goes.
 func measureOutages(ctx context.Context, s *suite) error {
@@ -24,26 +24,11 @@ func measureOutages(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer clean()
-	c, err := cluster.New(cluster.Config{Binary: s.config.Binary, Dir: dir, Agents: 10})
+	o, err := s.startOutages(ctx, cluster.Config{Dir: dir, Agents: 10})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }()
-	if err := c.Start(ctx); err != nil {
-		return err
-	}
-	o := &outages{suite: s, cluster: c}
-	if o.client, err = c.Client(client.Config{}); err != nil {
-		return err
-	}
-	defer func() { _ = o.client.Close() }()
-	if err := o.runWorkloads(ctx); err != nil {
-		return err
-	}
-	before, err := o.runtimeIDs(ctx)
-	if err != nil {
-		return err
-	}
+	defer o.close()
 	if err := o.kills(ctx); err != nil {
 		return err
 	}
@@ -53,6 +38,56 @@ func measureOutages(ctx context.Context, s *suite) error {
 	if err := o.stops(ctx); err != nil {
 		return err
 	}
+	if err := o.rolling(ctx); err != nil {
+		return err
+	}
+	if err := o.verdict(ctx, "kills, pauses, stops and restarts"); err != nil {
+		return err
+	}
+	return s.etcdKills(ctx)
+}
+
+type outages struct {
+	suite   *suite
+	cluster *cluster.Cluster
+	client  *client.Client
+	writer  *writer
+	// before is which process each workload was at first.
+	before map[string]string
+}
+
+// startOutages starts a cluster with a workload on each agent.
+func (s *suite) startOutages(ctx context.Context, config cluster.Config) (*outages, error) {
+	config.Binary = s.config.Binary
+	c, err := cluster.New(config)
+	if err != nil {
+		return nil, err
+	}
+	o := &outages{suite: s, cluster: c}
+	if o.client, err = c.Client(client.Config{}); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	err = c.Start(ctx)
+	if err == nil {
+		err = o.runWorkloads(ctx)
+	}
+	if err == nil {
+		o.before, err = o.runtimeIDs(ctx)
+	}
+	if err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *outages) close() {
+	_ = o.client.Close()
+	_ = o.cluster.Close()
+}
+
+// verdict counts what the faults have cost beside time.
+func (o *outages) verdict(ctx context.Context, faults string) error {
 	lost, err := o.writer.lost(ctx, o.client)
 	if err != nil {
 		return err
@@ -62,26 +97,22 @@ func measureOutages(ctx context.Context, s *suite) error {
 		return err
 	}
 	restarts := 0
-	for name, id := range before {
+	for name, id := range o.before {
 		if after[name] != id {
 			restarts++
 		}
 	}
-	s.add(fmt.Sprintf("acknowledged writes lost over all faults (of %d)", o.writer.acknowledged()), float64(lost), "writes", atMost(0))
-	s.add("workload restarts over all faults", float64(restarts), "restarts", atMost(0))
-	return s.etcdKills(ctx)
-}
-
-type outages struct {
-	suite   *suite
-	cluster *cluster.Cluster
-	client  *client.Client
-	writer  *writer
+	o.suite.add(fmt.Sprintf("acknowledged writes lost over all %s (of %d)", faults, o.writer.acknowledged()), float64(lost), "writes", atMost(0))
+	o.suite.add("workload restarts over all "+faults, float64(restarts), "restarts", atMost(0))
+	return nil
 }
 
 // runWorkloads starts one process on each agent.
 func (o *outages) runWorkloads(ctx context.Context) error {
 	o.writer = newWriter(o.client)
+	if len(o.cluster.Agents) == 0 {
+		return nil
+	}
 	request := &argosyv1.ApplyRequest{}
 	for _, agent := range o.cluster.Agents {
 		request.Workloads = append(request.Workloads, &argosyv1.Workload{
@@ -126,33 +157,57 @@ func (o *outages) fault(ctx context.Context, strike func(*cluster.Process) error
 	if err := strike(leader); err != nil {
 		return nil, at, 0, err
 	}
-	outage, err := o.writer.next(ctx, at)
+	outage, err := o.writer.outage(ctx, at)
 	return leader, at, outage, err
 }
 
 func (o *outages) kills(ctx context.Context) error {
-	var outage, sessions sample
-	for range o.suite.times(50) {
+	outage, sessions, err := o.killed(ctx, o.suite.times(100))
+	if err != nil {
+		return err
+	}
+	o.suite.outage("leader SIGKILL to next acknowledged write", outage, 30, 150)
+	o.suite.add("agent sessions re-established after the kill, 10 agents, p50", milliseconds(sessions.at(0.5)), "ms", atMost(100))
+	o.suite.add("agent sessions re-established after the kill, 10 agents, p99", milliseconds(sessions.at(0.99)), "ms", atMost(500))
+	return nil
+}
+
+// killed kills one leader after another, and returns how long writes were held
+// up and when the agents' sessions were back.
+func (o *outages) killed(ctx context.Context, times int) (outage, sessions sample, err error) {
+	for range times {
 		leader, at, took, err := o.fault(ctx, func(p *cluster.Process) error { return p.Kill() })
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		outage = append(outage, took)
 		reconnected, err := o.sessionsAfter(ctx, at)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		sessions = append(sessions, reconnected...)
 		if err := o.restart(ctx, leader); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	n := len(outage)
-	o.suite.add(fmt.Sprintf("leader SIGKILL to next acknowledged write, p50 of %d", n), milliseconds(outage.at(0.5)), "ms", atMost(50))
-	o.suite.add(fmt.Sprintf("leader SIGKILL to next acknowledged write, max of %d", n), milliseconds(outage.max()), "ms", atMost(400))
-	o.suite.add("agent sessions re-established after the kill, 10 agents, p50", milliseconds(sessions.at(0.5)), "ms", atMost(100))
-	o.suite.add("agent sessions re-established after the kill, 10 agents, p99", milliseconds(sessions.at(0.99)), "ms", atMost(500))
-	return nil
+	return outage, sessions, nil
+}
+
+// outage records p50, p99 and the longest of an outage; a goal of 0 is none.
+func (s *suite) outage(name string, took sample, p50, p99 float64) {
+	for _, each := range []struct {
+		what  string
+		value time.Duration
+		goal  float64
+	}{
+		{"p50", took.at(0.5), p50}, {"p99", took.at(0.99), p99}, {"max", took.max(), 0},
+	} {
+		g := (*goal)(nil)
+		if each.goal > 0 {
+			g = atMost(each.goal)
+		}
+		s.add(fmt.Sprintf("%s, %s of %d", name, each.what, len(took)), milliseconds(each.value), "ms", g)
+	}
 }
 
 // restart starts a server again and waits until it follows.
@@ -198,13 +253,13 @@ func (o *outages) sessionsAfter(ctx context.Context, at time.Time) (sample, erro
 func (o *outages) freezes(ctx context.Context) error {
 	var outage sample
 	stale := 0
-	for range o.suite.times(30) {
+	for range o.suite.times(100) {
 		leader, _, took, err := o.fault(ctx, func(p *cluster.Process) error { return p.Freeze() })
 		if err != nil {
 			return err
 		}
 		outage = append(outage, took)
-		old, err := o.readFromThawed(ctx, leader)
+		old, err := o.readFromOld(ctx, leader, leader.Thaw)
 		if err != nil {
 			return err
 		}
@@ -213,16 +268,14 @@ func (o *outages) freezes(ctx context.Context) error {
 			return err
 		}
 	}
-	n := len(outage)
-	o.suite.add(fmt.Sprintf("leader SIGSTOP to next acknowledged write, p50 of %d", n), milliseconds(outage.at(0.5)), "ms", atMost(180))
-	o.suite.add(fmt.Sprintf("leader SIGSTOP to next acknowledged write, max of %d", n), milliseconds(outage.max()), "ms", atMost(600))
+	o.suite.outage("leader SIGSTOP to next acknowledged write", outage, 150, 500)
 	o.suite.add("reads answered by the old leader from before, after SIGCONT", float64(stale), "reads", atMost(0))
 	return nil
 }
 
-// readFromThawed lets the old leader go on and counts the reads it answers from
-// before what was acknowledged while it was frozen.
-func (o *outages) readFromThawed(ctx context.Context, old *cluster.Process) (int, error) {
+// readFromOld brings the old leader back and counts the reads it answers, before
+// and after, without what was acknowledged while it was gone.
+func (o *outages) readFromOld(ctx context.Context, old *cluster.Process, back func() error) (int, error) {
 	response, err := o.client.Apply(ctx, &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{
 		{Name: "fence", Runtime: "process", RuntimeConfig: fmt.Sprintf("command: 'at %d'", time.Now().UnixNano())},
 	}})
@@ -234,7 +287,7 @@ func (o *outages) readFromThawed(ctx context.Context, old *cluster.Process) (int
 		return 0, err
 	}
 	defer func() { _ = direct.Close() }()
-	// The readers wait at the frozen server already when it goes on.
+	// The readers wait at the old leader already when it comes back.
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	stale := 0
@@ -250,7 +303,7 @@ func (o *outages) readFromThawed(ctx context.Context, old *cluster.Process) (int
 			}
 		})
 	}
-	if err := errors.Join(pause(ctx, 20*time.Millisecond), old.Thaw()); err != nil {
+	if err := errors.Join(pause(ctx, 20*time.Millisecond), back()); err != nil {
 		return 0, err
 	}
 	group.Wait()
@@ -259,7 +312,7 @@ func (o *outages) readFromThawed(ctx context.Context, old *cluster.Process) (int
 
 func (o *outages) stops(ctx context.Context) error {
 	var outage sample
-	for range o.suite.times(30) {
+	for range o.suite.times(100) {
 		leader, err := o.cluster.Leader(ctx)
 		if err != nil {
 			return err
@@ -277,8 +330,7 @@ func (o *outages) stops(ctx context.Context) error {
 			return err
 		}
 	}
-	o.suite.add(fmt.Sprintf("graceful stop of the leader, longest gap between acknowledged writes, p50 of %d", len(outage)), milliseconds(outage.at(0.5)), "ms", atMost(50))
-	o.suite.add(fmt.Sprintf("graceful stop of the leader, longest gap between acknowledged writes, max of %d", len(outage)), milliseconds(outage.max()), "ms", nil)
+	o.suite.outage("graceful stop of the leader, longest gap between acknowledged writes", outage, 0, 50)
 	return nil
 }
 

@@ -104,6 +104,27 @@ func (w *writer) next(ctx context.Context, at time.Time) (time.Duration, error) 
 	}
 }
 
+// outage waits until writes go on after a strike, and returns how long they were
+// held up: from the strike, or the last acknowledgement that was still under way
+// then, to the next one.
+func (w *writer) outage(ctx context.Context, strike time.Time) (time.Duration, error) {
+	// What was under way arrives at once, what outlasts this goes on.
+	if _, err := w.next(ctx, time.Now().Add(50*time.Millisecond)); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var longest time.Duration
+	last := strike
+	for _, ack := range w.acks {
+		if ack.After(strike) {
+			longest = max(longest, ack.Sub(last))
+			last = ack
+		}
+	}
+	return longest, nil
+}
+
 // longestGap returns the longest time between two acknowledgements of the last
 // stream.
 func (w *writer) longestGap() time.Duration {
