@@ -48,7 +48,7 @@ const streamWorkers = 256
 // openAPI makes the gRPC server with all its services.
 func (s *Server) openAPI() error {
 	service, err := api.New(api.Deps{
-		Writes:   counted{s.router, s.metrics},
+		Writes:   s.router,
 		Reads:    s.reader,
 		State:    s.machine,
 		Observed: s.store,

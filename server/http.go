@@ -1,15 +1,10 @@
 package server
 
 import (
-	"context"
-
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
-	"github.com/argosy-cluster/argosy/server/api"
-	"github.com/argosy-cluster/argosy/server/forward"
 	"github.com/argosy-cluster/argosy/server/health"
 	"github.com/argosy-cluster/argosy/server/metrics"
-	"github.com/argosy-cluster/argosy/server/writer"
 )
 
 // openHTTP makes the HTTP server, if one is wanted.
@@ -108,18 +103,4 @@ func countMembers(members []membership.Member, now *metrics.State) {
 			now.MembersDead[m.Role.String()]++
 		}
 	}
-}
-
-// counted counts the writes of users that fail.
-type counted struct {
-	api.Writes
-	metrics *metrics.Metrics
-}
-
-func (c counted) Do(ctx context.Context, w forward.Write) (writer.Outcome, error) {
-	outcome, err := c.Writes.Do(ctx, w)
-	if err != nil {
-		c.metrics.WriteRefused(err)
-	}
-	return outcome, err
 }

@@ -216,6 +216,7 @@ func (s *Server) openServices() error {
 	if s.router, err = forward.NewRouter(s.cfg.Forward, s.absence); err != nil {
 		return err
 	}
+	s.router.TellRefused(s.metrics.WriteRefused)
 	if s.reader, err = reader.New(reader.Deps{Applied: s.machine, Observed: mirrored{s.store}, Absence: s.absence, Meter: s.metrics}, s.cfg.Reader); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func (s self) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 	slices.SortFunc(response.Servers, func(a, b *argosyv1.ServerStatus) int {
 		return cmp.Or(cmp.Compare(a.GetName(), b.GetName()), cmp.Compare(a.GetId(), b.GetId()))
 	})
+	s.diagnose(response, view)
 	return response, nil
 }
 
@@ -131,12 +132,14 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 		answer := &answers[next]
 		next++
 		asked.Go(func() {
+			asked := time.Now()
 			response, err := peer.Describe(ctx, &argosyv1.DescribeRequest{Handshake: s.handshake()})
 			if err != nil {
 				known.Problem = "does not answer"
 				return
 			}
 			*answer = response.GetServer()
+			(*answer).ClockAheadMs = clockAhead((*answer).GetClockUnixNanos(), asked, time.Now()).Milliseconds()
 			// Who may vote is the cluster's to say, not the server's.
 			(*answer).Voter = known.GetVoter()
 		})

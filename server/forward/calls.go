@@ -213,6 +213,9 @@ func (c *calls) answer(one *oneCall, o writer.Outcome, err error) {
 	if !live {
 		return
 	}
+	if err != nil {
+		c.router.refused(err)
+	}
 	select {
 	case c.room <- struct{}{}:
 	default:

@@ -80,6 +80,7 @@ type Router struct {
 	timers sync.Pool
 	// waiting is how many writes have no answer yet.
 	waiting atomic.Int64
+	refused func(error)
 }
 
 // NewRouter makes a Router with no way open.
@@ -87,7 +88,7 @@ func NewRouter(cfg Config, absence Absence) (*Router, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Router{cfg: cfg, absence: absence}, nil
+	return &Router{cfg: cfg, absence: absence, refused: func(error) {}}, nil
 }
 
 // Open sends writes to a target from now on. The one before must be ended after
@@ -96,6 +97,10 @@ func (r *Router) Open(t Target) { r.way.Set(t) }
 
 // Close lets writes wait.
 func (r *Router) Close() { r.way.Close() }
+
+// TellRefused has a function told of each write that failed, with the error that
+// its user gets. It must not block, and be set before the first write.
+func (r *Router) TellRefused(told func(error)) { r.refused = told }
 
 // Waiting returns how many writes have no answer yet.
 func (r *Router) Waiting() int { return int(r.waiting.Load()) }
@@ -117,7 +122,11 @@ func (r *Router) Do(ctx context.Context, w Write) (writer.Outcome, error) {
 	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
 	deadline := time.Now().Add(r.patience(ctx))
-	return r.carry(ctx, w, deadline, nil, false)
+	o, err := r.carry(ctx, w, deadline, nil, false)
+	if err != nil {
+		r.refused(err)
+	}
+	return o, err
 }
 
 // carry carries out a write until a deadline. When it was tried before, last is

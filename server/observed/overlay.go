@@ -139,3 +139,35 @@ func Shown(states []*argosyv1.WorkloadState, desired func(workload string) *argo
 	}
 	return shown
 }
+
+// Tally returns how many instances are in which state, by the state's text: all
+// that agents reported, and of the desired workloads, by name and agent, those
+// that no agent spoke of.
+func (s *Store) Tally(desired iter.Seq2[string, string]) map[string]uint64 {
+	type kind struct {
+		state    argosyv1.State
+		substate argosyv1.Substate
+	}
+	counts := map[kind]uint64{}
+	s.mu.RLock()
+	for _, i := range s.instances {
+		e := i.state.GetExecution()
+		counts[kind{e.GetState(), e.GetSubstate()}]++
+	}
+	for name, agent := range desired {
+		if len(s.workloads[name]) > 0 {
+			continue
+		}
+		if agent == "" {
+			counts[kind{state: argosyv1.State_STATE_NOT_SCHEDULED}]++
+		} else {
+			counts[kind{argosyv1.State_STATE_PENDING, argosyv1.Substate_SUBSTATE_PENDING_INITIAL}]++
+		}
+	}
+	s.mu.RUnlock()
+	tally := make(map[string]uint64, len(counts))
+	for k, n := range counts {
+		tally[(&argosyv1.ExecutionState{State: k.state, Substate: k.substate}).Text()] = n
+	}
+	return tally
+}

@@ -53,3 +53,13 @@ func (b *byteSize) String() string {
 
 // Type is what help calls it.
 func (b *byteSize) Type() string { return "bytes" }
+
+// bytesText writes a size for people, with one digit behind the point.
+func bytesText(n uint64) string {
+	for i := 3; i >= 0; i-- {
+		if size := byteUnits[i].size; float64(n) >= size {
+			return fmt.Sprintf("%.1f %s", float64(n)/size, byteUnits[i].name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

@@ -48,6 +48,14 @@ type serverRow struct {
 	LastContact uint64 `json:"lastContactMs" yaml:"lastContactMs"`
 	StateHash   string `json:"stateHash" yaml:"stateHash"`
 	Problem     string `json:"problem,omitempty" yaml:"problem,omitempty"`
+
+	Lag           uint64   `json:"lagEntries" yaml:"lagEntries"`
+	DiskFree      uint64   `json:"diskFreeBytes" yaml:"diskFreeBytes"`
+	DiskSize      uint64   `json:"diskSizeBytes" yaml:"diskSizeBytes"`
+	SnapshotIndex uint64   `json:"snapshotIndex" yaml:"snapshotIndex"`
+	LogStore      string   `json:"logStore" yaml:"logStore"`
+	FeatureLevel  uint32   `json:"featureLevel" yaml:"featureLevel"`
+	Warnings      []string `json:"warnings,omitempty" yaml:"warnings,omitempty"`
 }
 
 func roleText(s *argosyv1.ServerStatus) string {
@@ -69,6 +77,7 @@ func serverRows(servers []*argosyv1.ServerStatus) []serverRow {
 		rows = append(rows, serverRow{
 			s.GetId(), s.GetName(), roleText(s), s.GetVoter(), s.GetAlive(), s.GetApiAddress(), s.GetRaftAddress(), s.GetVersion(),
 			s.GetTerm(), s.GetAppliedIndex(), s.GetLastContactMs(), s.GetStateHash(), s.GetProblem(),
+			s.GetLagEntries(), s.GetDiskFreeBytes(), s.GetDiskSizeBytes(), s.GetSnapshotIndex(), s.GetLogStore(), s.GetFeatureLevel(), s.GetWarnings(),
 		})
 	}
 	return rows
@@ -79,21 +88,29 @@ func (a *app) printServers(servers []*argosyv1.ServerStatus, o getOptions) error
 	if o.output == "json" || o.output == "yaml" {
 		return a.encode(o.output, rows)
 	}
-	t := table{header: []string{"NAME", "ROLE", "VOTER", "API ADDRESS", "APPLIED", "PROBLEM"}}
+	t := table{header: []string{"NAME", "ROLE", "VOTER", "API ADDRESS", "LAG", "DISK FREE", "VERSION", "PROBLEM"}}
 	if o.output == "wide" {
-		t.header = []string{"NAME", "ROLE", "VOTER", "API ADDRESS", "APPLIED", "TERM", "RAFT ADDRESS", "VERSION", "ID", "STATE HASH", "PROBLEM"}
+		t.header = []string{"NAME", "ROLE", "VOTER", "API ADDRESS", "LAG", "DISK FREE", "VERSION", "APPLIED", "TERM", "RAFT ADDRESS", "LOG STORE", "ID", "STATE HASH", "PROBLEM"}
 	}
 	for _, r := range rows {
 		voter := "yes"
 		if !r.Voter {
 			voter = "no"
 		}
-		cells := []string{r.Name, r.Role, voter, r.APIAddress, fmt.Sprint(r.Applied)}
+		cells := []string{r.Name, r.Role, voter, r.APIAddress, fmt.Sprint(r.Lag), freeText(r), r.Version}
 		if o.output == "wide" {
-			cells = append(cells, fmt.Sprint(r.Term), r.RaftAddress, r.Version, r.ID, short(r.StateHash))
+			cells = append(cells, fmt.Sprint(r.Applied), fmt.Sprint(r.Term), r.RaftAddress, r.LogStore, r.ID, short(r.StateHash))
 		}
 		t.add(append(cells, r.Problem)...)
 	}
 	t.print(a.out)
 	return nil
+}
+
+// freeText is empty where it is not known.
+func freeText(r serverRow) string {
+	if r.DiskSize == 0 {
+		return ""
+	}
+	return bytesText(r.DiskFree)
 }

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +30,10 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the cluster is; works without a leader too",
-		Long: `Status asks every server that it was given, and shows problems first. It ends
-with 0 when there is a leader, and with 5 when there is none or no server answers.`,
+		Long: `Status asks every server that it was given, and shows problems first: what is
+wrong or will soon be, and what to do about it. Then follows what may still be
+lost. It ends with 0 when there is a leader, and with 5 when there is none or no
+server answers.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check("table", "wide", "json", "yaml"); err != nil {
@@ -101,77 +106,79 @@ func (a *app) printStatus(views []view, o getOptions) error {
 	return nil
 }
 
-func findProblems(views []view, s *argosyv1.StatusResponse) []string {
-	var problems []string
-	if s.GetHeader().GetLeaderId() == "" {
-		problems = append(problems, "no leader: "+s.GetNoLeaderReason())
-	}
-	told := map[string]bool{}
-	for _, v := range views {
-		if v.err != nil {
-			told[v.address] = true
-			problems = append(problems, fmt.Sprintf("server at %s does not answer: %v", v.address, client.Reason(v.err)))
-		}
-	}
-	for _, server := range s.GetServers() {
-		switch {
-		case told[server.GetApiAddress()]:
-			// Why it does not answer is known better than the other servers know it.
-		case server.GetProblem() != "":
-			problems = append(problems, fmt.Sprintf("server %s: %s", server.GetName(), server.GetProblem()))
-		case server.GetRole() == argosyv1.ServerRole_SERVER_ROLE_UNSPECIFIED:
-			problems = append(problems, fmt.Sprintf("server %s (%s) is not reachable", server.GetName(), server.GetApiAddress()))
-		}
-	}
-	if lost := s.GetAgents() - min(s.GetAgents(), s.GetAgentsConnected()); lost > 0 {
-		problems = append(problems, fmt.Sprintf("%d of %d agents are not connected: see 'argosy get agents'", lost, s.GetAgents()))
-	}
-	return problems
-}
-
-func (a *app) statusScreen(s *argosyv1.StatusResponse, problems []string, o getOptions) {
-	colours := paletteFor(a.out)
-	for _, problem := range problems {
-		fmt.Fprintln(a.out, colours.red("! "+problem))
-	}
+func (a *app) statusScreen(s *argosyv1.StatusResponse, problems []*argosyv1.Problem, o getOptions) {
+	printProblems(a.out, problems)
 	leader := "none"
-	reachable := 0
 	for _, server := range s.GetServers() {
 		if server.GetId() == s.GetHeader().GetLeaderId() {
 			leader = fmt.Sprintf("%s (%s), term %d", server.GetName(), server.GetApiAddress(), s.GetHeader().GetTerm())
 		}
-		if server.GetVoter() && server.GetRole() != argosyv1.ServerRole_SERVER_ROLE_UNSPECIFIED {
-			reachable++
-		}
 	}
-	fmt.Fprintf(a.out, "cluster    %s\n", s.GetHeader().GetClusterId())
-	fmt.Fprintf(a.out, "leader     %s\n", leader)
-	quorum := fmt.Sprintf("%d of %d voters reachable, %d needed", reachable, s.GetVoters(), s.GetQuorum())
-	switch spare := reachable - int(s.GetQuorum()); {
-	case spare > 0:
-		quorum += colours.green(fmt.Sprintf(": %d more may be lost", spare))
-	case spare == 0:
-		quorum += colours.red(": none more may be lost")
-	default:
-		quorum += colours.red(": no quorum")
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-11s%s\n", name, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintf(a.out, "quorum     %s\n", quorum)
-	fmt.Fprintf(a.out, "agents     %d of %d connected\n", s.GetAgentsConnected(), s.GetAgents())
-	fmt.Fprintf(a.out, "workloads  %d\n", s.GetWorkloads())
-	fmt.Fprintf(a.out, "revision   %d\n\n", s.GetHeader().GetRevision())
+	line("cluster", "%s", s.GetHeader().GetClusterId())
+	line("leader", "%s", leader)
+	line("quorum", "%s", quorumText(s, paletteFor(a.out)))
+	line("agents", "%d of %d connected", s.GetAgentsConnected(), s.GetAgents())
+	line("workloads", "%s", workloadsText(s))
+	state := fmt.Sprintf("revision %d", s.GetHeader().GetRevision())
+	if s.GetStateQuotaBytes() > 0 {
+		state += fmt.Sprintf(", %s of %s", bytesText(s.GetStateBytes()), bytesText(s.GetStateQuotaBytes()))
+	}
+	line("state", "%s\n", state)
 	// A list that is printed to a terminal or a pipe cannot fail in a way that
 	// somebody could be told of.
 	_ = a.printServers(s.GetServers(), o)
 }
 
-func statusDocument(s *argosyv1.StatusResponse, problems []string) map[string]any {
-	if problems == nil {
-		problems = []string{}
+// quorumText says what may still be lost.
+func quorumText(s *argosyv1.StatusResponse, colours palette) string {
+	reachable := 0
+	for _, server := range s.GetServers() {
+		if server.GetVoter() && server.GetRole() != argosyv1.ServerRole_SERVER_ROLE_UNSPECIFIED {
+			reachable++
+		}
+	}
+	text := fmt.Sprintf("%d of %d voters reachable, %d needed", reachable, s.GetVoters(), s.GetQuorum())
+	switch spare := reachable - int(s.GetQuorum()); {
+	case spare > 0:
+		return text + colours.green(fmt.Sprintf(": %d more may be lost", spare))
+	case spare == 0:
+		return text + colours.red(": none more may be lost")
+	default:
+		return text + colours.red(": no quorum")
+	}
+}
+
+// workloadsText counts workloads, and their instances by state, the most first.
+func workloadsText(s *argosyv1.StatusResponse) string {
+	text := fmt.Sprint(s.GetWorkloads())
+	states := slices.Collect(maps.Keys(s.GetWorkloadStates()))
+	if len(states) == 0 {
+		return text
+	}
+	slices.SortFunc(states, func(a, b string) int {
+		return cmp.Or(-cmp.Compare(s.GetWorkloadStates()[a], s.GetWorkloadStates()[b]), cmp.Compare(a, b))
+	})
+	for i, state := range states {
+		states[i] = fmt.Sprintf("%d %s", s.GetWorkloadStates()[state], state)
+	}
+	return text + ": " + strings.Join(states, ", ")
+}
+
+func statusDocument(s *argosyv1.StatusResponse, problems []*argosyv1.Problem) map[string]any {
+	states := s.GetWorkloadStates()
+	if states == nil {
+		states = map[string]uint64{}
 	}
 	return map[string]any{
 		"clusterId": s.GetHeader().GetClusterId(), "leaderId": s.GetHeader().GetLeaderId(), "leaderAddress": s.GetHeader().GetLeaderAddress(),
 		"term": s.GetHeader().GetTerm(), "revision": s.GetHeader().GetRevision(), "voters": s.GetVoters(), "quorum": s.GetQuorum(),
-		"workloads": s.GetWorkloads(), "agents": s.GetAgents(), "agentsConnected": s.GetAgentsConnected(),
-		"noLeaderReason": s.GetNoLeaderReason(), "version": s.GetVersion(), "servers": serverRows(s.GetServers()), "problems": problems,
+		"mayLose": s.GetMayLose(), "workloads": s.GetWorkloads(), "workloadStates": states, "agents": s.GetAgents(),
+		"agentsConnected": s.GetAgentsConnected(), "agentsLost": append([]string{}, s.GetAgentsLost()...),
+		"stateBytes": s.GetStateBytes(), "stateQuotaBytes": s.GetStateQuotaBytes(), "featureLevel": s.GetFeatureLevel(),
+		"recentLeaderships": s.GetRecentLeaderships(),
+		"noLeaderReason":    s.GetNoLeaderReason(), "version": s.GetVersion(), "servers": serverRows(s.GetServers()), "problems": problemRows(problems),
 	}
 }

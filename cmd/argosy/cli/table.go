@@ -58,6 +58,8 @@ func (p palette) paint(code, text string) string {
 func (p palette) red(text string) string   { return p.paint("31", text) }
 func (p palette) green(text string) string { return p.paint("32", text) }
 
+func (p palette) yellow(text string) string { return p.paint("33", text) }
+
 func isTerminal(w any) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
