@@ -30,6 +30,9 @@ var (
 	ErrBootstrapped = errors.New("server is part of a cluster already")
 	// ErrUnknownServer is returned when the configuration has no such server.
 	ErrUnknownServer = errors.New("no such server in the cluster")
+	// ErrChanged is returned when the configuration has changed since a change of
+	// it was decided on. What was asked has not been done.
+	ErrChanged = errors.New("the configuration has changed meanwhile")
 	// ErrAddressTaken is returned when a server is to be added at the address
 	// of another one.
 	ErrAddressTaken = errors.New("raft address is taken")

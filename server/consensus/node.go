@@ -34,9 +34,9 @@ type Node struct {
 	leadership *leadership
 	vigil      *vigil
 	readers    readers
-	gate       gate // of proposals and changes of the configuration
-	verifying  gate // of questions to the quorum
-	promoter   chan struct{}
+	gate       gate          // of proposals and changes of the configuration
+	verifying  gate          // of questions to the quorum
+	changing   chan struct{} // held by who changes the configuration
 
 	stall stall
 
@@ -73,7 +73,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		deps:     deps,
 		log:      cfg.Logger,
 		applier:  applier{machine: deps.Machine, meter: deps.Meter, reconfigured: make(chan struct{}, 1)},
-		promoter: make(chan struct{}, 1),
+		changing: make(chan struct{}, 1),
 		broken:   make(chan struct{}),
 	}
 	if n.log == nil {

@@ -27,6 +27,8 @@ type peerProgress struct {
 	match uint64
 	// told is the commit index that was last sent to it.
 	told uint64
+	// installing counts the snapshots that are on their way to it.
+	installing int
 }
 
 func newProgress() *progress {
@@ -92,6 +94,21 @@ func (p *progress) note(id raft.ServerID, sent time.Time, request *raft.AppendEn
 		close(p.changed)
 		p.changed = nil
 	}
+}
+
+// install notes that a snapshot is on its way to a follower, until the function
+// that it returns is called.
+func (p *progress) install(id raft.ServerID, term uint64) (done func()) {
+	add := func(n int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if peer, ok := p.inTerm(id, term); ok {
+			peer.installing += n
+			p.peers[id] = peer
+		}
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 // wait returns a channel that is closed at the next change.

@@ -67,7 +67,7 @@ func (n *Node) Configuration() ([]Server, error) {
 	return servers, nil
 }
 
-// AddServer adds a server that votes once it has caught up (see RunLeader), or
+// AddServer adds a server without a vote, which PromoteServer gives it, or
 // gives a server that is there already a new address.
 func (n *Node) AddServer(ctx context.Context, id, address string) error {
 	servers := n.configuration()
@@ -80,35 +80,33 @@ func (n *Node) AddServer(ctx context.Context, id, address string) error {
 		}
 	}
 	// For a voter this changes the address and leaves the vote.
-	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
+	err := n.change(ctx, 0, func(limit time.Duration) raft.IndexFuture {
 		return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, limit)
 	})
 	if err != nil {
 		return fmt.Errorf("add server %s at %s: %w", id, address, err)
 	}
 	n.log.Info("added server", "server", id, "address", address)
-	n.wakePromoter()
 	return nil
 }
 
 // RemoveServer takes a server out of the cluster.
 func (n *Node) RemoveServer(ctx context.Context, id string) error {
-	servers := n.configuration()
-	if !slices.ContainsFunc(servers.Servers, func(s raft.Server) bool { return string(s.ID) == id }) {
-		return fmt.Errorf("remove server %s: %w", id, ErrUnknownServer)
-	}
-	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
-		return n.raft.RemoveServer(raft.ServerID(id), 0, limit)
-	})
-	if err != nil {
-		return fmt.Errorf("remove server %s: %w", id, err)
-	}
-	n.log.Info("removed server", "server", id)
-	return nil
+	return n.RemoveServerAt(ctx, id, 0)
 }
 
-// change carries out a change of the configuration.
-func (n *Node) change(ctx context.Context, begin func(limit time.Duration) raft.IndexFuture) error {
+// change carries out a change of the configuration, one at a time, if that is
+// still the one of a fingerprint; 0 means whichever it is.
+func (n *Node) change(ctx context.Context, configuration uint64, begin func(limit time.Duration) raft.IndexFuture) error {
+	select {
+	case n.changing <- struct{}{}:
+		defer func() { <-n.changing }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: another change of the configuration is under way: %w", ErrChanged, context.Cause(ctx))
+	}
+	if configuration != 0 && configuration != fingerprint(n.configuration()) {
+		return ErrChanged
+	}
 	limit := enqueueLimit
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = max(time.Millisecond, min(limit, time.Until(deadline)))
@@ -203,67 +201,6 @@ func (n *Node) successor(term uint64, id string) (raft.Server, error) {
 		return best, fmt.Errorf("%w to hand over to", ErrUnknownServer)
 	}
 	return best, nil
-}
-
-// RunLeader does what only the leader does about the servers of the cluster:
-// it gives those a vote that have caught up. It returns when the context ends
-// or leadership is lost.
-func (n *Node) RunLeader(ctx context.Context) error {
-	r, err := n.established(ctx)
-	if err != nil {
-		return fmt.Errorf("look after the servers: %w", err)
-	}
-	targets := make(map[raft.ServerID]uint64)
-	for {
-		waiting := false
-		last := n.raft.LastIndex()
-		for _, s := range n.configuration().Servers {
-			if s.Suffrage == raft.Voter {
-				delete(targets, s.ID)
-				continue
-			}
-			waiting = true
-			peer, ok := n.transport.progress.of(s.ID, r.term)
-			target, set := targets[s.ID]
-			if set && ok && peer.match >= target && time.Since(peer.confirmed) < n.cfg.Timing.Heartbeat {
-				n.promote(ctx, s)
-				continue
-			}
-			// Where the log ends now is what it must have reached by the next
-			// look: then it keeps up.
-			targets[s.ID] = last
-		}
-		pause := 5 * time.Second
-		if waiting {
-			pause = n.cfg.Timing.Heartbeat
-		}
-		select {
-		case <-time.After(pause):
-		case <-n.promoter:
-		case <-r.ctx.Done():
-			return fmt.Errorf("look after the servers: %w", ErrNotLeader)
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (n *Node) promote(ctx context.Context, s raft.Server) {
-	err := n.change(ctx, func(limit time.Duration) raft.IndexFuture {
-		return n.raft.AddVoter(s.ID, s.Address, 0, limit)
-	})
-	if err != nil {
-		n.log.Warn("failed to give a server its vote", "server", s.ID, "error", err)
-		return
-	}
-	n.log.Info("gave a server its vote", "server", s.ID)
-}
-
-func (n *Node) wakePromoter() {
-	select {
-	case n.promoter <- struct{}{}:
-	default:
-	}
 }
 
 func (n *Node) id() raft.ServerID { return raft.ServerID(n.dir.serverID) }

@@ -11,21 +11,26 @@ import (
 	"github.com/google/uuid"
 )
 
-// lead runs what only the leader does, on whoever leads, until the test ends.
+// lead gives votes to those that have caught up, on whoever leads, until the test
+// ends.
 func (c *cluster) lead() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	for _, m := range c.members {
 		work.Go(func() {
+			target := uint64(0)
 			for ctx.Err() == nil {
-				changes, stop := m.WatchLeadership()
-				_ = m.RunLeader(ctx)
+				o, err := m.Overview()
+				for _, f := range o.Servers {
+					if err == nil && !f.Voter && target > 0 && f.Match >= target && time.Since(f.Heard) < m.cfg.Timing.Heartbeat {
+						_ = m.PromoteServer(ctx, f.ID, o.Configuration)
+					}
+				}
+				target = o.Last
 				select {
-				case <-changes:
 				case <-time.After(10 * time.Millisecond):
 				case <-ctx.Done():
 				}
-				stop()
 			}
 		})
 	}
@@ -212,8 +217,8 @@ func TestOnlyTheLeaderChangesTheConfiguration(t *testing.T) {
 	if err := follower.TransferLeadership(deadline(t), ""); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("transfer: %v", err)
 	}
-	if err := follower.RunLeader(deadline(t)); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("run leader: %v", err)
+	if _, err := follower.Overview(); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("overview: %v", err)
 	}
 }
 
@@ -237,6 +242,59 @@ func TestLeadershipIsTransferredToTheOneNamed(t *testing.T) {
 		t.Fatalf("to nobody: %v", err)
 	}
 	mustWrite(t, to, "after")
+}
+
+func TestChangeThatWasDecidedOnAnOldConfigurationIsRefused(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	seen, err := leader.Overview()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ghost := uuid.NewString()
+	if err := leader.AddServer(deadline(t), ghost, "127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	victim := c.followers(leader)[0].ID()
+	if err := leader.RemoveServerAt(deadline(t), victim, seen.Configuration); !errors.Is(err, ErrChanged) {
+		t.Fatalf("remove: %v", err)
+	}
+	if err := leader.PromoteServer(deadline(t), ghost, seen.Configuration); !errors.Is(err, ErrChanged) {
+		t.Fatalf("promote: %v", err)
+	}
+	if got := servers(t, leader); !got[victim].Voter || got[ghost].Voter {
+		t.Fatalf("configuration is %+v", got)
+	}
+}
+
+func TestOverviewTellsHowFarFollowersAre(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	index := mustWrite(t, leader, "one")
+	eventually(t, "everybody is level", func() bool {
+		o, err := leader.Overview()
+		if err != nil {
+			return false
+		}
+		for _, f := range o.Servers {
+			if f.Match < index || f.Match > o.Last || time.Since(f.Heard) > time.Second {
+				return false
+			}
+		}
+		return len(o.Servers) == 3
+	})
+	lost := c.followers(leader)[0]
+	c.crash(lost)
+	mustWrite(t, leader, "two")
+	o, err := leader.Overview()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range o.Servers {
+		if f.ID == lost.ID() && f.Match >= o.Last {
+			t.Errorf("a dead follower is said to have entry %d of %d", f.Match, o.Last)
+		}
+	}
 }
 
 func TestRemovedLeaderStepsDown(t *testing.T) {

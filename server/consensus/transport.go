@@ -267,6 +267,7 @@ func (t *transport) RequestPreVote(id raft.ServerID, address raft.ServerAddress,
 
 // InstallSnapshot sends a snapshot.
 func (t *transport) InstallSnapshot(id raft.ServerID, address raft.ServerAddress, request *raft.InstallSnapshotRequest, response *raft.InstallSnapshotResponse, data io.Reader) error {
+	defer t.progress.install(id, request.Term)()
 	return t.NetworkTransport.InstallSnapshot(id, t.route(id, address), request, response, data)
 }
 
