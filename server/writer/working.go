@@ -59,6 +59,10 @@ type Row struct {
 	size int
 }
 
+// Revision returns the revision of the row, false when an entry in flight wrote
+// it, so that nobody can know it yet.
+func (r Row) Revision() (uint64, bool) { return r.revision, r.by == nil }
+
 func newWorking(view *fsm.View) *Working {
 	return &Working{
 		view:     view,
