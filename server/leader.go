@@ -185,7 +185,7 @@ func (s *Server) rule(ctx context.Context, r *reign) error {
 	group.Go(func() error {
 		return s.sessions.Lead(ctx, sessions.Leadership{Term: r.term, Registrar: registrar{r}})
 	})
-	group.Go(func() error { return s.node.RunLeader(ctx) })
+	group.Go(func() error { return s.autopilot.Lead(ctx) })
 	group.Go(func() error { return s.firstWrites(ctx, r) })
 	group.Go(func() error { return s.keepSettings(ctx, r) })
 	s.log.Info("leadership began", "term", r.term)

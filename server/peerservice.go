@@ -189,6 +189,7 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 	case err != nil:
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "%v", err)
 	}
+	s.autopilot.Wake()
 	s.log.Info("server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress())
 	return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Voter: s.isVoter(id)}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership"
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/autopilot"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
@@ -37,17 +38,18 @@ type Server struct {
 	identity *identity.Identity
 	startup  *manifest.Manifest
 
-	machine  *fsm.Machine
-	node     *consensus.Node
-	members  atomic.Pointer[membership.Membership]
-	peers    *peers.Pool
-	store    *observed.Store
-	router   *forward.Router
-	reader   *reader.Reader
-	sessions *sessions.Service
-	relay    *logs.Relay
-	space    *diskspace.Monitor
-	metrics  *metrics.Metrics
+	machine   *fsm.Machine
+	node      *consensus.Node
+	members   atomic.Pointer[membership.Membership]
+	peers     *peers.Pool
+	store     *observed.Store
+	router    *forward.Router
+	reader    *reader.Reader
+	sessions  *sessions.Service
+	relay     *logs.Relay
+	space     *diskspace.Monitor
+	metrics   *metrics.Metrics
+	autopilot *autopilot.Autopilot
 
 	listeners listeners
 	grpc      *grpc.Server
@@ -241,6 +243,9 @@ func (s *Server) openServices() error {
 		return err
 	}
 	if err := s.openSpace(); err != nil {
+		return err
+	}
+	if err := s.openAutopilot(); err != nil {
 		return err
 	}
 	if err := s.openAPI(); err != nil {

@@ -44,6 +44,7 @@ func (s self) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "describe cluster: %v", err)
 	}
 	s.askAll(ctx, servers)
+	s.addHealth(servers)
 	view := s.machine.View()
 	header := s.Header()
 	header.Revision = view.Revision()

@@ -8,7 +8,7 @@ func (a *app) operatorCommand() *cobra.Command {
 	return group("operator", "Look after the servers of a cluster",
 		`Operator commands are for those who run a cluster. They talk to any server; what
 only the leader can do is passed on to it.`,
-		a.operatorRaftCommand(),
+		a.operatorServerCommand(), a.operatorRaftCommand(), a.operatorSettingsCommand(),
 	)
 }
 

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/argosy-cluster/argosy/client"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// What the servers take when a setting is 0; shown, so that nobody has to know
+// it.
+const (
+	defaultDeadAfter   = 24 * time.Hour
+	defaultMinVoters   = 3
+	defaultStableAfter = time.Second
+	defaultStateQuota  = 1 << 30
+)
+
+func (a *app) operatorSettingsCommand() *cobra.Command {
+	return group("settings", "See and change the settings of the cluster", "", a.getSettingsCommand(), a.setSettingsCommand())
+}
+
+func (a *app) getSettingsCommand() *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:   "get",
+		Short: "Show the settings",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check("table", "json", "yaml"); err != nil {
+				return err
+			}
+			return a.withClient(func(c *client.Client) error {
+				response, err := c.GetSettings(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.printSettings(response.GetSettings(), o.output)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "output format: table, json or yaml")
+	return cmd
+}
+
+// settingsDocument is the settings in JSON.
+type settingsDocument struct {
+	ClusterID       string `json:"clusterId" yaml:"clusterId"`
+	FeatureLevel    uint32 `json:"featureLevel" yaml:"featureLevel"`
+	KeepDeadServers bool   `json:"keepDeadServers" yaml:"keepDeadServers"`
+	DeadAfter       string `json:"deadAfter" yaml:"deadAfter"`
+	MinVoters       uint32 `json:"minVoters" yaml:"minVoters"`
+	StableAfter     string `json:"stableAfter" yaml:"stableAfter"`
+	StateQuotaBytes uint64 `json:"stateQuotaBytes" yaml:"stateQuotaBytes"`
+	Revision        uint64 `json:"revision" yaml:"revision"`
+}
+
+func (a *app) printSettings(s *argosyv1.ClusterSettings, output string) error {
+	duration := func(ms uint64) time.Duration { return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond }
+	d := settingsDocument{
+		ClusterID:       s.GetClusterId(),
+		FeatureLevel:    argosyv1.ActiveLevel(s),
+		KeepDeadServers: s.GetAutopilot().GetKeepDeadServers(),
+		DeadAfter:       cmp.Or(duration(s.GetAutopilot().GetDeadAfterMs()), defaultDeadAfter).String(),
+		MinVoters:       cmp.Or(s.GetAutopilot().GetMinVoters(), defaultMinVoters),
+		StableAfter:     cmp.Or(duration(s.GetAutopilot().GetStableAfterMs()), defaultStableAfter).String(),
+		StateQuotaBytes: cmp.Or(s.GetStateQuotaBytes(), defaultStateQuota),
+		Revision:        s.GetRevision(),
+	}
+	if output != "table" {
+		return a.encode(output, d)
+	}
+	t := table{header: []string{"SETTING", "VALUE"}}
+	t.add("keep-dead-servers", fmt.Sprint(d.KeepDeadServers))
+	t.add("dead-after", d.DeadAfter)
+	t.add("min-voters", fmt.Sprint(d.MinVoters))
+	t.add("stable-after", d.StableAfter)
+	t.add("state-quota", fmt.Sprint(d.StateQuotaBytes))
+	t.add("feature level", fmt.Sprint(d.FeatureLevel))
+	t.add("revision", fmt.Sprint(d.Revision))
+	t.print(a.out)
+	return nil
+}
+
+type settingsFlags struct {
+	keepDead               bool
+	deadAfter, stableAfter time.Duration
+	minVoters              uint32
+	quota                  uint64
+	revision               uint64
+}
+
+func (a *app) setSettingsCommand() *cobra.Command {
+	var f settingsFlags
+	cmd := &cobra.Command{
+		Use:   "set",
+		Short: "Change settings; those that are not given stay as they are",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.deadAfter < 0 || f.stableAfter < 0 {
+				return usagef("a time must not be negative")
+			}
+			changed := cmd.Flags().Changed
+			if !changed("keep-dead-servers") && !changed("dead-after") && !changed("min-voters") && !changed("stable-after") && !changed("state-quota") {
+				return usagef("say what to set: see '%s --help'", cmd.CommandPath())
+			}
+			return a.withClient(func(c *client.Client) error {
+				settings, err := setSettings(cmd.Context(), c, f, changed)
+				if err != nil {
+					return err
+				}
+				return a.printSettings(settings, "table")
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&f.keepDead, "keep-dead-servers", false, "leave dead servers in the cluster")
+	cmd.Flags().DurationVar(&f.deadAfter, "dead-after", 0, "how long a server must be silent to count as dead for good (0: the default, 24h)")
+	cmd.Flags().Uint32Var(&f.minVoters, "min-voters", 0, "how many voters must remain when a dead server is removed (0: the default, 3)")
+	cmd.Flags().DurationVar(&f.stableAfter, "stable-after", 0, "how long a new server must be healthy before it votes (0: the default, 1s)")
+	cmd.Flags().Uint64Var(&f.quota, "state-quota", 0, "how large the desired state may become, in bytes (0: the default, 1 GiB)")
+	cmd.Flags().Uint64Var(&f.revision, "if-revision", 0, "change only settings of this revision")
+	return cmd
+}
+
+// setSettings changes what was given. The autopilot's settings are one value: the
+// rest of it is read first, and the change is bound to what was read.
+func setSettings(ctx context.Context, c *client.Client, f settingsFlags, changed func(string) bool) (*argosyv1.ClusterSettings, error) {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		read, err := c.GetSettings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		autopilot := read.GetSettings().GetAutopilot()
+		if autopilot == nil {
+			autopilot = &argosyv1.AutopilotSettings{}
+		}
+		if changed("keep-dead-servers") {
+			autopilot.KeepDeadServers = f.keepDead
+		}
+		if changed("dead-after") {
+			autopilot.DeadAfterMs = uint64(f.deadAfter.Milliseconds())
+		}
+		if changed("min-voters") {
+			autopilot.MinVoters = f.minVoters
+		}
+		if changed("stable-after") {
+			autopilot.StableAfterMs = uint64(f.stableAfter.Milliseconds())
+		}
+		req := &argosyv1.UpdateSettingsRequest{Autopilot: autopilot, ExpectedRevision: cmp.Or(f.revision, read.GetSettings().GetRevision())}
+		if changed("state-quota") {
+			req.StateQuotaBytes = &f.quota
+		}
+		response, err := c.UpdateSettings(ctx, req)
+		if f.revision == 0 && attempt < attempts && argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_CONFLICT {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return response.GetSettings(), nil
+	}
+}
