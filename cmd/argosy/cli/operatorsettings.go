@@ -62,7 +62,9 @@ type settingsDocument struct {
 }
 
 func (a *app) printSettings(s *argosyv1.ClusterSettings, output string) error {
-	duration := func(ms uint64) time.Duration { return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond }
+	duration := func(ms uint64) time.Duration {
+		return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
+	}
 	d := settingsDocument{
 		ClusterID:       s.GetClusterId(),
 		FeatureLevel:    argosyv1.ActiveLevel(s),
