@@ -66,6 +66,10 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 				var zero T
 				return zero, failures.verdict(ctx)
 			}
+			if !heed(ctx, err) {
+				var zero T
+				return zero, failures.verdict(ctx)
+			}
 			c.abandon(index)
 		}
 		if !pause(ctx, round) {

@@ -120,7 +120,7 @@ func (c *Client) stream(ctx context.Context, what string, try func(ctx context.C
 				return context.Cause(ctx)
 			}
 			failed.add(c.endpoints[index].address, err)
-			if !movesOn(err) {
+			if !movesOn(err) || !heed(ctx, err) {
 				return failed.verdict(ctx)
 			}
 			c.abandon(index)

@@ -2,8 +2,7 @@ package writer
 
 import (
 	"sync"
-
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"time"
 )
 
 // queue holds the requests that wait. It is bounded by count and bytes: a
@@ -19,11 +18,13 @@ type queue struct {
 	closed   bool
 	maxItems int
 	maxBytes int
+	pace     pace
+	now      func() time.Time
 }
 
-func (q *queue) init(maxItems, maxBytes int) {
+func (q *queue) init(maxItems, maxBytes int, now func() time.Time) {
 	q.ready = make(chan struct{}, 1)
-	q.maxItems, q.maxBytes = maxItems, maxBytes
+	q.maxItems, q.maxBytes, q.now = maxItems, maxBytes, now
 }
 
 func (q *queue) push(r *Request) error {
@@ -55,9 +56,16 @@ func (q *queue) refuse(r *Request) error {
 	if q.closed {
 		return ErrNotDone
 	}
-	if waiting := len(q.items) - q.head; waiting >= q.maxItems || (waiting > 0 && q.bytes+r.size > q.maxBytes) {
-		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
-			"queue write: %d requests of %d bytes wait already; try again later", waiting, q.bytes)
+	waiting := len(q.items) - q.head
+	if waiting >= q.maxItems || (waiting > 0 && q.bytes+r.size > q.maxBytes) {
+		wait := q.pace.wait(waiting, q.now())
+		return overloaded(wait, "queue write: %d requests of %d bytes wait already", waiting, q.bytes)
+	}
+	if waiting >= crowd && !r.Deadline.IsZero() {
+		// Better a no at once than one when its client has waited in vain.
+		if wait := q.pace.wait(waiting, q.now()); q.now().Add(wait).After(r.Deadline) {
+			return overloaded(wait, "queue write: %d requests wait already, which takes longer than this one may wait", waiting)
+		}
 	}
 	return nil
 }
@@ -82,6 +90,9 @@ func (q *queue) take(maxItems, maxBytes int) []*Request {
 		}
 		bytes += r.size
 		taken = append(taken, r)
+	}
+	if len(taken) > 0 {
+		q.pace.note(len(taken), q.now())
 	}
 	if q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0

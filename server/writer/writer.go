@@ -156,7 +156,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	if w.logger == nil {
 		w.logger = slog.New(slog.DiscardHandler)
 	}
-	w.queue.init(cfg.MaxQueue, cfg.MaxQueueBytes)
+	w.queue.init(cfg.MaxQueue, cfg.MaxQueueBytes, w.now)
 	return w, nil
 }
 
