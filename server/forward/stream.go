@@ -20,6 +20,15 @@ const (
 	maxBytes  = 512 << 10
 )
 
+// Limits of what a stream holds that is not answered: as much as the leader's
+// own queue, since that is where it ends.
+const (
+	maxHeld      = 16384
+	maxHeldBytes = 128 << 20
+	// retryHeld is when those who are refused shall come back.
+	retryHeld = 200 * time.Millisecond
+)
+
 // Opener opens the stream; argosyv1.PeerServiceClient does.
 type Opener interface {
 	Forward(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[argosyv1.ForwardRequest, argosyv1.ForwardResponse], error)
@@ -34,10 +43,17 @@ type Stream struct {
 	tasks  sync.WaitGroup
 
 	mu       sync.Mutex
-	waiting  []*writer.Request
-	sent     map[uint64]*writer.Request
+	waiting  []held
+	sent     map[uint64]held
+	bytes    int // of both
 	sequence uint64
 	err      error
+}
+
+// held is a write that is not answered yet.
+type held struct {
+	*writer.Request
+	size int
 }
 
 // NewStream starts a stream to a leader. It does not wait for the other side;
@@ -50,7 +66,7 @@ func NewStream(ctx context.Context, peer Opener, hello *argosyv1.PeerHandshake, 
 		cancel: cancel,
 		ready:  make(chan struct{}, 1),
 		lost:   make(chan struct{}),
-		sent:   map[uint64]*writer.Request{},
+		sent:   map[uint64]held{},
 	}
 	s.tasks.Go(func() { s.run(ctx, peer, hello) })
 	return s
@@ -72,21 +88,47 @@ func (s *Stream) Submit(r *writer.Request) { s.SubmitAll([]*writer.Request{r}) }
 
 // SubmitAll sends writes.
 func (s *Stream) SubmitAll(requests []*writer.Request) {
-	s.mu.Lock()
-	if s.err != nil {
-		err := s.err
-		s.mu.Unlock()
-		for _, r := range requests {
-			r.Done(writer.Outcome{Err: fmt.Errorf("%w: %v", writer.ErrNotDone, err)})
+	all := make([]held, len(requests))
+	for i, r := range requests {
+		all[i].Request = r
+		if r.Apply != nil {
+			all[i].size = proto.Size(r.Apply)
 		}
-		return
 	}
-	s.waiting = append(s.waiting, requests...)
-	s.mu.Unlock()
-	select {
-	case s.ready <- struct{}{}:
-	default:
+	refused, err := s.hold(all)
+	for _, r := range refused {
+		r.Done(writer.Outcome{Err: err})
 	}
+	if len(refused) < len(all) {
+		select {
+		case s.ready <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hold takes writes until there are too many, and returns the others.
+func (s *Stream) hold(all []held) (refused []held, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return all, fmt.Errorf("%w: %v", writer.ErrNotDone, s.err)
+	}
+	for i, r := range all {
+		if count := len(s.waiting) + len(s.sent); count >= maxHeld || (count > 0 && s.bytes+r.size > maxHeldBytes) {
+			return all[i:], tooMuch(count, s.bytes)
+		}
+		s.waiting = append(s.waiting, r)
+		s.bytes += r.size
+	}
+	return nil, nil
+}
+
+func tooMuch(count, bytes int) error {
+	err := argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
+		"pass write on to the leader: %d requests of %d bytes wait for it already; nothing was changed, try again after %s", count, bytes, retryHeld)
+	err.Detail.RetryAfterMs = uint64(retryHeld.Milliseconds())
+	return err
 }
 
 func (s *Stream) run(ctx context.Context, peer Opener, hello *argosyv1.PeerHandshake) {
@@ -139,21 +181,18 @@ func (s *Stream) next() *argosyv1.ForwardRequest {
 	writes := make([]*argosyv1.ForwardedWrite, 0, count)
 	bytes, taken := 0, 0
 	for _, r := range s.waiting[:count] {
-		size := 0
-		if r.Apply != nil {
-			size = proto.Size(r.Apply)
-		}
-		if len(writes) > 0 && bytes+size > maxBytes {
+		if len(writes) > 0 && bytes+r.size > maxBytes {
 			break
 		}
 		taken++
 		if !r.Begin() {
+			s.bytes -= r.size
 			continue
 		}
-		bytes += size
+		bytes += r.size
 		s.sequence++
 		s.sent[s.sequence] = r
-		writes = append(writes, forwarded(s.sequence, r))
+		writes = append(writes, forwarded(s.sequence, r.Request))
 	}
 	rest := copy(s.waiting, s.waiting[taken:])
 	clear(s.waiting[rest:])
@@ -193,7 +232,9 @@ func (s *Stream) receive(stream grpc.BidiStreamingClient[argosyv1.ForwardRequest
 		answered = answered[:0]
 		s.mu.Lock()
 		for _, result := range results {
-			answered = append(answered, s.sent[result.GetSequence()])
+			r := s.sent[result.GetSequence()]
+			answered = append(answered, r.Request)
+			s.bytes -= r.size
 			delete(s.sent, result.GetSequence())
 		}
 		s.mu.Unlock()

@@ -196,7 +196,7 @@ func TestAStoppingServerEndsItsStreams(t *testing.T) {
 
 func TestAWithdrawnWriteIsNotSent(t *testing.T) {
 	p := newPeer(t, good(), nil)
-	s := &Stream{ready: make(chan struct{}, 1), sent: map[uint64]*writer.Request{}}
+	s := &Stream{ready: make(chan struct{}, 1), sent: map[uint64]held{}}
 	r, _ := send(s, "w")
 	if !r.Withdraw() {
 		t.Fatal("could not withdraw")
@@ -208,7 +208,7 @@ func TestAWithdrawnWriteIsNotSent(t *testing.T) {
 }
 
 func TestMessagesAreBoundedBySize(t *testing.T) {
-	s := &Stream{ready: make(chan struct{}, 1), sent: map[uint64]*writer.Request{}}
+	s := &Stream{ready: make(chan struct{}, 1), sent: map[uint64]held{}}
 	for range 5 {
 		s.Submit(&writer.Request{Apply: &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{RuntimeConfig: string(make([]byte, maxBytes/2-100))}}}})
 	}
@@ -218,5 +218,37 @@ func TestMessagesAreBoundedBySize(t *testing.T) {
 	}
 	if fmt.Sprint(counts) != "[2 2 1]" {
 		t.Errorf("messages carry %v writes", counts)
+	}
+}
+
+func TestAStreamHoldsNoMoreThanItsLeaderWouldTake(t *testing.T) {
+	refusal := func(s *Stream, r *writer.Request) (err error) {
+		r.Done = func(o writer.Outcome) { err = o.Err }
+		s.Submit(r)
+		return err
+	}
+	small := func() *writer.Request { return &writer.Request{Delete: &argosyv1.DeleteRequest{}} }
+	large := func() *writer.Request {
+		return &writer.Request{Apply: &argosyv1.ApplyRequest{RequestId: make([]byte, maxHeldBytes/4)}}
+	}
+	for name, c := range map[string]struct {
+		request func() *writer.Request
+		fits    int
+	}{"by number": {small, maxHeld}, "by size": {large, 3}} {
+		t.Run(name, func(t *testing.T) {
+			s := &Stream{ready: make(chan struct{}, 1), sent: map[uint64]held{}}
+			for i := range c.fits {
+				if err := refusal(s, c.request()); err != nil {
+					t.Fatalf("write %d: %v", i, err)
+				}
+				if i%100 == 0 {
+					s.next() // what is sent counts until it is answered
+				}
+			}
+			e, ok := argosyv1.AsError(refusal(s, c.request()))
+			if !ok || e.Code() != argosyv1.ErrorCode_ERROR_CODE_OVERLOADED || e.Detail.GetRetryAfterMs() == 0 {
+				t.Fatalf("one more: %v", e)
+			}
+		})
 	}
 }

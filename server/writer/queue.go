@@ -28,27 +28,29 @@ func (q *queue) init(maxItems, maxBytes int, now func() time.Time) {
 }
 
 func (q *queue) push(r *Request) error {
-	_, err := q.pushAll([]*Request{r})
-	return err
+	var why error
+	q.pushAll([]*Request{r}, func(_ *Request, err error) { why = err })
+	return why
 }
 
-// pushAll adds requests until one is refused; it returns how many it added, and
-// why no more.
-func (q *queue) pushAll(requests []*Request) (taken int, err error) {
+// pushAll adds requests, and calls refused for those that cannot wait here. The
+// queue is locked meanwhile.
+func (q *queue) pushAll(requests []*Request, refused func(*Request, error)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	added := false
 	for _, r := range requests {
-		if err = q.refuse(r); err != nil {
-			break
+		if err := q.refuse(r); err != nil {
+			refused(r, err)
+			continue
 		}
 		q.items = append(q.items, r)
 		q.bytes += r.size
-		taken++
+		added = true
 	}
-	if taken > 0 {
+	if added {
 		q.wake()
 	}
-	return taken, err
 }
 
 // refuse says why a request cannot wait here.

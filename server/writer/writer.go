@@ -197,9 +197,12 @@ func (w *Writer) SubmitAll(requests []*Request) {
 		}
 		good = append(good, r)
 	}
-	taken, err := w.queue.pushAll(good)
-	for _, r := range good[taken:] {
-		r.answer(Outcome{Err: err})
+	var answers []func()
+	w.queue.pushAll(good, func(r *Request, err error) {
+		answers = append(answers, func() { r.answer(Outcome{Err: err}) })
+	})
+	for _, answer := range answers {
+		answer()
 	}
 }
 
