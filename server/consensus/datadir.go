@@ -140,7 +140,7 @@ func lockFile(path string) (*os.File, error) {
 		n, _ := file.ReadAt(holder, 0)
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w by process %s: stop that process, or use another directory", ErrLocked, bytes.TrimSpace(holder[:n]))
+			return nil, lockedBy(holder[:n])
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -148,6 +148,10 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+func lockedBy(holder []byte) error {
+	return fmt.Errorf("%w by process %s: stop that process, or use another directory", ErrLocked, bytes.TrimSpace(holder))
 }
 
 func writeAt(file *os.File, text string) error {
