@@ -78,6 +78,6 @@ func WriteIncarnation(path, incarnation string) error {
 	return d.setIncarnation(incarnation)
 }
 
-// Applier returns what hands the entries of a log to a machine as a running
-// server does.
-func Applier(machine Machine) raft.FSM { return applier{machine} }
+// Overtaken tells whether an entry with a command is one that no server carries
+// out: it was appended in another term than the one it was proposed for.
+func Overtaken(entry *raft.Log) bool { return isOvertaken(entry) }

@@ -184,7 +184,6 @@ func (s *Survey) readLog(ctx context.Context, store *storage.Store) error {
 	if last > s.EndIndex && first > s.EndIndex+1 {
 		return fmt.Errorf("%w: its snapshot ends at entry %d and its log begins at %d", ErrDamaged, s.EndIndex, first)
 	}
-	applier := consensus.Applier(s.machine)
 	for index := s.EndIndex + 1; index <= last; index++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -195,7 +194,9 @@ func (s *Survey) readLog(ctx context.Context, store *storage.Store) error {
 		}
 		switch entry.Type {
 		case raft.LogCommand:
-			applier.Apply(&entry)
+			if !consensus.Overtaken(&entry) {
+				s.machine.Apply(&entry)
+			}
 		case raft.LogConfiguration:
 			configuration := raft.DecodeConfiguration(entry.Data)
 			s.machine.StoreConfiguration(index, configuration)
