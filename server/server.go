@@ -108,6 +108,7 @@ func Open(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.log = s.log.With("server", cfg.name())
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open server: %w", err), s.Close())
 	}
@@ -203,7 +204,6 @@ func (s *Server) openState() error {
 	if err != nil {
 		return err
 	}
-	s.log = s.log.With("server", s.cfg.name())
 	return s.checkLevel()
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 // raftLog gives Raft's log to slog. Warnings and errors that repeat are let
-// through once in five seconds.
+// through ever more seldom, and that another server cannot be reached is no
+// error of this one.
 type raftLog struct {
 	to    *slog.Logger
 	name  string
@@ -24,6 +25,13 @@ var _ hclog.Logger = (*raftLog)(nil)
 
 func newRaftLog(to *slog.Logger) *raftLog {
 	return &raftLog{to: to, quiet: newLimiter(5 * time.Second)}
+}
+
+// ofPeers are what Raft calls errors when another server is away.
+var ofPeers = map[string]bool{
+	"failed to appendEntries to":     true,
+	"failed to heartbeat to":         true,
+	"failed to make requestVote RPC": true,
 }
 
 func slogLevel(level hclog.Level) slog.Level {
@@ -41,6 +49,9 @@ func slogLevel(level hclog.Level) slog.Level {
 
 func (r *raftLog) Log(level hclog.Level, message string, args ...any) {
 	at := slogLevel(level)
+	if at == slog.LevelError && ofPeers[message] {
+		at = slog.LevelWarn
+	}
 	if !r.to.Enabled(context.Background(), at) {
 		return
 	}
@@ -49,8 +60,12 @@ func (r *raftLog) Log(level hclog.Level, message string, args ...any) {
 		if len(args) > 1 {
 			key += fmt.Sprint(args[1])
 		}
-		if !r.quiet.allow(key) {
+		ok, held := r.quiet.allow(key)
+		if !ok {
 			return
+		}
+		if held > 0 {
+			args = append(args[:len(args):len(args)], "repeated", held)
 		}
 	}
 	plain := make([]any, len(args))

@@ -91,7 +91,6 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if err := n.dir.checkWhole(); err != nil {
 		return nil, err
 	}
-	n.log = n.log.With("server", n.ID())
 	if err := n.openStore(); err != nil {
 		return nil, err
 	}
@@ -117,7 +116,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	n.work.Go(n.watchCommits)
 	n.work.Go(n.watchMachine)
 	n.work.Go(n.keepRoster)
-	n.log.Info("opened", "cluster", n.ClusterID(), "incarnation", n.Incarnation(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
+	n.log.Info("opened", "id", n.ID(), "cluster", n.ClusterID(), "incarnation", n.Incarnation(), "raft", n.Address(), "data", cfg.DataDir, "log-store", string(cfg.LogStore), "last-index", n.raft.LastIndex(), "term", n.raft.CurrentTerm())
 	return n, nil
 }
 

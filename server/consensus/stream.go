@@ -285,7 +285,7 @@ func (l *layer) refused(from net.Addr, err error) {
 		return
 	}
 	host, _, _ := net.SplitHostPort(from.String())
-	if l.quiet.allow(host + err.Error()) {
+	if ok, _ := l.quiet.allow(host + err.Error()); ok {
 		l.log.Warn("refused a Raft connection", "from", from.String(), "error", err)
 	}
 }
