@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +22,10 @@ const (
 	founderMinPause = 20 * time.Millisecond
 	founderMaxPause = 2 * time.Second
 	founderCall     = 2 * time.Second
+	// lonelyAfter is for how long a server of a cluster must have had no leader
+	// before it asks whether it still belongs there: who was away when it was
+	// removed is told by nobody.
+	lonelyAfter = 2 * time.Second
 )
 
 // found brings this server into a cluster, and keeps what the cluster knows of
@@ -31,12 +36,25 @@ func (s *Server) found(ctx context.Context) error {
 	proposed := uuid.NewString()
 	pause := founderMinPause
 	said := ""
+	var leaderless time.Time
 	for {
-		next := decide(s.situation())
+		now := s.situation()
+		switch {
+		case s.node.Leadership().LeaderID != "":
+			leaderless = time.Time{}
+		case leaderless.IsZero():
+			leaderless = time.Now()
+		}
+		now.lonely = !leaderless.IsZero() && time.Since(leaderless) >= lonelyAfter
+		next := decide(now)
 		s.explainFounding(next, &said)
 		var retry <-chan time.Time
 		if next.action != nothing {
-			if err := s.take(ctx, next, proposed); err != nil && ctx.Err() == nil {
+			err := s.take(ctx, next, proposed)
+			if errors.Is(err, consensus.ErrRemoved) {
+				return err
+			}
+			if err != nil && ctx.Err() == nil {
 				s.log.Info("not in the cluster yet, trying again", "step", next.reason, "err", err)
 				reason := err.Error()
 				s.founding.Store(&reason)
@@ -47,6 +65,8 @@ func (s *Server) found(ctx context.Context) error {
 				retry = time.After(founderMaxPause)
 				pause = founderMinPause
 			}
+		} else if now.initialized && !leaderless.IsZero() {
+			retry = time.After(lonelyAfter)
 		}
 		select {
 		case <-ctx.Done():
@@ -233,6 +253,7 @@ func (s *Server) join(ctx context.Context) error {
 		Name:        s.cfg.name(),
 		RaftAddress: s.node.Address(),
 		ApiAddress:  s.apiAddress(),
+		LastIndex:   s.node.LastIndex(),
 	}
 	if s.node.Leadership().Leader {
 		_, err := s.addServer(ctx, request)
@@ -248,6 +269,9 @@ func (s *Server) join(ctx context.Context) error {
 		if err != nil {
 			last = fmt.Errorf("ask server %s at %s: %w", m.Name, peer.Address, err)
 			continue
+		}
+		if response.GetRemoved() {
+			return s.node.NoteRemoved(time.Now())
 		}
 		return s.adopt(response.GetClusterId(), response.GetIncarnation())
 	}

@@ -29,8 +29,10 @@ type situation struct {
 	configured string
 	// advertised is the address that it has now.
 	advertised string
-	// voters are the ids of the servers in Raft's configuration.
+	// members are the ids of the servers in Raft's configuration.
 	members []string
+	// lonely tells that nobody has led this server for a while.
+	lonely bool
 }
 
 type action int
@@ -73,8 +75,19 @@ func decideMember(s situation) step {
 	if len(ignorant) > 0 {
 		return step{action: tell, servers: ignorant, reason: "servers of this cluster do not know yet that it exists"}
 	}
+	if s.configured == "" {
+		return step{action: join, reason: "this server is not in its cluster's configuration, as far as it knows"}
+	}
 	if s.configured != s.advertised {
 		return step{action: join, reason: fmt.Sprintf("the cluster knows this server at %q, it is at %q", s.configured, s.advertised)}
+	}
+	if !s.lonely {
+		return step{}
+	}
+	for _, m := range s.servers {
+		if m.ID != s.self && m.LeadingTerm > 0 && m.ClusterID == s.clusterID {
+			return step{action: join, reason: fmt.Sprintf("server %s (%s) leads, and does not speak with this one", m.Name, m.ID)}
+		}
 	}
 	return step{}
 }

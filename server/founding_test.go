@@ -16,6 +16,12 @@ func member(id, cluster string) membership.Member {
 	return membership.Member{ID: id, Name: "n-" + id, Role: membership.RoleServer, ClusterID: cluster, Alive: true}
 }
 
+func leading(id, cluster string) membership.Member {
+	m := member(id, cluster)
+	m.LeadingTerm = 7
+	return m
+}
+
 func TestWhatAServerDoesNext(t *testing.T) {
 	three := []membership.Member{founder("a", 3), founder("b", 3), founder("c", 3)}
 	for name, c := range map[string]struct {
@@ -51,6 +57,15 @@ func TestWhatAServerDoesNext(t *testing.T) {
 		"a member at its address does nothing": {
 			now: situation{self: "a", clusterID: "x", initialized: true, configured: "h:1", advertised: "h:1", members: []string{"a", "b"},
 				servers: []membership.Member{member("a", "x"), member("b", "x")}}},
+		"a member that nobody leads for a while asks whether it is one": {
+			now: situation{self: "a", clusterID: "x", initialized: true, lonely: true, configured: "h:1", advertised: "h:1", members: []string{"a", "b"},
+				servers: []membership.Member{member("a", "x"), leading("b", "x")}}, want: join, reason: "n-b"},
+		"but not when nobody is said to lead": {
+			now: situation{self: "a", clusterID: "x", initialized: true, lonely: true, configured: "h:1", advertised: "h:1", members: []string{"a", "b"},
+				servers: []membership.Member{member("a", "x"), member("b", "x")}}},
+		"a member that its own configuration does not know asks too": {
+			now: situation{self: "a", clusterID: "x", initialized: true, advertised: "h:1", members: []string{"b"},
+				servers: []membership.Member{member("a", "x"), member("b", "x")}}, want: join},
 		"a member tells its new address": {
 			now: situation{self: "a", clusterID: "x", initialized: true, configured: "h:1", advertised: "h:2", members: []string{"a"}}, want: join, reason: "h:2"},
 		"a member tells those who do not know of the cluster": {

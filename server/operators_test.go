@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus"
 )
 
 func operatorsOf(r *replica) argosyv1.OperatorServiceClient {
@@ -171,4 +174,48 @@ func TestADeadServerIsRemovedOnceAnotherTookItsPlace(t *testing.T) {
 		}
 		return err == nil && voters == 3
 	})
+}
+
+func TestAServerThatWasRemovedStopsAndIsNotLetInAgain(t *testing.T) {
+	all := mustCluster(t, 4, nil)
+	leader := mustLookedOver(t, all...)
+	running, away := others(all, leader)[0], others(all, leader)[1]
+	remove := func(r *replica) {
+		t.Helper()
+		if _, err := operatorsOf(leader).RemoveServer(requestContext(t), &argosyv1.RemoveServerRequest{Server: r.ID()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(running)
+	<-running.ended
+	if !errors.Is(running.err, consensus.ErrRemoved) || !strings.Contains(running.err.Error(), running.cfg.DataDir) {
+		t.Errorf("a running server that was removed ended with %v", running.err)
+	}
+	if s, err := Open(running.cfg); !errors.Is(err, consensus.ErrRemoved) {
+		t.Errorf("started again: %v", err)
+		_ = s.Close()
+	}
+
+	// One that was away has never heard of it: by its own log it votes.
+	away.crash(t)
+	remove(away)
+	back := mustStart(t, away.cfg)
+	<-back.ended
+	if !errors.Is(back.err, consensus.ErrRemoved) {
+		t.Errorf("a server that was removed while it was away ended with %v", back.err)
+	}
+	if servers, _ := leader.node.Configuration(); len(servers) != 2 {
+		t.Errorf("configuration is %v", servers)
+	}
+	mustApply(t, leader, applyOf(workload("w", "one")))
+}
+
+func TestOneGossipAddressOfAnyServerIsEnoughToJoin(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	for i, r := range all {
+		cfg := testConfig(t)
+		cfg.Cluster, cfg.Name, cfg.Join = r.cfg.Cluster, fmt.Sprintf("new-%d", i), []string{r.Addresses().Gossip}
+		joiner := mustStart(t, cfg)
+		eventually(t, "a vote of "+cfg.Name, func() bool { return joiner.isVoter(joiner.ID()) })
+	}
 }

@@ -178,6 +178,18 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 	if err := s.checkJoiner(req.GetHandshake()); err != nil {
 		return nil, err
 	}
+	if req.GetLastIndex() > 0 {
+		// It has been in the cluster. If it is not any more, it is not let in again
+		// by the back door.
+		removed, err := s.node.Removed(ctx, id)
+		if err != nil {
+			return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "add server %s: %v", id, err)
+		}
+		if removed {
+			s.log.Warn("a server that was removed asked to be let in, and was told so", "id", id, "name", req.GetName(), "raft", req.GetRaftAddress())
+			return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Removed: true}, nil
+		}
+	}
 	err := s.node.AddServer(ctx, id, req.GetRaftAddress())
 	switch {
 	case errors.Is(err, consensus.ErrAddressTaken):

@@ -50,6 +50,9 @@ func openDataDir(path string, known uint32) (_ *dataDir, err error) {
 	if err := d.openFormat(known); err != nil {
 		return nil, err
 	}
+	if err := d.checkRemoved(); err != nil {
+		return nil, err
+	}
 	if d.serverID, err = readID(d.file("server-id")); err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ var (
 	// ErrChanged is returned when the configuration has changed since a change of
 	// it was decided on. What was asked has not been done.
 	ErrChanged = errors.New("the configuration has changed meanwhile")
+	// ErrRemoved is returned when this server was removed from its cluster. Its
+	// data is of no use any more.
+	ErrRemoved = errors.New("this server was removed from its cluster")
 	// ErrAddressTaken is returned when a server is to be added at the address
 	// of another one.
 	ErrAddressTaken = errors.New("raft address is taken")

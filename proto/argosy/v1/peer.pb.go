@@ -967,8 +967,11 @@ type JoinRequest struct {
 	// Id under which the same machine was in the cluster before its data was
 	// found damaged, empty when there is none. It is removed in the same step.
 	ReplacesServerId string `protobuf:"bytes,5,opt,name=replaces_server_id,json=replacesServerId,proto3" json:"replaces_server_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Last index of its log; 0 for a server that has never been in a cluster. One
+	// that has, and is not in the configuration, was removed.
+	LastIndex     uint64 `protobuf:"varint,6,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JoinRequest) Reset() {
@@ -1036,6 +1039,13 @@ func (x *JoinRequest) GetReplacesServerId() string {
 	return ""
 }
 
+func (x *JoinRequest) GetLastIndex() uint64 {
+	if x != nil {
+		return x.LastIndex
+	}
+	return 0
+}
+
 // JoinResponse answers a join.
 type JoinResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1044,7 +1054,10 @@ type JoinResponse struct {
 	// Whether the server is a voter already.
 	Voter bool `protobuf:"varint,2,opt,name=voter,proto3" json:"voter,omitempty"`
 	// Incarnation of the cluster, as in PeerHandshake.
-	Incarnation   string `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation string `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// The server was removed from the cluster, which a quorum confirms: it must not
+	// go on with the data it has. Nothing was added.
+	Removed       bool `protobuf:"varint,4,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1098,6 +1111,13 @@ func (x *JoinResponse) GetIncarnation() string {
 		return x.Incarnation
 	}
 	return ""
+}
+
+func (x *JoinResponse) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
 }
 
 // DescribeRequest asks a server for its own status.
@@ -1389,19 +1409,22 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\afounded\x18\x04 \x01(\bR\afounded\"N\n" +
 	"\x18PrepareBootstrapResponse\x12\x1a\n" +
 	"\bpromised\x18\x01 \x01(\bR\bpromised\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xcb\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xea\x01\n" +
 	"\vJoinRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fraft_address\x18\x03 \x01(\tR\vraftAddress\x12\x1f\n" +
 	"\vapi_address\x18\x04 \x01(\tR\n" +
 	"apiAddress\x12,\n" +
-	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\"e\n" +
+	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\x12\x1d\n" +
+	"\n" +
+	"last_index\x18\x06 \x01(\x04R\tlastIndex\"\x7f\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x14\n" +
 	"\x05voter\x18\x02 \x01(\bR\x05voter\x12 \n" +
-	"\vincarnation\x18\x03 \x01(\tR\vincarnation\"I\n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x18\n" +
+	"\aremoved\x18\x04 \x01(\bR\aremoved\"I\n" +
 	"\x0fDescribeRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\"\x90\x01\n" +
 	"\x10DescribeResponse\x12/\n" +
