@@ -90,6 +90,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		{"idle", measureIdle},
 		{"size", measureSize},
 		{"steady", measureSteady},
+		{"swarm", measureSwarm},
 	} {
 		if config.Only != nil && !config.Only.MatchString(m.name) {
 			continue
