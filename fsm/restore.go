@@ -126,16 +126,21 @@ func (b *rebuild) row(record *argosyv1.SnapshotRow) error {
 	id := appendID(nil, put.GetKind(), put.GetKey())
 	row := newRow(nil, put.GetKind(), id, []byte(put.GetGroup()), put.GetValue(), revision, b.view.index.groups)
 	row.CreatedRevision = created
+	return b.add(row)
+}
+
+// add takes in a row, which must come after those before it.
+func (b *rebuild) add(row *Row) error {
 	if bytes.Compare(row.id, b.lastID) <= 0 {
-		return fmt.Errorf("row %q is out of order: %w", put.GetKey(), ErrSnapshot)
+		return fmt.Errorf("row %q is out of order: %w", row.Key, ErrSnapshot)
 	}
 	b.lastID = row.id
 	if row.Kind == argosyv1.RowKind_ROW_KIND_WORKLOAD {
-		b.lastWorkload = max(b.lastWorkload, revision)
+		b.lastWorkload = max(b.lastWorkload, row.Revision)
 	}
 	row.digest = b.hasher.row(row)
 	b.view.totals.putRow(nil, row)
-	b.view.index.groups.update([]Change{{After: row}}, revision)
+	b.view.index.groups.update([]Change{{After: row}}, row.Revision)
 	return b.writer.put(row)
 }
 

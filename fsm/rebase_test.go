@@ -1,0 +1,124 @@
+package fsm_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+func mustRebase(t *testing.T, v *fsm.View, revision uint64, settings *argosyv1.ClusterSettings) *fsm.View {
+	t.Helper()
+	rebased, err := fsm.Rebase(v, revision, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBeWhole(t, rebased)
+	return rebased
+}
+
+func TestViewIsReadAsItWasWritten(t *testing.T) {
+	view := seedMachine(t).View()
+	var out bytes.Buffer
+	n, err := view.WriteTo(&out)
+	if err != nil || n != int64(out.Len()) {
+		t.Fatalf("wrote %d of %d bytes: %v", n, out.Len(), err)
+	}
+	var again bytes.Buffer
+	if _, err := view.WriteTo(&again); err != nil || !bytes.Equal(again.Bytes(), out.Bytes()) {
+		t.Fatalf("the second time it is written it differs: %v", err)
+	}
+	read, err := fsm.ReadView(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read.Hash() != view.Hash() || dump(read) != dump(view) {
+		t.Fatalf("read\n%s\nwant\n%s", dump(read), dump(view))
+	}
+	if _, err := fsm.ReadView(bytes.NewReader(out.Bytes()[:out.Len()-1])); !errors.Is(err, fsm.ErrSnapshot) {
+		t.Fatalf("read a part: %v", err)
+	}
+}
+
+func TestRebasedStateIsOfOneRevisionAndAnswersNobody(t *testing.T) {
+	view := seedMachine(t).View()
+	settings := &argosyv1.ClusterSettings{ClusterId: "present", CreatedRevision: 2, Revision: 3}
+	rebased := mustRebase(t, view, 100, settings)
+	if rebased.Revision() != 100 || rebased.LastWorkloadRevision() != 100 {
+		t.Fatalf("it is %s, and workloads changed last at %d", rebased, rebased.LastWorkloadRevision())
+	}
+	for row := range rebased.Rows() {
+		if row.Revision != 100 || row.CreatedRevision != 100 {
+			t.Errorf("%s", describe(row))
+		}
+		before, ok := view.Row(row.Kind, row.Key)
+		if row.Kind == cluster {
+			continue
+		}
+		if !ok || !bytes.Equal(before.Value, row.Value) || before.Group != row.Group {
+			t.Errorf("%s was %s", describe(row), describe(before))
+		}
+	}
+	if got, want := rebased.Count(workload), view.Count(workload); got != want {
+		t.Errorf("%d workloads, want %d", got, want)
+	}
+	if got, ok := rebased.Cluster(); !ok || got.GetClusterId() != "present" || got.GetRevision() != 100 {
+		t.Errorf("settings are %v", got)
+	}
+	if count, bytes, _, _ := rebased.OutcomeStats(); count != 0 || bytes != 0 {
+		t.Errorf("%d answers are remembered", count)
+	}
+	groups := func(v *fsm.View) (lines string) {
+		for line := range strings.Lines(dump(v)) {
+			if strings.HasPrefix(line, "group") {
+				lines += line
+			}
+		}
+		return lines
+	}
+	if got, want := groups(rebased), groups(view); got != want {
+		t.Errorf("groups are\n%swant\n%s", got, want)
+	}
+	if without := mustRebase(t, view, 100, nil); without.Count(cluster) != 0 {
+		t.Errorf("settings of the old state were kept")
+	}
+}
+
+// Replicas that take over the rebased state and apply what follows must agree
+// with one that is restored from their snapshots.
+func TestRebasedStateIsRestoredAndGoesOn(t *testing.T) {
+	rebased := mustRebase(t, seedMachine(t).View(), 100, &argosyv1.ClusterSettings{ClusterId: "present"})
+	var out bytes.Buffer
+	if _, err := rebased.WriteTo(&out); err != nil {
+		t.Fatal(err)
+	}
+	m := mustNew(t)
+	mustApply(t, m, 50, entryOf(put(workload, "newer", "agent-x", "value")))
+	before, err := m.Subscribe(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRestore(t, m, out.Bytes())
+	if m.Applied() != 100 || m.View().Hash() != rebased.Hash() {
+		t.Fatalf("restored %s, want %s", m.View(), rebased)
+	}
+	if _, ok := m.View().Workload("newer"); ok {
+		t.Fatal("what was not in the backup is still there")
+	}
+	if _, err := before.Next(t.Context()); !errors.Is(err, fsm.ErrCompacted) {
+		t.Fatalf("a subscription of before goes on: %v", err)
+	}
+	if err := apply(m, 100, nil); !errors.Is(err, fsm.ErrOutOfOrder) {
+		t.Fatalf("an entry at the revision of the restore was taken: %v", err)
+	}
+	m = mustNew(t)
+	mustRestore(t, m, out.Bytes())
+	mustApply(t, m, 102, entryOf(put(workload, "web", "agent-b", "after")))
+	mustBeWhole(t, m.View())
+	if row, _ := m.View().Workload("web"); row.CreatedRevision != 100 || row.Revision != 102 {
+		t.Fatalf("%s", describe(row))
+	}
+}
