@@ -21,6 +21,8 @@ type applier struct {
 	reconfigured chan struct{}
 	// unrestored is told why a snapshot could not be restored.
 	unrestored func(error)
+	// takeover is asked about an error of Restore.
+	takeover func(error) error
 }
 
 var _ raft.ConfigurationStore = applier{}
@@ -59,7 +61,7 @@ func (a applier) Restore(snapshot io.ReadCloser) error {
 	began := time.Now()
 	if err := a.machine.Restore(snapshot); err != nil {
 		a.unrestored(err)
-		return err
+		return a.takeover(err)
 	}
 	a.signal()
 	a.meter.Restored(time.Since(began))

@@ -72,7 +72,9 @@ func (n *Node) watchCommits() {
 		select {
 		case now := <-ticker.C:
 			at := n.raft.CommitIndex()
-			if n.raft.State() != raft.Leader || at != committed || n.raft.LastIndex() <= at {
+			if n.raft.State() != raft.Leader || at != committed || n.raft.LastIndex() <= at || n.restoring() {
+				// A restore is committed when the others have all of the state,
+				// however long that takes.
 				committed, moved = at, now
 				continue
 			}

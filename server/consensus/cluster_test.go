@@ -38,6 +38,7 @@ type counter struct {
 	moved   chan struct{}
 	failed  chan struct{}
 	failure error
+	refusal error // of Restore
 }
 
 var _ Machine = (*counter)(nil)
@@ -109,6 +110,13 @@ func (c *counter) fail(err error) {
 	close(c.failed)
 }
 
+// refuse makes the counter restore nothing.
+func (c *counter) refuse(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusal = err
+}
+
 type counterSnapshot struct {
 	applied uint64
 	entries []string
@@ -146,6 +154,9 @@ func (c *counter) Restore(from io.ReadCloser) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.refusal != nil {
+		return c.refusal
+	}
 	c.entries = entries
 	c.advance(applied)
 	return nil

@@ -46,6 +46,9 @@ var (
 	ErrNoQuorumLeft = errors.New("the servers that remained could not decide anything")
 	// ErrLastCopy is returned when damaged data may not be given up.
 	ErrLastCopy = errors.New("damaged data may be the last copy")
+	// ErrRestoring is returned while a state is being put in the place of the
+	// present one.
+	ErrRestoring = errors.New("another state is being restored")
 	// ErrBroken is returned when the node cannot go on: its disk or its state
 	// machine failed. The process must stop.
 	ErrBroken = errors.New("server cannot go on")

@@ -37,6 +37,7 @@ type Node struct {
 	gate       gate          // of proposals and changes of the configuration
 	verifying  gate          // of questions to the quorum
 	changing   chan struct{} // held by who changes the configuration
+	restores   restores
 
 	stall stall
 
@@ -76,6 +77,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		changing: make(chan struct{}, 1),
 		broken:   make(chan struct{}),
 	}
+	n.applier.takeover = n.takeoverFailed
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}

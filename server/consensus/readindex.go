@@ -47,6 +47,10 @@ func (n *Node) ReadIndex(ctx context.Context) (index, term uint64, err error) {
 	if round.err != nil {
 		return 0, 0, fmt.Errorf("read index: %w", round.err)
 	}
+	// A state that is being restored is here before a majority has it.
+	if err := n.restores.wait(ctx); err != nil {
+		return 0, 0, fmt.Errorf("read index: %w: %w: %w", ErrUnconfirmed, ErrRestoring, err)
+	}
 	if round.term != r.term {
 		return 0, 0, fmt.Errorf("read index: %w: leadership changed meanwhile", ErrNotLeader)
 	}

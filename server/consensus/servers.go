@@ -153,6 +153,9 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	if id == n.ID() {
 		return nil
 	}
+	if n.restoring() {
+		return fmt.Errorf("transfer leadership: %w", ErrRestoring)
+	}
 	to, err := n.successor(r.term, id)
 	if err != nil {
 		return fmt.Errorf("transfer leadership: %w", err)

@@ -25,6 +25,10 @@ func (n *Node) stop(ctx context.Context, graceful bool) error {
 		n.handOver(ctx)
 	}
 	n.halted.Store(true)
+	// Raft panics when it is shut down while it takes a state over.
+	if err := n.awaitTakeover(ctx); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
 	// Raft answers nobody whom it finds waiting when it stops.
 	n.gate.close()
 	n.verifying.close()
