@@ -27,6 +27,8 @@ type reign struct {
 	// aside is closed when a transfer that drained the writer has failed; nil
 	// while none is under way.
 	aside chan struct{}
+	// intermissions takes one for which the leader's services shall end.
+	intermissions chan *intermission
 }
 
 // confirmTimeout is how long a majority may take to confirm that this server
@@ -87,7 +89,7 @@ func (s *Server) lead(ctx context.Context) error {
 // as soon as everything of earlier terms was applied.
 func (s *Server) begin(ctx context.Context, term uint64) (*reign, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &reign{term: term, cancel: cancel, done: make(chan struct{})}
+	r := &reign{term: term, cancel: cancel, done: make(chan struct{}), intermissions: make(chan *intermission)}
 	if err := s.renew(r); err != nil {
 		cancel(err)
 		return nil, err
@@ -107,6 +109,13 @@ func (s *Server) begin(ctx context.Context, term uint64) (*reign, error) {
 func (s *Server) reignOver(ctx context.Context, r *reign) {
 	for {
 		err := s.rule(ctx, r)
+		if takeIntermission(ctx, err) && ctx.Err() == nil {
+			if err := s.renew(r); err != nil {
+				s.log.Error("writer was not made", "err", err)
+			}
+			s.kick()
+			continue
+		}
 		if errors.Is(err, consensus.ErrNotLeader) {
 			// The loss is on its way here.
 			s.awaitDeposed(ctx)
@@ -187,6 +196,7 @@ func (s *Server) rule(ctx context.Context, r *reign) error {
 	})
 	group.Go(func() error { return s.autopilot.Lead(ctx) })
 	group.Go(func() error { return s.firstWrites(ctx, r) })
+	group.Go(func() error { return r.awaitIntermission(ctx) })
 	group.Go(func() error { return s.keepSettings(ctx, r) })
 	s.log.Info("leadership began", "term", r.term)
 	return group.Wait()

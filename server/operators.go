@@ -60,10 +60,15 @@ func (s *Server) askStatus(ctx context.Context, id string) (*argosyv1.ServerStat
 
 // openOperator makes the service for those who run the cluster.
 func (s *Server) openOperator() (*operator.Service, error) {
+	backups, err := s.openBackups()
+	if err != nil {
+		return nil, err
+	}
 	return operator.New(operator.Deps{
 		Replica:  self{s},
 		Servers:  operators{s},
 		Settings: operators{s},
+		Backups:  backups,
 	})
 }
 

@@ -9,7 +9,7 @@ func (a *app) operatorCommand() *cobra.Command {
 		`Operator commands are for those who run a cluster. They talk to any server; what
 only the leader can do is passed on to it.`,
 		a.operatorServerCommand(), a.operatorRaftCommand(), a.operatorSettingsCommand(),
-		a.operatorRecoverCommand(),
+		a.operatorSnapshotCommand(), a.operatorRecoverCommand(),
 	)
 }
 
