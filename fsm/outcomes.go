@@ -38,6 +38,9 @@ type outcomes struct {
 	items      []outcomeText
 	size       int
 	digest     digest
+	// next are those remembered after these, in any state that has them. It is
+	// set once, and only looked at by whoever has a state with both.
+	next *outcomes
 }
 
 type outcomeText struct{ id, principal, result string }

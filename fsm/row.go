@@ -28,9 +28,9 @@ type Row struct {
 	Revision uint64
 
 	digest digest
-	// id is the row's key in the tree, which keeps parts of it instead of a
-	// copy.
-	id []byte
+	// id is the row's key in the state, kind and key, and hash is the hash of it.
+	id   []byte
+	hash uint64
 }
 
 // Workload decodes a row of that kind, with its revisions filled in. The
@@ -89,8 +89,7 @@ const kinds = int(argosyv1.RowKind_ROW_KIND_CLUSTER) + 1
 
 func knownKind(kind uint64) bool { return kind > 0 && kind < uint64(kinds) }
 
-// appendID appends the key of a row in the tree: its kind and its key, so that
-// rows of one kind stand together in order of key.
+// appendID appends the key of a row in the state: its kind and its key.
 func appendID[K string | []byte](b []byte, kind argosyv1.RowKind, key K) []byte {
 	return append(append(b, byte(kind)), key...)
 }

@@ -1,129 +1,137 @@
 package fsm
 
 import (
-	"encoding/binary"
 	"fmt"
 	"iter"
-
-	"github.com/hashicorp/go-memdb"
+	"slices"
+	"strings"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// This file is all that knows of go-memdb: what the machine needs of it is one
-// writer at a time that commits as a whole, and readers of a fixed state that
-// cost nothing to make.
-
-const (
-	tableRows     = "rows"
-	tableOutcomes = "outcomes"
-	indexID       = "id"
-)
+// This file is how the state is kept: one writer at a time that commits as a
+// whole, and readers of a fixed state that cost nothing to make.
 
 // store is the writable end.
-type store struct{ db *memdb.MemDB }
-
-func newStore() (*store, error) {
-	tables := map[string]*memdb.TableSchema{}
-	for name, indexer := range map[string]memdb.Indexer{tableRows: rowIndex{}, tableOutcomes: outcomesIndex{}} {
-		tables[name] = &memdb.TableSchema{
-			Name:    name,
-			Indexes: map[string]*memdb.IndexSchema{indexID: {Name: indexID, Unique: true, Indexer: indexer}},
-		}
-	}
-	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: tables})
-	if err != nil {
-		return nil, fmt.Errorf("make store: %w", err)
-	}
-	// A snapshot is writable like the original, but does not keep account of
-	// every tree node it replaces in order to fire memdb's watches. Nothing
-	// here uses those: waiters and the feed do it by revision.
-	return &store{db: db.Snapshot()}, nil
+type store struct {
+	state reader
+	// transaction counts those that were begun.
+	transaction uint64
 }
 
+func newStore() (*store, error) { return &store{}, nil }
+
 // read fixes the state as it is now.
-func (s *store) read() reader { return reader{txn: s.db.Txn(false)} }
+func (s *store) read() reader { return s.state }
 
 // write begins a transaction; it ends with commit or abort.
-func (s *store) write() writer { return writer{txn: s.db.Txn(true)} }
+func (s *store) write() writer {
+	s.transaction++
+	next := s.state
+	return writer{store: s, owner: s.transaction, next: &next}
+}
 
-// writer changes the state. It does not read: memdb gives up the tree nodes
-// that a transaction has already copied as soon as it is read from.
-type writer struct{ txn *memdb.Txn }
+// writer changes the state.
+type writer struct {
+	store *store
+	owner uint64
+	next  *reader
+}
 
-func (w writer) commit() { w.txn.Commit() }
-func (w writer) abort()  { w.txn.Abort() }
+func (w writer) commit() { w.store.state = *w.next }
+func (w writer) abort()  {}
 
-func (w writer) put(row *Row) error         { return w.txn.Insert(tableRows, row) }
-func (w writer) delete(row *Row) error      { return w.txn.Delete(tableRows, row) }
-func (w writer) remember(o *outcomes) error { return w.txn.Insert(tableOutcomes, o) }
-func (w writer) forget(o *outcomes) error   { return w.txn.Delete(tableOutcomes, o) }
+func (w writer) put(row *Row) error {
+	w.next.tries[row.Kind].put(w.owner, row)
+	return nil
+}
+
+func (w writer) delete(row *Row) error {
+	w.next.tries[row.Kind].delete(w.owner, row.id)
+	return nil
+}
+
+// remember puts outcomes behind all others; they are the newest.
+func (w writer) remember(o *outcomes) error {
+	if w.next.newest == nil {
+		w.next.oldest = o
+	} else {
+		w.next.newest.next = o
+	}
+	w.next.newest = o
+	return nil
+}
+
+// forget takes outcomes out; they are the oldest.
+func (w writer) forget(o *outcomes) error {
+	if o != w.next.oldest {
+		return fmt.Errorf("they are not the oldest: %w", ErrOutOfOrder)
+	}
+	if o == w.next.newest {
+		w.next.oldest, w.next.newest = nil, nil
+		return nil
+	}
+	w.next.oldest = o.next
+	return nil
+}
 
 // reader reads one fixed state; any number of goroutines may.
-type reader struct{ txn *memdb.Txn }
+type reader struct {
+	tries [kinds]trie
+	// The remembered outcomes are a chain, which goes on behind the newest of an
+	// older state.
+	oldest, newest *outcomes
+}
 
-func (r reader) row(id []byte) *Row {
-	// The lookups cannot fail: table and index exist, and rawKey takes bytes.
-	found, _ := r.txn.First(tableRows, indexID, id)
-	row, _ := found.(*Row)
-	return row
+func (r *reader) row(id []byte) *Row {
+	if kind := int(id[0]); kind < kinds {
+		return r.tries[kind].get(id)
+	}
+	return nil
 }
 
 // rows yields the rows of a kind in order of key.
-func (r reader) rows(kind argosyv1.RowKind) iter.Seq[*Row] {
-	return each[*Row](r.txn, tableRows, []byte{byte(kind)})
+func (r *reader) rows(kind argosyv1.RowKind) iter.Seq[*Row] {
+	return func(yield func(*Row) bool) { r.inOrder(kind, yield) }
+}
+
+func (r *reader) inOrder(kind argosyv1.RowKind, yield func(*Row) bool) bool {
+	if kind < 0 || int(kind) >= kinds {
+		return true
+	}
+	t := r.tries[kind]
+	rows := make([]*Row, 0, t.rows)
+	t.root.all(func(row *Row) bool {
+		rows = append(rows, row)
+		return true
+	})
+	slices.SortFunc(rows, func(a, b *Row) int { return strings.Compare(a.Key, b.Key) })
+	for _, row := range rows {
+		if !yield(row) {
+			return false
+		}
+	}
+	return true
 }
 
 // all yields all rows in order of kind and key.
-func (r reader) all() iter.Seq[*Row] { return each[*Row](r.txn, tableRows, nil) }
-
-// outcomes yields the remembered outcomes in order of revision.
-func (r reader) outcomes() iter.Seq[*outcomes] {
-	return each[*outcomes](r.txn, tableOutcomes, nil)
-}
-
-func each[T any](txn *memdb.Txn, table string, prefix []byte) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		found, err := txn.Get(table, indexID, prefix)
-		if err != nil {
-			return
-		}
-		for object := found.Next(); object != nil; object = found.Next() {
-			if !yield(object.(T)) {
+func (r *reader) all() iter.Seq[*Row] {
+	return func(yield func(*Row) bool) {
+		for kind := range r.tries {
+			if !r.inOrder(argosyv1.RowKind(kind), yield) {
 				return
 			}
 		}
 	}
 }
 
-// rawKey makes an index be asked with its key as it is.
-type rawKey struct{}
-
-func (rawKey) FromArgs(args ...any) ([]byte, error) {
-	if len(args) == 1 {
-		if key, ok := args[0].([]byte); ok {
-			return key, nil
+// outcomes yields the remembered outcomes in order of revision.
+func (r *reader) outcomes() iter.Seq[*outcomes] {
+	return func(yield func(*outcomes) bool) {
+		for o := r.oldest; o != nil; o = o.next {
+			if !yield(o) || o == r.newest {
+				return
+			}
 		}
 	}
-	return nil, fmt.Errorf("look up: want one key, have %v", args)
-}
-
-type rowIndex struct{ rawKey }
-
-func (rowIndex) FromObject(object any) (bool, []byte, error) {
-	row, ok := object.(*Row)
-	if !ok {
-		return false, nil, fmt.Errorf("index row: it is a %T", object)
-	}
-	return true, row.id, nil
-}
-
-type outcomesIndex struct{ rawKey }
-
-func (outcomesIndex) FromObject(object any) (bool, []byte, error) {
-	o, ok := object.(*outcomes)
-	if !ok {
-		return false, nil, fmt.Errorf("index outcomes: they are a %T", object)
-	}
-	return true, binary.BigEndian.AppendUint64(nil, o.revision), nil
 }
