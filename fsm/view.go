@@ -247,6 +247,15 @@ func (v *View) OutcomeStats() (count, bytes int, oldestRevision uint64, oldestPr
 	return t.outcomes, t.outcomeBytes, t.oldestRevision, t.oldestProposed
 }
 
+// NewestProposed returns the leader's clock in the newest entry of which outcomes
+// are remembered, 0 when there is none.
+func (v *View) NewestProposed() int64 {
+	if newest := v.reader.newest; newest != nil {
+		return newest.proposedAt
+	}
+	return 0
+}
+
 // Outcomes yields what is remembered of each entry, the oldest first.
 func (v *View) Outcomes() iter.Seq[OutcomeBatch] {
 	return func(yield func(OutcomeBatch) bool) {

@@ -30,7 +30,8 @@ type Config struct {
 	MaxApplyBytes int
 	// OutcomeAge is for how long outcomes of requests are remembered at the
 	// least, unless there are too many. Default 10 minutes: a client that
-	// retries later than that may have its write happen twice.
+	// retries later than that may have its write happen twice. A new leader
+	// counts from when it began to lead.
 	OutcomeAge time.Duration
 	// MaxOutcomes is how many outcomes are remembered. Default 65,536.
 	MaxOutcomes int

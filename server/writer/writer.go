@@ -75,8 +75,11 @@ type Deps struct {
 	// Full tells why users may not add to the state at the moment, an API error,
 	// nil when they may; nil for never. Deletes are taken all the same.
 	Full func() error
-	// Now is the clock; nil means time.Now.
+	// Now is the clock that entries are stamped by; nil means time.Now.
 	Now func() time.Time
+	// Uptime is the clock that ages are measured by: it never jumps, whatever is
+	// done to the other one. Nil means that of this process.
+	Uptime func() time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Meter counts what the writer does. May be nil.
@@ -105,6 +108,7 @@ type Writer struct {
 	check  Validator
 	full   func() error
 	now    func() time.Time
+	uptime func() time.Duration
 	meter  Meter
 	logger *slog.Logger
 
@@ -116,6 +120,9 @@ type Writer struct {
 	working  *Working
 	flight   []*batch
 	draining bool
+	// stamp is that of the entry before, ages how old entries are at least.
+	stamp int64
+	ages  ages
 	// due are requests that were parked and can be judged now.
 	due []*Request
 
@@ -139,6 +146,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 		check:   deps.Validate,
 		full:    deps.Full,
 		now:     deps.Now,
+		uptime:  deps.Uptime,
 		meter:   deps.Meter,
 		logger:  deps.Logger,
 		drain:   make(chan struct{}, 1),
@@ -146,6 +154,10 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	}
 	if w.now == nil {
 		w.now = time.Now
+	}
+	if w.uptime == nil {
+		began := time.Now()
+		w.uptime = func() time.Duration { return time.Since(began) }
 	}
 	if w.meter == nil {
 		w.meter = unmetered{}
@@ -242,6 +254,8 @@ func (w *Writer) Discard() { w.finish(ErrNotDone) }
 // of earlier terms was applied. It returns the reason, never nil.
 func (w *Writer) Run(ctx context.Context) error {
 	w.working = newWorking(w.state.View())
+	w.stamp = w.working.view.NewestProposed()
+	w.ages.note(w.working.view.Revision(), w.uptime())
 	err := w.run(ctx)
 	w.finish(err)
 	return err
@@ -272,7 +286,7 @@ func (w *Writer) run(ctx context.Context) error {
 			}
 		case <-ready:
 		case <-expire.C:
-			w.expireOld()
+			w.age()
 		}
 		// An entry that was refused must not be followed by one that was judged
 		// as if it had been accepted.
@@ -299,7 +313,7 @@ func (w *Writer) propose() {
 	if len(requests) == 0 {
 		return
 	}
-	b := w.working.begin(w.now(), len(requests))
+	b := w.working.begin(w.proposeTime(), len(requests))
 	for _, r := range requests {
 		w.judge(b, r)
 	}

@@ -641,26 +641,6 @@ func TestAChangeThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestOldOutcomesAreForgotten(t *testing.T) {
-	log := newLedger(t, false)
-	var mu sync.Mutex
-	now := time.Unix(1_000_000, 0)
-	h := start(t, log, func(c *Config, d *Deps) {
-		c.ExpireInterval = time.Millisecond
-		d.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	})
-	h.must(t, apply(workload("a", "1")))
-	mu.Lock()
-	now = now.Add(20 * time.Minute)
-	mu.Unlock()
-	for {
-		<-log.arrived
-		if count, _, _, _ := log.View().OutcomeStats(); count == 0 {
-			break
-		}
-	}
-}
-
 func TestTooManyOutcomesPushOutTheOldest(t *testing.T) {
 	log := newLedger(t, false)
 	h := start(t, log, func(c *Config, _ *Deps) { c.MaxOutcomes = 5 })
