@@ -1,0 +1,260 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/backup"
+)
+
+func (r *replica) operator() argosyv1.OperatorServiceClient {
+	return argosyv1.NewOperatorServiceClient(r.conn)
+}
+
+func mustSave(t *testing.T, r *replica, consistency argosyv1.Consistency) []byte {
+	t.Helper()
+	stream, err := r.operator().SaveSnapshot(requestContext(t), &argosyv1.SaveSnapshotRequest{Consistency: consistency})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return file.Bytes()
+		}
+		if err != nil {
+			t.Fatalf("save through %s: %v", r.cfg.Name, err)
+		}
+		file.Write(message.GetData())
+	}
+}
+
+func restoreSnapshot(ctx context.Context, r *replica, options *argosyv1.RestoreOptions, file []byte) (*argosyv1.RestoreSnapshotResponse, error) {
+	stream, err := r.operator().RestoreSnapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	message := &argosyv1.RestoreSnapshotRequest{Options: options}
+	for len(file) > 0 {
+		n := min(len(file), 1000)
+		message.Data, file = file[:n], file[n:]
+		if err := stream.Send(message); err != nil {
+			break // the answer says why
+		}
+		message = &argosyv1.RestoreSnapshotRequest{}
+	}
+	return stream.CloseAndRecv()
+}
+
+// mustAgree waits until all servers have the same state, and returns it.
+func mustAgree(t *testing.T, all []*replica) map[string]uint64 {
+	t.Helper()
+	eventually(t, "the servers to agree", func() bool {
+		first := all[0].machine.View()
+		for _, r := range all[1:] {
+			if r.machine.View().Hash() != first.Hash() {
+				return false
+			}
+		}
+		return true
+	})
+	view := all[0].machine.View()
+	if view.Rehash() != view.Hash() {
+		t.Error("the state has not the hash that it says")
+	}
+	found := map[string]uint64{}
+	for row := range view.Workloads() {
+		found[row.Key] = row.Revision
+	}
+	return found
+}
+
+// What was acknowledged before a restore is replaced, and nothing that was
+// acknowledged after it is lost, whoever was asked.
+func TestRestoreUnderWritesReplacesWhatWasBeforeAndLosesNothingAfter(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	mustApply(t, leader, applyOf(workload("saved-a", "x"), workload("saved-b", "x")))
+	file := mustSave(t, others(all, leader)[0], argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	summary, err := backup.Inspect(bytes.NewReader(file))
+	if err != nil || summary.Workloads != 2 || summary.ClusterID != leader.node.ClusterID() {
+		t.Fatalf("saved %+v: %v", summary, err)
+	}
+	mustApply(t, leader, applyOf(workload("saved-a", "changed after it was saved")))
+
+	type acknowledged struct {
+		name     string
+		revision uint64
+	}
+	var mu sync.Mutex
+	var writes []acknowledged
+	ctx, stop := context.WithCancel(requestContext(t))
+	defer stop()
+	var writers sync.WaitGroup
+	for i, r := range all {
+		for j := range 3 {
+			writers.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					name := fmt.Sprintf("w-%d-%d-%d", i, j, n)
+					// A write that is under way may end: only the next does not begin.
+					response, err := r.Apply(context.WithoutCancel(ctx), applyOf(workload(name, "x")))
+					if err != nil {
+						t.Errorf("write %s: %v", name, err)
+						return
+					}
+					mu.Lock()
+					writes = append(writes, acknowledged{name, response.GetHeader().GetRevision()})
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(writes)
+	}
+	var restored []uint64
+	for _, r := range append(others(all, leader), leader) {
+		enough := count() + 30
+		eventually(t, "writes", func() bool { return count() >= enough })
+		response, err := restoreSnapshot(requestContext(t), r, nil, file)
+		if err != nil {
+			t.Fatalf("restore through %s: %v", r.cfg.Name, err)
+		}
+		restored = append(restored, response.GetHeader().GetRevision())
+		if response.GetRestored().GetRevision() != summary.Revision || response.GetReplaced().GetWorkloads() < 2 {
+			t.Errorf("restored %v", response)
+		}
+		// Whoever reads now, anywhere, sees it.
+		for _, other := range all {
+			got := mustGet(t, other, "saved-a")
+			if got.GetWorkload().GetRevision() != response.GetHeader().GetRevision() || got.GetWorkload().GetRuntimeConfig() != "x" {
+				t.Errorf("%s answers %v after the restore at %d", other.cfg.Name, got.GetWorkload(), response.GetHeader().GetRevision())
+			}
+		}
+	}
+	enough := count() + 30
+	eventually(t, "writes", func() bool { return count() >= enough })
+	stop()
+	writers.Wait()
+
+	last := restored[len(restored)-1]
+	want := map[string]uint64{"saved-a": last, "saved-b": last}
+	for _, w := range writes {
+		if w.revision > last {
+			want[w.name] = w.revision
+		}
+	}
+	found := mustAgree(t, all)
+	for name, revision := range want {
+		if found[name] != revision {
+			t.Errorf("%s is at revision %d, want %d", name, found[name], revision)
+		}
+	}
+	for name, revision := range found {
+		if want[name] == 0 {
+			t.Errorf("%s of revision %d is there, the restore was at %d", name, revision, last)
+		}
+	}
+}
+
+// A request that is repeated after a restore is carried out: what it was
+// answered before is not so any more.
+func TestRequestRepeatedAfterARestoreIsNotAnsweredFromBefore(t *testing.T) {
+	all := mustCluster(t, 1, nil)
+	file := mustSave(t, all[0], argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	request := applyOf(workload("w", "x"))
+	mustApply(t, all[0], request)
+	if !mustApply(t, all[0], request).GetReplayed() {
+		t.Fatal("a repeated request was carried out again")
+	}
+	if _, err := restoreSnapshot(requestContext(t), all[0], nil, file); err != nil {
+		t.Fatal(err)
+	}
+	if mustApply(t, all[0], request).GetReplayed() {
+		t.Fatal("the answer of before the restore was given")
+	}
+	mustGet(t, all[0], "w")
+}
+
+func TestWatchEndsAtARestoreAndBeginsAnew(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	mustApply(t, leader, applyOf(workload("saved", "x")))
+	file := mustSave(t, leader, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	mustApply(t, leader, applyOf(workload("later", "x")))
+	for _, r := range all {
+		w := mustWatch(t, r, &argosyv1.WatchRequest{OmitObserved: true})
+		for w.workloads["later"] == 0 {
+			w.next(t)
+		}
+		response, err := restoreSnapshot(requestContext(t), leader, nil, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = w.stream.Recv()
+		}
+		if code := argosyv1.CodeOf(err); code != argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER {
+			t.Fatalf("watch at %s ended with %v", r.cfg.Name, err)
+		}
+		// One that goes on from where it was gets the whole state instead.
+		w = mustWatch(t, r, &argosyv1.WatchRequest{OmitObserved: true, AfterRevision: w.revision})
+		w.next(t)
+		if w.snapshots != 1 || w.workloads["saved"] != response.GetHeader().GetRevision() || w.workloads["later"] != 0 {
+			t.Fatalf("watch at %s shows %v in %d snapshots", r.cfg.Name, w.workloads, w.snapshots)
+		}
+		mustApply(t, leader, applyOf(workload("later", "x")))
+	}
+}
+
+func TestRestoreIsRefusedForAReason(t *testing.T) {
+	all := mustCluster(t, 1, nil)
+	strangers := mustCluster(t, 1, nil)
+	mustApply(t, all[0], applyOf(workload("kept", "x")))
+	own := mustSave(t, all[0], argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	flipped := bytes.Clone(own)
+	flipped[len(flipped)/2] ^= 1
+	mustApply(t, strangers[0], applyOf(workload("theirs", "x")))
+	theirs := mustSave(t, strangers[0], argosyv1.Consistency_CONSISTENCY_STALE)
+	before := mustAgree(t, all)
+	for name, c := range map[string]struct {
+		file    []byte
+		options *argosyv1.RestoreOptions
+		want    argosyv1.ErrorCode
+	}{
+		"nothing":           {nil, nil, argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		"no backup":         {[]byte("something else"), nil, argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		"cut short":         {own[:len(own)-1], nil, argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		"flipped bit":       {flipped, nil, argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		"newer version":     {append([]byte("argosy backup 2\n"), own[16:]...), nil, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE},
+		"another cluster's": {theirs, nil, argosyv1.ErrorCode_ERROR_CODE_CONFLICT},
+		"rehearsed":         {own, &argosyv1.RestoreOptions{DryRun: true}, argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED},
+	} {
+		response, err := restoreSnapshot(requestContext(t), all[0], c.options, c.file)
+		if argosyv1.CodeOf(err) != c.want || (err == nil) != (c.want == argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if err == nil && response.GetRestored().GetWorkloads() != 1 {
+			t.Errorf("%s: %v", name, response)
+		}
+	}
+	if after := mustAgree(t, all); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("the state is %v, was %v", after, before)
+	}
+	if _, err := restoreSnapshot(requestContext(t), all[0], &argosyv1.RestoreOptions{OtherCluster: true}, theirs); err != nil {
+		t.Fatal(err)
+	}
+	if settings, _ := all[0].machine.View().Cluster(); settings.GetClusterId() != all[0].node.ClusterID() || !settings.GetStartupManifestDone() {
+		t.Errorf("settings are %v", settings)
+	}
+	mustGet(t, all[0], "theirs")
+}
