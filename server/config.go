@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/backup"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 	"github.com/argosy-cluster/argosy/server/diskspace"
@@ -86,6 +87,10 @@ type Config struct {
 	// argosyv1.FeatureLevel; tests lower and raise it.
 	FeatureLevel uint32
 
+	// Backup says where and how often this server saves the state by itself.
+	// Default: nowhere.
+	Backup backup.ScheduleConfig
+
 	// Writer, Forward, Reader, Observed and Sessions tune those parts.
 	Writer   writer.Config
 	Forward  forward.Config
@@ -116,6 +121,7 @@ func DefaultConfig() Config {
 		TrailingLogs:      raft.TrailingLogs,
 		DiskFloor:         diskspace.DefaultConfig().Floor,
 		FeatureLevel:      argosyv1.FeatureLevel,
+		Backup:            backup.DefaultScheduleConfig(),
 		Writer:            writer.DefaultConfig(),
 		Forward:           forward.DefaultConfig(),
 		Reader:            reader.DefaultConfig(),
@@ -159,7 +165,7 @@ func (c Config) Validate() error {
 	if _, err := consensus.TimingProfile(c.Timing, c.TimingMultiplier); err != nil {
 		problems = append(problems, err)
 	}
-	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Observed.Validate())
+	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Observed.Validate(), c.Backup.Validate())
 	return errors.Join(problems...)
 }
 

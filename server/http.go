@@ -68,6 +68,7 @@ func (s *Server) measure() metrics.State {
 		StateBytes:     uint64(view.Bytes()),
 		StateQuota:     argosyv1.StateQuota(settings),
 		FeatureLevel:   argosyv1.ActiveLevel(settings),
+		Backups:        s.measureBackups(),
 		ForwardWaiting: s.router.Waiting(),
 		ReadsWaiting:   s.reader.Waiting(),
 		Sessions:       s.sessions.Sessions(),

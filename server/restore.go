@@ -9,6 +9,7 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/backup"
 	"github.com/argosy-cluster/argosy/server/consensus"
+	"github.com/argosy-cluster/argosy/server/metrics"
 	"github.com/argosy-cluster/argosy/server/operator"
 )
 
@@ -140,8 +141,13 @@ func restoreError(err error) error {
 	return argosyv1.Errorf(code, "%v; nothing was changed", err)
 }
 
-// openBackups makes the service for backups.
+// openBackups makes the service for backups, and what takes them by itself.
 func (s *Server) openBackups() (operator.Backups, error) {
+	logger := s.log.With("part", "backup")
+	var err error
+	if s.backups, err = backup.NewScheduler(backup.SchedulerDeps{State: s.machine, Meta: s.backupMeta, Logger: logger}, s.cfg.Backup); err != nil {
+		return nil, err
+	}
 	return backup.New(backup.Deps{
 		Replica:  self{s},
 		Reads:    s.reader,
@@ -149,8 +155,17 @@ func (s *Server) openBackups() (operator.Backups, error) {
 		Restorer: restorer{s},
 		Meta:     s.backupMeta,
 		SpoolDir: s.cfg.DataDir,
-		Logger:   s.log.With("part", "backup"),
+		Logger:   logger,
 	})
+}
+
+// measureBackups tells how the scheduled backups do; nil when there are none.
+func (s *Server) measureBackups() *metrics.Backups {
+	health := s.backups.Health()
+	if !health.Enabled {
+		return nil
+	}
+	return &metrics.Backups{Last: health.Current, Failed: health.Problem != ""}
 }
 
 // backupMeta is what this server says of every backup.

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/backup"
@@ -257,4 +261,35 @@ func TestRestoreIsRefusedForAReason(t *testing.T) {
 		t.Errorf("settings are %v", settings)
 	}
 	mustGet(t, all[0], "theirs")
+}
+
+func TestServerTakesBackupsByItselfAndSaysWhenItCannot(t *testing.T) {
+	dir := t.TempDir()
+	all := mustCluster(t, 1, func(_ int, cfg *Config) {
+		cfg.Backup = backup.ScheduleConfig{Dir: dir, Interval: time.Second, Keep: 2}
+	})
+	mustApply(t, all[0], applyOf(workload("saved", "x")))
+	eventually(t, "a backup with the workload", func() bool {
+		files, _ := filepath.Glob(filepath.Join(dir, all[0].cfg.Cluster+"-*.argosy"))
+		if len(files) == 0 {
+			return false
+		}
+		file, err := os.Open(files[len(files)-1])
+		if err != nil {
+			return false
+		}
+		defer file.Close()
+		summary, err := backup.Inspect(file)
+		return err == nil && summary.Workloads == 1
+	})
+	if warnings := all[0].describe().GetWarnings(); len(warnings) != 0 {
+		t.Errorf("it warns of %q", warnings)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a warning", func() bool {
+		warnings := all[0].describe().GetWarnings()
+		return len(warnings) == 1 && strings.HasPrefix(warnings[0], "its backups fail since 2")
+	})
 }

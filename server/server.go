@@ -20,6 +20,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/autopilot"
+	"github.com/argosy-cluster/argosy/server/backup"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
@@ -48,6 +49,7 @@ type Server struct {
 	sessions  *sessions.Service
 	relay     *logs.Relay
 	space     *diskspace.Monitor
+	backups   *backup.Scheduler
 	metrics   *metrics.Metrics
 	autopilot *autopilot.Autopilot
 

@@ -18,5 +18,8 @@ func (s *Server) warnings() []string {
 				expires.UTC().Format(time.RFC3339), left.Round(time.Hour)))
 		}
 	}
+	if b := s.backups.Health(); b.Problem != "" {
+		warnings = append(warnings, fmt.Sprintf("its backups fail since %s: %s", b.Since.UTC().Format(time.RFC3339), b.Problem))
+	}
 	return warnings
 }

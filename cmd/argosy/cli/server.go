@@ -74,6 +74,9 @@ server that is given --join alone joins one.`,
 	flags.Uint64Var(&config.SnapshotThreshold, "snapshot-threshold", config.SnapshotThreshold, "log entries between snapshots")
 	flags.Uint64Var(&config.TrailingLogs, "trailing-logs", config.TrailingLogs, "log entries kept after a snapshot")
 	flags.Var((*byteSize)(&config.DiskFloor), "disk-floor", "free space below which users' writes are refused, or 5% of the disk if that is less; 0 for never")
+	flags.StringVar(&config.Backup.Dir, "backup-dir", "", "save the state to this directory by itself (default: not)")
+	flags.DurationVar(&config.Backup.Interval, "backup-interval", config.Backup.Interval, "how long after a backup the next is taken, when anything has changed")
+	flags.IntVar(&config.Backup.Keep, "backup-keep", config.Backup.Keep, "how many backups are kept")
 	logs.addFlags(flags)
 	return cmd
 }
