@@ -19,28 +19,28 @@ func TestNothingAcknowledgedIsLostAndNothingIsDoneTwice(t *testing.T) {
 	l.mustGoOn(t)
 	for _, fault := range []struct {
 		name string
-		run  func(*testing.T, *cluster.Cluster, *load)
+		run  func(*testing.T, *cluster.Cluster, *loaded)
 	}{
-		{"when the leader is killed", func(t *testing.T, c *cluster.Cluster, l *load) {
+		{"when the leader is killed", func(t *testing.T, c *cluster.Cluster, l *loaded) {
 			leader := mustLeader(t, c)
 			must(t, leader.Kill())
 			l.mustGoOn(t)
 			must(t, leader.Start())
 		}},
-		{"when a follower is killed", func(t *testing.T, c *cluster.Cluster, l *load) {
+		{"when a follower is killed", func(t *testing.T, c *cluster.Cluster, l *loaded) {
 			follower := others(c.Servers, mustLeader(t, c))[0]
 			must(t, follower.Kill())
 			l.mustGoOn(t)
 			must(t, follower.Start())
 		}},
 		{"when the leader is frozen, and when it thaws", freezeLeader},
-		{"when the leader is stopped", func(t *testing.T, c *cluster.Cluster, l *load) {
+		{"when the leader is stopped", func(t *testing.T, c *cluster.Cluster, l *loaded) {
 			leader := mustLeader(t, c)
 			mustStop(t, leader)
 			l.mustGoOn(t)
 			must(t, leader.Start())
 		}},
-		{"when all servers are killed at once", func(t *testing.T, c *cluster.Cluster, _ *load) {
+		{"when all servers are killed at once", func(t *testing.T, c *cluster.Cluster, _ *loaded) {
 			for _, p := range c.Servers {
 				must(t, p.Kill())
 			}
@@ -50,19 +50,20 @@ func TestNothingAcknowledgedIsLostAndNothingIsDoneTwice(t *testing.T) {
 		}},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
-			l.check(t)
+			must(t, l.Wrong())
 			fault.run(t, c, l)
 			must(t, c.WaitReady(t.Context()))
 			l.mustGoOn(t)
 		})
 	}
-	l.mustEnd(t, mustClient(t, c))
+	l.mustEnd(t)
+	must(t, c.OneLeaderATerm())
 	must(t, c.WaitLevel(t.Context()))
 }
 
 // freezeLeader proves that a leader that was frozen answers nothing from before,
 // not even to those who asked it while it slept.
-func freezeLeader(t *testing.T, c *cluster.Cluster, l *load) {
+func freezeLeader(t *testing.T, c *cluster.Cluster, l *loaded) {
 	leader := mustLeader(t, c)
 	must(t, leader.Freeze())
 	l.mustGoOn(t)
@@ -74,7 +75,7 @@ func freezeLeader(t *testing.T, c *cluster.Cluster, l *load) {
 		asked.Go(func() {
 			close(begun)
 			// An error is as good an answer as any.
-			_ = l.read(ctx, l.endpoint[leader], &l.counters[i%len(l.counters)])
+			_ = l.Read(ctx, leader, i)
 		})
 		<-begun
 	}

@@ -108,7 +108,7 @@ func upgradeUnderLoad(t *testing.T, former, present string) {
 		level := u.level(order[0])
 		return when(level == argosyv1.FeatureLevel, "it is %d", level)
 	})
-	l.mustEnd(t, mustClient(t, c))
+	l.mustEnd(t)
 	for i := range l.counters {
 		_, err := u.client.Delete(t.Context(), &argosyv1.DeleteRequest{Names: []string{l.counters[i].name}})
 		must(t, err)
