@@ -109,8 +109,8 @@ func upgradeUnderLoad(t *testing.T, former, present string) {
 		return when(level == argosyv1.FeatureLevel, "it is %d", level)
 	})
 	l.mustEnd(t)
-	for i := range l.counters {
-		_, err := u.client.Delete(t.Context(), &argosyv1.DeleteRequest{Names: []string{l.counters[i].name}})
+	for _, name := range l.Names() {
+		_, err := u.client.Delete(t.Context(), &argosyv1.DeleteRequest{Names: []string{name}})
 		must(t, err)
 	}
 	u.mustObey(t) // agents of the former release

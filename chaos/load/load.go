@@ -126,6 +126,15 @@ func (l *Load) Acknowledged() int64 { return l.acks.Load() }
 // Reads returns how many reads were answered so far.
 func (l *Load) Reads() int64 { return l.reads.Load() }
 
+// Names returns the names of the workloads that are written.
+func (l *Load) Names() []string {
+	var names []string
+	for i := range l.counters {
+		names = append(names, l.counters[i].name)
+	}
+	return names
+}
+
 // Read makes one linearizable read at one server, of the counter of a number.
 // What is wrong with it is kept; the error says that it was not answered.
 func (l *Load) Read(ctx context.Context, p *cluster.Process, number int) error {
