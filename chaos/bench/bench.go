@@ -83,6 +83,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		{"busy", measureBusy},
 		{"faults", measureFaults},
 		{"writes", measureWrites},
+		{"cost", measureCost},
 		{"reads", measureReads},
 		{"apply", measureApply},
 		{"podman", measurePodman},
