@@ -34,6 +34,8 @@ type prospect struct {
 	due, asked time.Time
 	asking     bool
 	err        error
+	// rests is until when it has asked to be left alone.
+	rests time.Time
 	// follows is the server that this one named as the leader. While that one is
 	// asked there is nothing to be learned here.
 	follows *prospect
@@ -174,6 +176,9 @@ func (h *hunt) soon(address string) {
 		if earliest.Before(now) {
 			earliest = now
 		}
+		if earliest.Before(p.rests) {
+			earliest = p.rests
+		}
 		if earliest.Before(p.due) {
 			p.due = earliest
 		}
@@ -228,8 +233,19 @@ func (h *hunt) take(a answer) *link {
 		}
 	default:
 		h.refused(p, a.err, refusal(a.err))
+		if e, ok := argosyv1.AsError(a.err); ok && e.Detail.GetRetryAfterMs() > 0 {
+			// It leads, and has too much to do: the others would only send back here.
+			h.rest(p, min(time.Duration(e.Detail.GetRetryAfterMs())*time.Millisecond, h.session.cfg.RefusedPace))
+		}
 	}
 	return nil
+}
+
+// rest leaves a server alone for as long as it has asked for, and up to half as
+// long again.
+func (h *hunt) rest(p *prospect, wait time.Duration) {
+	p.rests = time.Now().Add(wait + rand.N(wait/2+1))
+	p.due = p.rests
 }
 
 // follow asks the leader that a server named, and leaves that server alone until

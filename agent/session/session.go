@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -84,8 +85,32 @@ func (s *Session) Run(ctx context.Context) error {
 			s.hint = redirected.address
 		}
 		s.logger.Warn("session lost; workloads go on running", "server", link.address, "term", link.welcome.GetTerm(), "error", err)
+		if !spread(ctx, link.welcome) {
+			return nil
+		}
 	}
 }
+
+// spread waits for this agent's part of the time over which all agents shall come
+// back; it returns false when the context ends first.
+func spread(ctx context.Context, welcome *argosyv1.Welcome) bool {
+	// A server cannot make an agent stay away for long.
+	longest := min(time.Duration(welcome.GetReconnectSpreadMs())*time.Millisecond, maxSpread)
+	if longest <= 0 {
+		return true
+	}
+	timer := time.NewTimer(rand.N(longest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// maxSpread bounds what servers may ask for.
+const maxSpread = 10 * time.Second
 
 // redirection is the error of a session that its server handed over.
 type redirection struct{ address string }

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -391,4 +393,51 @@ func TestASessionOverMutualTLS(t *testing.T) {
 func TestNobodyKnownIsSaid(t *testing.T) {
 	a := startAgent(t, gossiping(newDirectory()))
 	eventually(t, "a line", func() bool { return a.log.count("no server is known") == 1 })
+}
+
+func TestAnAgentSpreadsAsItsLeaderHasAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var shortest, longest time.Duration
+		for range 200 {
+			began := time.Now()
+			if !spread(t.Context(), &argosyv1.Welcome{ReconnectSpreadMs: 2000}) {
+				t.Fatal("it did not last")
+			}
+			took := time.Since(began)
+			if shortest == 0 || took < shortest {
+				shortest = took
+			}
+			longest = max(longest, took)
+		}
+		if shortest > 500*time.Millisecond || longest < 1500*time.Millisecond || longest > 2*time.Second {
+			t.Errorf("agents wait from %v to %v, want from 0 to 2 s", shortest, longest)
+		}
+		began := time.Now()
+		if !spread(t.Context(), &argosyv1.Welcome{}) || time.Since(began) != 0 {
+			t.Error("an agent waits though it was not asked to")
+		}
+		spread(t.Context(), &argosyv1.Welcome{ReconnectSpreadMs: 1 << 30})
+		if waited := time.Since(began); waited > maxSpread {
+			t.Errorf("a server made an agent stay away for %v", waited)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if spread(ended, &argosyv1.Welcome{ReconnectSpreadMs: 1 << 30}) {
+			t.Error("it outlasted its context")
+		}
+	})
+}
+
+func TestALeaderThatHasTooMuchToDoIsLeftAloneForAsLongAsItAsks(t *testing.T) {
+	leader, follower := startServer(t), startServer(t)
+	busy := argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED, "too many agents")
+	busy.Detail.RetryAfterMs = 300
+	leader.refuse(busy)
+	follower.redirect(leader.address, 3)
+	began := time.Now()
+	startAgent(t, servers(leader, follower))
+	eventually(t, "a second question", func() bool { return len(leader.asked()) >= 2 })
+	if waited := time.Since(began); waited < 300*time.Millisecond {
+		t.Errorf("it came back after %v", waited)
+	}
 }

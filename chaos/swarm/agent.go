@@ -54,6 +54,7 @@ func (a *agent) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		session, leader, err := a.ask(ctx, next)
 		if session != nil {
+			a.pool.keep(next)
 			a.began.Store(time.Now().UnixNano())
 			a.swarm.connected.Add(1)
 			a.swarm.note()
@@ -62,6 +63,7 @@ func (a *agent) run(ctx context.Context) {
 			a.swarm.connected.Add(-1)
 			lost = time.Now()
 			next = a.another(next)
+			a.spread(ctx, session.welcome)
 			continue
 		}
 		if leader != "" && leader != next {
@@ -79,6 +81,16 @@ func (a *agent) run(ctx context.Context) {
 		}
 		select {
 		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// spread waits as the server has asked all agents to.
+func (a *agent) spread(ctx context.Context, welcome *argosyv1.Welcome) {
+	if longest := time.Duration(welcome.GetReconnectSpreadMs()) * time.Millisecond; longest > 0 {
+		select {
+		case <-time.After(rand.N(longest)):
 		case <-ctx.Done():
 		}
 	}

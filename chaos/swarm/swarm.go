@@ -214,6 +214,21 @@ func (p *pool) drop(address string, conn *grpc.ClientConn) {
 	}
 }
 
+// keep closes the connections to all servers but one, as agents do.
+func (p *pool) keep(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.swarm.cfg.PerConnection > 1 {
+		return
+	}
+	for other, conn := range p.conns {
+		if other != address {
+			delete(p.conns, other)
+			_ = conn.Close()
+		}
+	}
+}
+
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -32,6 +32,19 @@ type Config struct {
 	// SendTimeout is how long one message may take to be taken by an agent.
 	// Default 30 s. It has to allow for a message of 1 MiB on the slowest link.
 	SendTimeout time.Duration
+	// ReconnectsPerSecond is for how many agents a second the time is chosen over
+	// which they come back when their sessions end together, at a fail-over most
+	// often. Default 2,500. More brings them back sooner; fewer leave more of the
+	// new leader's time to writes. The time is at most two fifths of
+	// SessionTimeout, so that none is taken for lost because of it.
+	ReconnectsPerSecond int
+	// BeginAtOnce is how many sessions are begun at the same time; the others wait
+	// their turn. Default 16: enough to keep all cores busy, and few enough that
+	// whoever else needs one gets it soon.
+	BeginAtOnce int
+	// BeginWait is how long an agent waits for its turn before it is sent away for
+	// a while. Default 3 s: less than an agent waits for an answer.
+	BeginWait time.Duration
 	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one agent; one
 	// that has not kept up when they are reached is cut off. A full set of
 	// assignments is put in whole, whatever its size. Defaults 1,024 and 16 MiB.
@@ -50,6 +63,11 @@ func DefaultConfig() Config {
 		HelloTimeout:      5 * time.Second,
 		LeaderWait:        300 * time.Millisecond,
 		SendTimeout:       30 * time.Second,
+
+		ReconnectsPerSecond: 2500,
+		BeginAtOnce:         16,
+		BeginWait:           3 * time.Second,
+
 		MaxQueuedMessages: 1024,
 		MaxQueuedBytes:    16 << 20,
 		MaxMessage:        1 << 20,
@@ -68,6 +86,7 @@ func (c Config) Validate() error {
 		{"HelloTimeout", c.HelloTimeout},
 		{"LeaderWait", c.LeaderWait},
 		{"SendTimeout", c.SendTimeout},
+		{"BeginWait", c.BeginWait},
 	} {
 		if field.value <= 0 {
 			errs = append(errs, fmt.Errorf("%s is %s: want more than 0", field.name, field.value))
@@ -81,6 +100,8 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
+		{"ReconnectsPerSecond", c.ReconnectsPerSecond},
+		{"BeginAtOnce", c.BeginAtOnce},
 		{"MaxQueuedMessages", c.MaxQueuedMessages},
 		{"MaxQueuedBytes", c.MaxQueuedBytes},
 		{"MaxMessage", c.MaxMessage},

@@ -28,6 +28,9 @@ type manager struct {
 	assigner  *assigner
 	changes   *fsm.Subscription
 	began     time.Time
+	admission *admission
+	// beginnings and ended are logged by them.
+	beginnings, ended *tally
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -54,7 +57,10 @@ func newManager(ctx context.Context, s *Service, lead *observed.Lead, leadership
 		changes:   changes,
 		began:     time.Now(),
 		kicked:    make(chan struct{}, 1),
+		admission: newAdmission(s.cfg),
 	}
+	m.beginnings = &tally{log: m.log, summary: "more agent sessions began"}
+	m.ended = &tally{log: m.log, summary: "more agent sessions ended"}
 	// Sessions end with the reason that run gives, not with that of ctx.
 	m.ctx, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	m.roster = newRoster(s.cfg, lead, s.deps.Store.Agents(), m.log, m.kick)
@@ -178,7 +184,7 @@ func (m *manager) serve(stream Stream, hello *argosyv1.AgentHello, protocol uint
 	if errors.Is(s.Err(), errGoodbye) {
 		m.assigner.departed(s.name)
 	}
-	m.log.Info("agent session ended", "agent", s.name, "address", s.address,
+	m.ended.info("agent session ended", "agent", s.name, "address", s.address,
 		"lasted", time.Since(s.began).Round(time.Millisecond), "reason", s.Err())
 	return s.answer()
 }
@@ -189,6 +195,10 @@ func (m *manager) begin(s *session, hello *argosyv1.AgentHello, protocol uint32)
 	if err := m.register(s.ctx, hello); err != nil {
 		return err
 	}
+	if err := m.admission.enterSoon(s.ctx, s.name); err != nil {
+		return err
+	}
+	defer m.admission.leave()
 	if err := m.roster.accept(s, m.status(s, hello)); err != nil {
 		return err
 	}
@@ -201,12 +211,18 @@ func (m *manager) begin(s *session, hello *argosyv1.AgentHello, protocol uint32)
 		HeartbeatIntervalMs: uint32(m.cfg.HeartbeatInterval.Milliseconds()),
 		SessionTimeoutMs:    uint32(m.cfg.SessionTimeout.Milliseconds()),
 		ServerAddresses:     m.deps.Directory.Servers(),
+		ReconnectSpreadMs:   uint32(m.cfg.spread(m.agents()).Milliseconds()),
 	}
 	m.assigner.attach(s, hello, welcome)
 	s.noteAlive()
-	m.log.Info("agent session began", "agent", s.name, "address", s.address, "instance_id", clip(s.instanceID),
+	m.beginnings.info("agent session began", "agent", s.name, "address", s.address, "instance_id", clip(s.instanceID),
 		"version", clip(hello.GetVersion()), "assignments_current", welcome.GetAssignmentsCurrent())
 	return nil
+}
+
+// agents returns how many agents there are.
+func (m *manager) agents() int {
+	return m.deps.Machine.View().Count(argosyv1.RowKind_ROW_KIND_AGENT)
 }
 
 // register writes the agent's record when there is none or its tags differ. A
@@ -241,6 +257,12 @@ func (m *manager) status(s *session, hello *argosyv1.AgentHello) *argosyv1.Agent
 }
 
 func (m *manager) report(s *session, r *argosyv1.StateReport) error {
+	if r.GetFull() {
+		if err := m.admission.enter(s.ctx); err != nil {
+			return err
+		}
+		defer m.admission.leave()
+	}
 	var result observed.Reported
 	err := m.roster.with(s, func(*seat) (err error) {
 		result, err = m.lead.Report(s.name, r.GetFull(), r.GetStates())

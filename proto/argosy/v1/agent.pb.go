@@ -511,9 +511,13 @@ type Welcome struct {
 	AssignmentsCurrent bool `protobuf:"varint,8,opt,name=assignments_current,json=assignmentsCurrent,proto3" json:"assignments_current,omitempty"`
 	// Incarnation of the cluster, as in PeerHandshake. It goes before the term:
 	// an agent refuses a lower one, and begins to count terms anew in a higher.
-	Incarnation   string `protobuf:"bytes,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Incarnation string `protobuf:"bytes,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Over how long agents shall spread when they lose their sessions, in
+	// milliseconds: each waits for a random part of it before it looks for a
+	// leader, so that thousands do not come back at the same moment.
+	ReconnectSpreadMs uint32 `protobuf:"varint,10,opt,name=reconnect_spread_ms,json=reconnectSpreadMs,proto3" json:"reconnect_spread_ms,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -607,6 +611,13 @@ func (x *Welcome) GetIncarnation() string {
 		return x.Incarnation
 	}
 	return ""
+}
+
+func (x *Welcome) GetReconnectSpreadMs() uint32 {
+	if x != nil {
+		return x.ReconnectSpreadMs
+	}
+	return 0
 }
 
 // Redirect names the leader.
@@ -1286,7 +1297,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\vincarnation\x18\r \x01(\tR\vincarnation\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x03\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
@@ -1297,7 +1308,9 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x12session_timeout_ms\x18\x06 \x01(\rR\x10sessionTimeoutMs\x12)\n" +
 	"\x10server_addresses\x18\a \x03(\tR\x0fserverAddresses\x12/\n" +
 	"\x13assignments_current\x18\b \x01(\bR\x12assignmentsCurrent\x12 \n" +
-	"\vincarnation\x18\t \x01(\tR\vincarnation\"E\n" +
+	"\vincarnation\x18\t \x01(\tR\vincarnation\x12.\n" +
+	"\x13reconnect_spread_ms\x18\n" +
+	" \x01(\rR\x11reconnectSpreadMs\"E\n" +
 	"\bRedirect\x12%\n" +
 	"\x0eleader_address\x18\x01 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\"\xb6\x01\n" +
