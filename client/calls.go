@@ -57,6 +57,10 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 
 // change carries out a write, by the lane of whatever endpoint it is tried at.
 func (c *Client) change(ctx context.Context, what *request, field protowire.Number, req proto.Message, unary unaryWrite) (*argosyv1.WriteResponse, error) {
+	if what.size > MaxMessage {
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID,
+			"%s: the request has %d bytes, at most %d are taken: split it into several", what.what, what.size, MaxMessage)
+	}
 	encoded, err := encodeChange(field, req, what.size)
 	if err != nil {
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID, "%s: encode request: %v", what.what, err)

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,5 +60,17 @@ func TestAClientThatCannotWaitSoLongLearnsItAtOnce(t *testing.T) {
 	}
 	if calls := busy.calls.Load(); calls != 1 {
 		t.Errorf("the server was asked %d times", calls)
+	}
+}
+
+func TestARequestThatNoServerTakesIsRefusedWithTheReason(t *testing.T) {
+	s := &scripted{apply: answer(1)}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, s)}})
+	_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{Name: "w", RuntimeConfig: strings.Repeat("x", 64<<20)}}})
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INVALID || !strings.Contains(err.Error(), "split it") {
+		t.Fatalf("answered %v", err)
+	}
+	if s.calls.Load() != 0 {
+		t.Error("it was sent")
 	}
 }

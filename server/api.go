@@ -16,6 +16,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/api"
+	"github.com/argosy-cluster/argosy/server/limits"
 	"github.com/argosy-cluster/argosy/server/peers"
 	"github.com/argosy-cluster/argosy/server/sessions"
 )
@@ -61,7 +62,10 @@ func (s *Server) openAPI() error {
 	if err != nil {
 		return err
 	}
-	options := append(peers.ServerOptions(s.serverTLS()),
+	if s.calls, err = limits.NewCalls(s.cfg.Limits); err != nil {
+		return err
+	}
+	options := append(append(peers.ServerOptions(s.serverTLS()), s.cfg.Limits.ServerOptions()...),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.UnaryInterceptor(s.guardUnary),
 		grpc.StreamInterceptor(s.guardStream),
@@ -106,7 +110,7 @@ func (s *Server) serveUnary(ctx context.Context, req any, info *grpc.UnaryServer
 	if err := s.admit(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	return s.calls.Unary(ctx, req, info.FullMethod, handler)
 }
 
 func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -129,7 +133,7 @@ func (s *Server) serveStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.serving, func() { cancel(errStopping) })()
-	err := handler(srv, &boundStream{ServerStream: stream, ctx: ctx})
+	err := s.calls.Stream(srv, &boundStream{ServerStream: stream, ctx: ctx}, info, handler)
 	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "the server is stopping; go on at another one")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
+	"github.com/argosy-cluster/argosy/server/limits"
 	"github.com/argosy-cluster/argosy/server/observed"
 	"github.com/argosy-cluster/argosy/server/reader"
 	"github.com/argosy-cluster/argosy/server/sessions"
@@ -98,6 +99,9 @@ type Config struct {
 	Observed observed.Config
 	Sessions sessions.Config
 
+	// Limits bound what clients can take.
+	Limits limits.Config
+
 	// measureDisk is set by tests; nil means diskspace.Of.
 	measureDisk func(dir string) (diskspace.Usage, error)
 
@@ -122,6 +126,7 @@ func DefaultConfig() Config {
 		DiskFloor:         diskspace.DefaultConfig().Floor,
 		FeatureLevel:      argosyv1.FeatureLevel,
 		Backup:            backup.DefaultScheduleConfig(),
+		Limits:            limits.DefaultConfig(),
 		Writer:            writer.DefaultConfig(),
 		Forward:           forward.DefaultConfig(),
 		Reader:            reader.DefaultConfig(),
@@ -165,7 +170,7 @@ func (c Config) Validate() error {
 	if _, err := consensus.TimingProfile(c.Timing, c.TimingMultiplier); err != nil {
 		problems = append(problems, err)
 	}
-	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Observed.Validate(), c.Backup.Validate())
+	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Limits.Validate(), c.Observed.Validate(), c.Backup.Validate())
 	return errors.Join(problems...)
 }
 

@@ -135,7 +135,7 @@ func (s *Server) close() error {
 }
 
 func (s *Server) serveAPI() error {
-	if err := s.grpc.Serve(s.listeners.api); err != nil {
+	if err := s.grpc.Serve(s.cfg.Limits.Listener(s.listeners.api, s.log)); err != nil {
 		return fmt.Errorf("serve API: %w", err)
 	}
 	return nil

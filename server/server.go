@@ -24,6 +24,7 @@ import (
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
+	"github.com/argosy-cluster/argosy/server/limits"
 	"github.com/argosy-cluster/argosy/server/logs"
 	"github.com/argosy-cluster/argosy/server/metrics"
 	"github.com/argosy-cluster/argosy/server/observed"
@@ -49,6 +50,7 @@ type Server struct {
 	sessions  *sessions.Service
 	relay     *logs.Relay
 	space     *diskspace.Monitor
+	calls     *limits.Calls
 	backups   *backup.Scheduler
 	metrics   *metrics.Metrics
 	autopilot *autopilot.Autopilot

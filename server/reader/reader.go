@@ -61,17 +61,23 @@ type Config struct {
 	// asked again, doubling in between. Default 1 ms and 50 ms. A change of leader
 	// ends the pause.
 	RetryMin, RetryMax time.Duration
+	// MaxWaiting is how many reads may wait; further ones are refused as
+	// OVERLOADED. Default 16,384.
+	MaxWaiting int
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{DefaultTimeout: 10 * time.Second, RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond}
+	return Config{DefaultTimeout: 10 * time.Second, RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond, MaxWaiting: 16_384}
 }
 
 // Validate says what is wrong with the configuration.
 func (c Config) Validate() error {
 	if c.DefaultTimeout <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
 		return errors.New("DefaultTimeout and RetryMin must be positive, and RetryMax not below RetryMin")
+	}
+	if c.MaxWaiting <= 0 {
+		return errors.New("MaxWaiting must be positive")
 	}
 	return nil
 }
@@ -189,8 +195,13 @@ func (r *Reader) ask(ctx context.Context) (Index, error) {
 // Await returns when this replica may answer a linearizable read. The error is
 // an API error.
 func (r *Reader) Await(ctx context.Context) error {
-	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
+	if r.waiting.Add(1) > int64(r.cfg.MaxWaiting) {
+		err := argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED,
+			"read: %d reads wait for the leader already; try again after %s, or ask for a stale read", r.cfg.MaxWaiting, retryAfter)
+		err.Detail.RetryAfterMs = uint64(retryAfter.Milliseconds())
+		return err
+	}
 	deadline := time.Now().Add(r.patience(ctx))
 	current := r.join()
 	if err := r.awaitRound(ctx, current, deadline); err != nil {
@@ -213,6 +224,9 @@ func (r *Reader) Await(ctx context.Context) error {
 
 // Waiting returns how many reads wait until they may be answered.
 func (r *Reader) Waiting() int { return int(r.waiting.Load()) }
+
+// retryAfter is when a read that was refused is worth another try.
+const retryAfter = 100 * time.Millisecond
 
 // join joins the next question.
 func (r *Reader) join() *round {

@@ -252,3 +252,30 @@ func TestReadsThatCannotBeAnsweredSayWhy(t *testing.T) {
 		})
 	})
 }
+
+func TestReadsBeyondTheLimitAreRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := &replica{}
+		r := run(t, local, nil)
+		r.cfg.MaxWaiting = 3
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() {
+				if err := r.Await(t.Context()); err != nil {
+					t.Errorf("a read within the limit: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		e, ok := argosyv1.AsError(r.Await(t.Context()))
+		if !ok || e.Code() != argosyv1.ErrorCode_ERROR_CODE_OVERLOADED || e.Detail.GetRetryAfterMs() == 0 || !time.Now().Equal(began) {
+			t.Errorf("one more was answered %v after %v", e, time.Since(began))
+		}
+		r.Open(&source{})
+		waiting.Wait()
+		if err := r.Await(t.Context()); err != nil {
+			t.Errorf("a read after that: %v", err)
+		}
+	})
+}
