@@ -78,7 +78,8 @@ func (h *hasher) outcomes(o *outcomes) digest {
 	head := append(h.head, domainOutcomes)
 	head = binary.AppendUvarint(head, o.revision)
 	head = binary.AppendVarint(head, o.proposedAt)
-	for _, item := range o.items {
+	for i := range o.items {
+		item := o.at(i)
 		for _, part := range [...]string{item.id, item.principal, item.result} {
 			head = binary.AppendUvarint(head, uint64(len(part)))
 			head = append(head, part...)

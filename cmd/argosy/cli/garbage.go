@@ -13,7 +13,7 @@ import (
 const (
 	// toleratedGarbage is that amount, in bytes. More saves CPU time under load
 	// and costs memory then; a server at rest never comes near it.
-	toleratedGarbage = 96 << 20
+	toleratedGarbage = 160 << 20
 	// A heap of a few megabytes would tolerate dozens of times its size: more than
 	// this, in percent of what lives, saves nothing worth its memory.
 	mostGarbagePercent  = 400

@@ -10,7 +10,7 @@ func TestSmallHeapsTolerateMoreGarbage(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 400}, {4 << 20, 400}, {24 << 20, 400}, {48 << 20, 200}, {96 << 20, 100}, {1 << 30, 100},
+		{0, 400}, {4 << 20, 400}, {24 << 20, 400}, {64 << 20, 250}, {80 << 20, 200}, {160 << 20, 100}, {1 << 30, 100},
 	}
 	for _, test := range tests {
 		if got := garbagePercent(test.live); got != test.want {
