@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
+	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/autopilot"
+	"github.com/argosy-cluster/argosy/server/leaderships"
 	"github.com/argosy-cluster/argosy/server/operator"
 	"github.com/argosy-cluster/argosy/server/writer"
 )
@@ -23,7 +26,8 @@ var (
 	_ operator.Settings = operators{}
 )
 
-// openAutopilot makes what looks after the servers of the cluster.
+// openAutopilot makes what looks after the servers of the cluster, and remembers
+// who led it.
 func (s *Server) openAutopilot() error {
 	var err error
 	s.autopilot, err = autopilot.New(autopilot.Deps{
@@ -43,7 +47,29 @@ func (s *Server) openAutopilot() error {
 		HandOn: s.stepAside,
 		Logger: s.log.With("part", "autopilot"),
 	}, autopilot.DefaultConfig())
+	if err != nil {
+		return err
+	}
+	cfg := leaderships.DefaultConfig(filepath.Join(s.cfg.DataDir, "leaderships"))
+	cfg.Name = s.nameOf
+	cfg.Logger = s.log.With("part", "leaderships")
+	s.history, err = leaderships.New(s.node, cfg)
 	return err
+}
+
+// nameOf returns the name of a server as gossip knows it.
+func (s *Server) nameOf(id string) string {
+	if id == s.node.ID() {
+		return s.cfg.name()
+	}
+	if members := s.members.Load(); members != nil {
+		for _, m := range members.Members() {
+			if m.ID == id && m.Role == membership.RoleServer {
+				return m.Name
+			}
+		}
+	}
+	return ""
 }
 
 func (s *Server) askStatus(ctx context.Context, id string) (*argosyv1.ServerStatus, error) {
@@ -69,6 +95,7 @@ func (s *Server) openOperator() (*operator.Service, error) {
 		Servers:  operators{s},
 		Settings: operators{s},
 		Backups:  backups,
+		History:  s.history,
 	})
 }
 

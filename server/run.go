@@ -32,6 +32,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return ended(parts, s.space.Run(parts)) })
 	group.Go(func() error { return ended(parts, s.backups.Run(parts)) })
 	group.Go(func() error { return ended(parts, s.autopilot.Listen(parts)) })
+	group.Go(func() error { return ended(parts, s.history.Run(parts)) })
 	group.Go(func() error { return s.watchFailure(parts) })
 	group.Go(func() error { return s.watchLevel(parts) })
 

@@ -24,6 +24,7 @@ import (
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/diskspace"
 	"github.com/argosy-cluster/argosy/server/forward"
+	"github.com/argosy-cluster/argosy/server/leaderships"
 	"github.com/argosy-cluster/argosy/server/limits"
 	"github.com/argosy-cluster/argosy/server/logs"
 	"github.com/argosy-cluster/argosy/server/metrics"
@@ -54,6 +55,7 @@ type Server struct {
 	backups   *backup.Scheduler
 	metrics   *metrics.Metrics
 	autopilot *autopilot.Autopilot
+	history   *leaderships.Recorder
 
 	listeners listeners
 	grpc      *grpc.Server

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // campaign implements subject. Raft campaigns at once when it is told that the
@@ -82,18 +84,9 @@ func (n *Node) watchCommits() {
 				continue
 			}
 			moved = now
-			n.log.Warn("stepping down: nothing is committed any more", "committed", at, "last", n.raft.LastIndex(), "for", n.cfg.CommitStall)
-			ctx, cancel := context.WithTimeout(n.ctx, n.cfg.Timing.Election)
-			err := n.transport.inject(ctx, func() []raft.WithRPCHeader {
-				if n.raft.State() != raft.Leader || n.raft.CommitIndex() != at {
-					return nil
-				}
-				return []raft.WithRPCHeader{n.resignation(n.raft.CurrentTerm())}
-			})
-			cancel()
-			if err != nil {
-				n.log.Warn("failed to step down", "error", err)
-			}
+			n.own(argosyv1.LeadershipEnd_LEADERSHIP_END_CANNOT_COMMIT, "it committed nothing for %v", n.cfg.CommitStall)
+			n.stepDown(fmt.Sprintf("nothing is committed after entry %d of %d for %v", at, n.raft.LastIndex(), n.cfg.CommitStall),
+				func() bool { return n.raft.CommitIndex() == at })
 		case <-n.ctx.Done():
 			return
 		}

@@ -19,6 +19,8 @@ import (
 type guard struct {
 	*storage.Store
 	broken func(error)
+	// refused takes the news that entries were not stored: Raft steps down.
+	refused func(error)
 	// running is set when NewRaft has returned. Before that it is our own
 	// goroutine that asks, and its panic is caught there.
 	running atomic.Bool
@@ -44,6 +46,15 @@ func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 			runtime.Goexit()
 		}
 		g.unread = err
+	}
+	return err
+}
+
+// StoreLogs stores entries for Raft.
+func (g *guard) StoreLogs(entries []*raft.Log) error {
+	err := g.Store.StoreLogs(entries)
+	if err != nil && g.running.Load() {
+		g.refused(err)
 	}
 	return err
 }

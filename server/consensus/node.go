@@ -39,7 +39,10 @@ type Node struct {
 	changing   chan struct{} // held by who changes the configuration
 	restores   restores
 
-	stall stall
+	stall   stall
+	endings *endings
+	handing atomic.Pointer[handing] // nil while no transfer is under way
+	opened  atomic.Bool             // when everything is there that events may touch
 
 	ctx    context.Context // ends when the node stops
 	cancel context.CancelFunc
@@ -75,6 +78,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		log:      cfg.Logger,
 		applier:  applier{machine: deps.Machine, meter: deps.Meter, reconfigured: make(chan struct{}, 1)},
 		changing: make(chan struct{}, 1),
+		endings:  newEndings(),
 		broken:   make(chan struct{}),
 	}
 	n.applier.takeover = n.takeoverFailed
@@ -109,6 +113,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		return nil, errors.Join(err, n.raft.Shutdown().Error())
 	}
 	n.guard.running.Store(true)
+	n.opened.Store(true)
 	n.transport.start()
 	n.raft.RegisterObserver(raft.NewObserver(nil, false, n.leadership.observe))
 
@@ -140,7 +145,7 @@ func (n *Node) openStore() (err error) {
 	if n.store, err = storage.Open(cfg); err != nil {
 		return err
 	}
-	n.guard = &guard{Store: n.store, broken: n.fail}
+	n.guard = &guard{Store: n.store, broken: n.fail, refused: n.storeFailed}
 	return nil
 }
 
@@ -155,6 +160,7 @@ func (n *Node) openTransport(network network) error {
 	}
 	n.vigil = newVigil(n.ID(), n.cfg.Timing, n.log)
 	n.vigil.raft = n
+	n.vigil.accuse = n.endings.note
 	n.vigil.contact = n.deps.Contact
 	n.vigil.realm = n.dir.realm
 	n.vigil.probe = func(ctx context.Context, address string) error {
@@ -175,19 +181,21 @@ func (n *Node) openTransport(network network) error {
 		tls:       n.cfg.TLS,
 		network:   network,
 		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
-		lost:      n.vigil.lost,
+		lost:      func(peer string) { n.endings.lost(peer, time.Now()); n.vigil.lost(peer) },
 		dialled:   routes.note,
 		log:       n.log,
 		quiet:     newLimiter(10 * time.Second),
 	}
 	n.layer.start()
 	n.transport = newTransport(transportConfig{
-		layer:   n.layer,
-		timeout: n.cfg.Timing.RPC,
-		log:     newRaftLog(n.log),
-		routes:  routes,
-		healthy: n.stall.over,
-		voting:  n.vigil.ballots.note,
+		layer:    n.layer,
+		timeout:  n.cfg.Timing.RPC,
+		log:      newRaftLog(n.log),
+		routes:   routes,
+		healthy:  n.stall.over,
+		voting:   n.balloted,
+		chosen:   n.handedOver,
+		patience: n.cfg.Timing.Election,
 	})
 	return nil
 }

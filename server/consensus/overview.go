@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Overview is what the leader knows of its servers at a moment.
@@ -95,6 +97,9 @@ func (n *Node) RemoveServerAt(ctx context.Context, id string, configuration uint
 	servers := n.configuration()
 	if !slices.ContainsFunc(servers.Servers, func(s raft.Server) bool { return string(s.ID) == id }) {
 		return fmt.Errorf("remove server %s: %w", id, ErrUnknownServer)
+	}
+	if id == n.ID() {
+		n.own(argosyv1.LeadershipEnd_LEADERSHIP_END_REMOVED, "it was removed from the cluster")
 	}
 	err := n.change(ctx, configuration, func(limit time.Duration) raft.IndexFuture {
 		return n.raft.RemoveServer(raft.ServerID(id), 0, limit)

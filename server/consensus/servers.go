@@ -143,69 +143,6 @@ func changeError(err error) error {
 	}
 }
 
-// TransferLeadership hands leadership to a server, or to the one that is
-// furthest when id is empty. Proposals are refused meanwhile.
-func (n *Node) TransferLeadership(ctx context.Context, id string) error {
-	r := n.leadership.reigning()
-	if r == nil {
-		return fmt.Errorf("transfer leadership: %w", ErrNotLeader)
-	}
-	if id == n.ID() {
-		return nil
-	}
-	if n.restoring() {
-		return fmt.Errorf("transfer leadership: %w", ErrRestoring)
-	}
-	to, err := n.successor(r.term, id)
-	if err != nil {
-		return fmt.Errorf("transfer leadership: %w", err)
-	}
-	n.gate.close()
-	defer n.gate.open()
-	if err := n.gate.drained(ctx); err != nil {
-		return fmt.Errorf("transfer leadership to server %s: wait for proposals: %w", to.ID, err)
-	}
-	done := make(chan error, 1)
-	future := n.raft.LeadershipTransferToServer(to.ID, to.Address)
-	go func() { done <- future.Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("transfer leadership to server %s: %w", to.ID, err)
-		}
-		n.log.Info("transferred leadership", "to", to.ID, "term", r.term)
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("transfer leadership to server %s: %w", to.ID, context.Cause(ctx))
-	}
-}
-
-// successor finds the voter to hand over to. Raft itself would also choose one
-// that is dead.
-func (n *Node) successor(term uint64, id string) (raft.Server, error) {
-	var best raft.Server
-	var furthest peerProgress
-	for _, s := range n.configuration().Servers {
-		if s.ID == n.id() || s.Suffrage != raft.Voter || id != "" && string(s.ID) != id {
-			continue
-		}
-		peer, ok := n.transport.progress.of(s.ID, term)
-		if !ok || time.Since(peer.confirmed) > n.cfg.Timing.Heartbeat {
-			if id != "" {
-				return best, fmt.Errorf("%w: server %s does not answer", ErrUnknownServer, id)
-			}
-			continue
-		}
-		if best.ID == "" || peer.match > furthest.match {
-			best, furthest = s, peer
-		}
-	}
-	if best.ID == "" {
-		return best, fmt.Errorf("%w to hand over to", ErrUnknownServer)
-	}
-	return best, nil
-}
-
 func (n *Node) id() raft.ServerID { return raft.ServerID(n.dir.serverID) }
 
 func (n *Node) configuration() raft.Configuration {

@@ -36,6 +36,9 @@ type transport struct {
 	routes   *routes
 	healthy  func() <-chan struct{} // nil when healthy, else closed when healthy again
 	voting   func(*raft.RequestVoteRequest)
+	chosen   func()        // when the leader hands over to this server
+	handing  gate          // of messages to a successor
+	patience time.Duration // with one
 }
 
 var (
@@ -67,6 +70,9 @@ type transportConfig struct {
 	routes  *routes
 	healthy func() <-chan struct{}
 	voting  func(*raft.RequestVoteRequest)
+	chosen  func()
+	// patience is how long a successor may take to answer.
+	patience time.Duration
 }
 
 func newTransport(cfg transportConfig) *transport {
@@ -92,6 +98,8 @@ func newTransport(cfg transportConfig) *transport {
 		routes:     cfg.routes,
 		healthy:    cfg.healthy,
 		voting:     cfg.voting,
+		chosen:     cfg.chosen,
+		patience:   cfg.patience,
 	}
 	go t.forward()
 	return t
@@ -124,8 +132,11 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if request, ok := rpc.Command.(*raft.RequestVoteRequest); ok {
+			switch request := rpc.Command.(type) {
+			case *raft.RequestVoteRequest:
 				t.voting(request)
+			case *raft.TimeoutNowRequest:
+				t.chosen()
 			}
 			select {
 			case t.rpcs <- rpc:
@@ -271,9 +282,28 @@ func (t *transport) InstallSnapshot(id raft.ServerID, address raft.ServerAddress
 	return t.NetworkTransport.InstallSnapshot(id, t.route(id, address), request, response, data)
 }
 
-// TimeoutNow tells a server to campaign.
+// TimeoutNow tells a server to campaign. It returns after the time of an election
+// at the latest, though the message may still be on its way: Raft takes no
+// proposals before it has returned.
 func (t *transport) TimeoutNow(id raft.ServerID, address raft.ServerAddress, request *raft.TimeoutNowRequest, response *raft.TimeoutNowResponse) error {
-	return t.afresh(func() error {
-		return t.NetworkTransport.TimeoutNow(id, t.route(id, address), request, response)
-	})
+	if !t.handing.enter() {
+		return raft.ErrTransportShutdown
+	}
+	defer t.handing.leave()
+	answer := new(raft.TimeoutNowResponse)
+	sent := make(chan error, 1)
+	go func() {
+		sent <- t.afresh(func() error {
+			return t.NetworkTransport.TimeoutNow(id, t.route(id, address), request, answer)
+		})
+	}()
+	timer := time.NewTimer(t.patience)
+	defer timer.Stop()
+	select {
+	case err := <-sent:
+		*response = *answer
+		return err
+	case <-timer.C:
+		return fmt.Errorf("hand over to server %s: it did not answer in %v", id, t.patience)
+	}
 }

@@ -53,6 +53,8 @@ type vigil struct {
 	probe   func(ctx context.Context, address string) error
 	realm   func() realm
 	log     *slog.Logger
+	// accuse notes why a leadership is taken to have ended.
+	accuse func(term uint64, end argosyv1.LeadershipEnd, format string, args ...any)
 
 	broken  chan string // ids of servers whose connection broke
 	founded chan struct{}
@@ -69,6 +71,7 @@ func newVigil(self string, timing Timing, log *slog.Logger) *vigil {
 		self:    self,
 		timing:  timing,
 		log:     log,
+		accuse:  func(uint64, argosyv1.LeadershipEnd, string, ...any) {},
 		broken:  make(chan string, 16),
 		founded: make(chan struct{}, 1),
 		ballots: &ballots{changed: make(chan struct{}, 1)},
@@ -217,6 +220,7 @@ func (v *vigil) suspect(ctx context.Context, patience *patience) {
 	if !again.heard.Equal(at.heard) || again.term != at.term || again.led(at) {
 		return
 	}
+	v.accuse(at.term, argosyv1.LeadershipEnd_LEADERSHIP_END_LEADER_SILENT, "a majority had not heard it for %v", v.timing.Silence*7/10)
 	v.compete(ctx, CauseSilence, at, 0)
 }
 
@@ -270,6 +274,7 @@ func (v *vigil) mourn(ctx context.Context, peer string) {
 		// closes its listener.
 		err := v.probe(ctx, at.leaderAddress)
 		if errors.Is(err, syscall.ECONNREFUSED) {
+			v.accuse(at.term, argosyv1.LeadershipEnd_LEADERSHIP_END_LEADER_GONE, "its process was gone: nothing listens at %s", at.leaderAddress)
 			v.log.Info("leader's process is gone", "leader", peer, "address", at.leaderAddress, "term", at.term, "after", time.Since(began))
 			v.compete(ctx, CauseLeaderGone, at, at.rank(v.self, peer))
 			return

@@ -14,7 +14,7 @@ only the leader can do is passed on to it.`,
 }
 
 func (a *app) operatorRaftCommand() *cobra.Command {
-	return group("raft", "Look into the servers' agreement on who leads", "", a.raftTransferCommand())
+	return group("raft", "Look into the servers' agreement on who leads", "", a.raftHistoryCommand(), a.raftTransferCommand())
 }
 
 // group is a command that only has commands.
