@@ -131,6 +131,7 @@ func (n *Node) openStore() (err error) {
 	cfg := storage.DefaultConfig(filepath.Join(n.cfg.DataDir, "raft"))
 	cfg.Kind = n.cfg.LogStore
 	cfg.Stall = n.cfg.DiskStall
+	cfg.Disk = n.cfg.disk
 	cfg.Logger = n.log
 	cfg.OnStore = n.deps.Meter.Stored
 	cfg.OnStall = func(stalled bool) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +135,92 @@ func TestLeaderWithAStalledDiskIsReplaced(t *testing.T) {
 	mustWrite(t, next, "after")
 	leader.stall.set(false)
 	mustHave(t, leader, "before", "after")
+}
+
+// hungDisk takes no writes while it hangs, and says nothing.
+type hungDisk struct {
+	raft.LogStore
+	mu    sync.Mutex
+	until chan struct{} // nil while it is well
+}
+
+func (d *hungDisk) IsMonotonic() bool {
+	m, ok := d.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+func (d *hungDisk) hang() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until = make(chan struct{})
+}
+
+func (d *hungDisk) answer() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.until != nil {
+		close(d.until)
+		d.until = nil
+	}
+}
+
+func (d *hungDisk) StoreLogs(entries []*raft.Log) error {
+	d.mu.Lock()
+	until := d.until
+	d.mu.Unlock()
+	if until != nil {
+		<-until
+	}
+	return d.LogStore.StoreLogs(entries)
+}
+
+func TestLeaderWhoseDiskHangsIsReplacedAndFollowsWhenItAnswers(t *testing.T) {
+	var mu sync.Mutex
+	disks := map[string]*hungDisk{}
+	c := mustFound(t, 3, func(cfg *Config) {
+		cfg.DiskStall = 100 * time.Millisecond
+		dir := cfg.DataDir
+		cfg.disk = func(files raft.LogStore) raft.LogStore {
+			mu.Lock()
+			defer mu.Unlock()
+			disks[dir] = &hungDisk{LogStore: files}
+			return disks[dir]
+		}
+	})
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	disk := disks[leader.cfg.DataDir]
+	disk.hang()
+	t.Cleanup(disk.answer)
+	pending := leader.Propose([]byte("stuck"))
+
+	var next *member
+	eventually(t, "another server leads", func() bool {
+		for _, m := range c.followers(leader) {
+			if m.Barrier(context.Background()) == nil {
+				next = m
+			}
+		}
+		return next != nil
+	})
+	mustWrite(t, next, "after")
+	if problem := leader.Status().GetProblem(); problem == "" {
+		t.Error("a server whose disk hangs reports no problem")
+	}
+	disk.answer()
+	if _, _, err := pending.Wait(deadline(t)); err == nil {
+		t.Error("a write that the disk did not take was acknowledged")
+	}
+	eventually(t, "the old leader follows", func() bool { return leader.Leadership().LeaderID == next.ID() })
+	// What it had proposed may have reached the others before it hung.
+	eventually(t, "all have the same", func() bool {
+		all := fmt.Sprint(next.machine.all())
+		return strings.HasSuffix(all, "after]") && fmt.Sprint(leader.machine.all()) == all
+	})
+	if leader.Err() != nil {
+		t.Errorf("the old leader cannot go on: %v", leader.Err())
+	}
+	mustWrite(t, next, "later")
 }
 
 func TestLeaderThatCommitsNothingStepsDown(t *testing.T) {

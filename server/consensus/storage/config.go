@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Kind is the kind of a log store.
@@ -33,9 +35,9 @@ type Config struct {
 	// CacheBytes bounds the cache by the size of the entries' data. Default
 	// 8 MiB.
 	CacheBytes int
-	// Stall is how long one write may take before the disk counts as stalled.
-	// Default 1 s: less finds a hung disk sooner, but takes a slow one for
-	// hung.
+	// Stall is how long one write may take before the disk counts as stalled,
+	// beside a second for each 10 MB of it. Default 500 ms: less finds a hung disk
+	// sooner, but takes a slow one for hung.
 	Stall time.Duration
 	// OnStall is told when the disk stalls (true) and when the write comes
 	// back after all (false). It must not block. Default nil.
@@ -44,6 +46,9 @@ type Config struct {
 	// entries it had and how long it took, its flush included. It must not block.
 	// Default nil.
 	OnStore func(entries int, took time.Duration)
+	// Disk is put around the files, so that tests have disks that hang and fail.
+	// Default nil: nothing is.
+	Disk func(raft.LogStore) raft.LogStore
 	// Logger takes the log. Default nil: none.
 	Logger *slog.Logger
 }
@@ -55,7 +60,7 @@ func DefaultConfig(dir string) Config {
 		Kind:         BoltDB,
 		CacheEntries: 512,
 		CacheBytes:   8 << 20,
-		Stall:        time.Second,
+		Stall:        500 * time.Millisecond,
 	}
 }
 

@@ -65,7 +65,11 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, marks.close(), log.Close())
 	}
-	watchdog := newWatched(checksummed{marks}, cfg.Stall, cfg.OnStall, cfg.OnStore)
+	var disk raft.LogStore = checksummed{marks}
+	if cfg.Disk != nil {
+		disk = cfg.Disk(disk)
+	}
+	watchdog := newWatched(disk, cfg.Stall, cfg.OnStall, cfg.OnStore)
 	return &Store{
 		cached:   newCached(watchdog, cfg.CacheEntries, cfg.CacheBytes),
 		Stable:   stable,

@@ -37,9 +37,25 @@ func (w *watched) IsMonotonic() bool { return isMonotonic(w.LogStore) }
 
 func (w *watched) StoreLog(entry *raft.Log) error { return w.StoreLogs([]*raft.Log{entry}) }
 
+// A write that is larger than most may take longer for each further byte: ten
+// megabytes a second are slow, but no stall.
+const (
+	ordinary = 64 << 10
+	perByte  = 100 * time.Nanosecond
+)
+
+// patience is how long a write may take.
+func (w *watched) patience(entries []*raft.Log) time.Duration {
+	bytes := 0
+	for _, entry := range entries {
+		bytes += len(entry.Data)
+	}
+	return w.limit + time.Duration(max(bytes-ordinary, 0))*perByte
+}
+
 func (w *watched) StoreLogs(entries []*raft.Log) error {
 	alarmed := make(chan struct{})
-	alarm := time.AfterFunc(w.limit, func() {
+	alarm := time.AfterFunc(w.patience(entries), func() {
 		defer close(alarmed)
 		w.stalled.Store(true)
 		w.tell(true)

@@ -60,6 +60,24 @@ func TestWatchdogTellsOfAStallAndOfItsEnd(t *testing.T) {
 	}
 }
 
+func TestALargeWriteIsGivenTheTimeItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStore{raft.NewInmemStore(), 1900 * time.Millisecond, nil}
+		alarms := 0
+		watchdog := newWatched(slow, 500*time.Millisecond, func(stalled bool) {
+			if stalled {
+				alarms++
+			}
+		}, nil)
+		if err := watchdog.StoreLog(&raft.Log{Index: 1, Data: make([]byte, 16<<20)}); err != nil || alarms != 0 {
+			t.Fatalf("16 MiB in 1.9 s: %v, %d alarms", err, alarms)
+		}
+		if err := watchdog.StoreLog(entry(2)); err != nil || alarms != 1 {
+			t.Fatalf("a small entry in 1.9 s: %v, %d alarms", err, alarms)
+		}
+	})
+}
+
 func TestWatchdogIsStalledWhileTheWriteHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowStore{InmemStore: raft.NewInmemStore(), takes: time.Minute}
