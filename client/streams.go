@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -43,7 +44,7 @@ var ErrStop = errors.New("stop")
 // with a snapshot (SnapshotBegin is set: forget what you have), since observed
 // state has no revisions.
 func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle func(*argosyv1.WatchResponse) error) error {
-	next := &argosyv1.WatchRequest{AfterRevision: req.GetAfterRevision(), OmitDesired: req.GetOmitDesired(), OmitObserved: req.GetOmitObserved(), Names: req.GetNames()}
+	next := proto.CloneOf(req)
 	inSnapshot := false
 	return c.stream(ctx, "watch",
 		func(ctx context.Context, stub services, heard func()) error {
@@ -58,7 +59,7 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 				}
 				inSnapshot = (inSnapshot || message.GetSnapshotBegin()) && !message.GetSnapshotEnd()
 				if req.GetOmitObserved() && !inSnapshot {
-					next.AfterRevision = message.GetHeader().GetRevision()
+					next.AfterRevision, next.Incarnation = message.GetHeader().GetRevision(), message.GetHeader().GetIncarnation()
 				}
 				return nil
 			})

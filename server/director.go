@@ -317,6 +317,7 @@ func (s self) Header() *argosyv1.ResponseHeader {
 		LeaderId:      o.leaderID,
 		LeaderAddress: o.leaderAddress,
 		Term:          o.term,
+		Incarnation:   s.node.Incarnation(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
@@ -31,6 +32,10 @@ type replica struct {
 	await   error
 	outcome writer.Outcome
 	wrote   forward.Write
+	// watchesEnded gets a value when the server has ended a watch.
+	watchesEnded chan struct{}
+	// incarnation is in every header.
+	incarnation string
 }
 
 func (r *replica) Do(_ context.Context, w forward.Write) (writer.Outcome, error) {
@@ -42,7 +47,7 @@ func (r *replica) Serve(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv
 }
 func (r *replica) Await(context.Context) error { return r.await }
 func (r *replica) Header() *argosyv1.ResponseHeader {
-	return &argosyv1.ResponseHeader{ServerId: "me", Term: 3}
+	return &argosyv1.ResponseHeader{ServerId: "me", Term: 3, Incarnation: r.incarnation}
 }
 func (r *replica) StalenessMillis() uint64 { return 123 }
 func (r *replica) TransferLeadership(context.Context, string) error {
@@ -60,6 +65,11 @@ func (b behind) Status(context.Context) (*argosyv1.StatusResponse, error) {
 }
 func mustServe(t *testing.T, feedBytes int) *replica {
 	t.Helper()
+	return mustServePatiently(t, feedBytes, 0)
+}
+
+func mustServePatiently(t *testing.T, feedBytes int, patience time.Duration) *replica {
+	t.Helper()
 	machine, err := fsm.New(fsm.Config{FeedBytes: feedBytes})
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +78,15 @@ func mustServe(t *testing.T, feedBytes int) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{machine: machine, index: 1}
-	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}})
+	r := &replica{machine: machine, index: 1, watchesEnded: make(chan struct{}, 16)}
+	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		defer func() { r.watchesEnded <- struct{}{} }()
+		return handler(srv, stream)
+	}))
 	argosyv1.RegisterClusterServiceServer(server, service)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

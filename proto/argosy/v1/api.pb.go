@@ -309,7 +309,10 @@ type ResponseHeader struct {
 	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Only in stale reads: how old the answer may be at the most, in
 	// milliseconds; the time since the server last heard from a leader.
-	StalenessMs   uint64 `protobuf:"varint,7,opt,name=staleness_ms,json=stalenessMs,proto3" json:"staleness_ms,omitempty"`
+	StalenessMs uint64 `protobuf:"varint,7,opt,name=staleness_ms,json=stalenessMs,proto3" json:"staleness_ms,omitempty"`
+	// Incarnation of the cluster (see PeerHandshake): revisions of two
+	// incarnations cannot be compared.
+	Incarnation   string `protobuf:"bytes,8,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +394,13 @@ func (x *ResponseHeader) GetStalenessMs() uint64 {
 		return x.StalenessMs
 	}
 	return 0
+}
+
+func (x *ResponseHeader) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 // ApplyRequest creates or replaces workloads.
@@ -1346,7 +1356,11 @@ type WatchRequest struct {
 	// leader: a watch that is resumed gets all observed states first.
 	OmitObserved bool `protobuf:"varint,3,opt,name=omit_observed,json=omitObserved,proto3" json:"omit_observed,omitempty"`
 	// Only these workloads; empty means all.
-	Names         []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	Names []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	// Incarnation of the cluster that after_revision is of, as the header told
+	// it. When the cluster has lived through a recovery since, the watch starts
+	// with a snapshot: what the revision stood for may be lost.
+	Incarnation   string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1407,6 +1421,13 @@ func (x *WatchRequest) GetNames() []string {
 		return x.Names
 	}
 	return nil
+}
+
+func (x *WatchRequest) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
 }
 
 // WatchResponse is a batch of changes.
@@ -2214,7 +2235,7 @@ var File_argosy_v1_api_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_api_proto_rawDesc = "" +
 	"\n" +
-	"\x13argosy/v1/api.proto\x12\targosy.v1\x1a\x15argosy/v1/model.proto\"\xe3\x01\n" +
+	"\x13argosy/v1/api.proto\x12\targosy.v1\x1a\x15argosy/v1/model.proto\"\x85\x02\n" +
 	"\x0eResponseHeader\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
@@ -2223,7 +2244,8 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x0eleader_address\x18\x04 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\x12!\n" +
-	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\"\xeb\x01\n" +
+	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\x12 \n" +
+	"\vincarnation\x18\b \x01(\tR\vincarnation\"\xeb\x01\n" +
 	"\fApplyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x121\n" +
@@ -2290,12 +2312,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\tworkloads\x18\x02 \x03(\v2\x13.argosy.v1.WorkloadR\tworkloads\x120\n" +
 	"\x06states\x18\x03 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\x12(\n" +
 	"\x06agents\x18\x04 \x03(\v2\x10.argosy.v1.AgentR\x06agents\x12=\n" +
-	"\x0eagent_statuses\x18\x05 \x03(\v2\x16.argosy.v1.AgentStatusR\ragentStatuses\"\x93\x01\n" +
+	"\x0eagent_statuses\x18\x05 \x03(\v2\x16.argosy.v1.AgentStatusR\ragentStatuses\"\xb5\x01\n" +
 	"\fWatchRequest\x12%\n" +
 	"\x0eafter_revision\x18\x01 \x01(\x04R\rafterRevision\x12!\n" +
 	"\fomit_desired\x18\x02 \x01(\bR\vomitDesired\x12#\n" +
 	"\romit_observed\x18\x03 \x01(\bR\fomitObserved\x12\x14\n" +
-	"\x05names\x18\x04 \x03(\tR\x05names\"\xce\x02\n" +
+	"\x05names\x18\x04 \x03(\tR\x05names\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnation\"\xce\x02\n" +
 	"\rWatchResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x12%\n" +
 	"\x0esnapshot_begin\x18\x02 \x01(\bR\rsnapshotBegin\x12!\n" +

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// large is a workload that fills the windows of a connection in a few messages.
+func large(name string) *argosyv1.Workload {
+	w := workload(name, "a")
+	w.RuntimeConfig = strings.Repeat("x", 256<<10)
+	return w
+}
+
+// A watcher that takes nothing is left, whether it stopped in the snapshot or
+// among the changes: what waits for it is not held for ever.
+func TestAWatcherThatTakesNothingIsLeft(t *testing.T) {
+	for name, inSnapshot := range map[string]bool{"in the snapshot": true, "among the changes": false} {
+		t.Run(name, func(t *testing.T) {
+			r := mustServePatiently(t, 64<<20, 50*time.Millisecond)
+			fill := func() {
+				for i := range 40 {
+					r.put(t, large(string(rune('A'+i))))
+				}
+			}
+			if inSnapshot {
+				fill()
+			}
+			stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !inSnapshot {
+				if _, err := stream.Recv(); err != nil {
+					t.Fatal(err)
+				}
+				fill()
+			}
+			// The header comes with the first message, which is sent at once; nothing
+			// is read until the server has given up.
+			select {
+			case <-r.watchesEnded:
+			case <-time.After(30 * time.Second):
+				t.Fatal("the watch was not ended")
+			}
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
+
+// A watcher that reads what comes may be silent for as long as nothing changes.
+func TestAWatcherIsNotLeftWhileNothingChanges(t *testing.T) {
+	r := mustServePatiently(t, 1<<20, time.Millisecond)
+	stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Millisecond)
+		r.put(t, workload("w", "a"))
+	}
+}
+
+// The revisions of a cluster that was recovered begin where the survivor was: a
+// watcher that saw more than that must not take new changes for its own future.
+func TestAWatchOfAnotherIncarnationStartsWithASnapshot(t *testing.T) {
+	r := mustServe(t, 1<<20)
+	r.incarnation = "1-abcdef01"
+	at := r.put(t, workload("w", "a"))
+	for name, after := range map[string]uint64{"the future": at + 100, "the past": at - 1} {
+		stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{AfterRevision: after, OmitObserved: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.GetSnapshotBegin() || len(m.GetWorkloads()) != 1 || m.GetHeader().GetIncarnation() != r.incarnation {
+			t.Errorf("resumed in %s of another incarnation it began with %v", name, m)
+		}
+	}
+	same, err := r.Watch(t.Context(), &argosyv1.WatchRequest{AfterRevision: at - 1, Incarnation: r.incarnation, OmitObserved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := same.Recv(); err != nil || m.GetSnapshotBegin() {
+		t.Errorf("resumed in the same incarnation it began with %v, %v", m, err)
+	}
+}
+
+// A state that is replaced as a whole (a restore, a snapshot of the leader) ends
+// watches; resumed they begin with a snapshot of the new state.
+func TestAWatchEndsWhenTheStateIsReplaced(t *testing.T) {
+	r, other := mustServe(t, 1<<20), mustServe(t, 1<<20)
+	at := r.put(t, workload("w", "a"))
+	stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		other.put(t, workload("restored", "a"))
+	}
+	snapshot, err := other.machine.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := raft.NewInmemSnapshotStore()
+	sink, err := store.Create(raft.SnapshotVersionMax, other.index, 1, raft.Configuration{}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := snapshot.Persist(sink); err != nil {
+		t.Fatal(err)
+	}
+	_, reader, err := store.Open(sink.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.machine.Restore(reader); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.Recv(); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER {
+		t.Fatalf("after the restore it told %v, %v", m, err)
+	}
+	again, err := r.Watch(t.Context(), &argosyv1.WatchRequest{AfterRevision: at, OmitObserved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := again.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.GetSnapshotBegin() || len(m.GetWorkloads()) != 1 || m.GetWorkloads()[0].GetName() != "restored" {
+		t.Errorf("resumed it began with %v", m)
+	}
+}
