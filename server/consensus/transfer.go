@@ -33,7 +33,7 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	if n.restoring() {
 		return fmt.Errorf("transfer leadership: %w", ErrRestoring)
 	}
-	to, err := n.successor(r.term, id)
+	to, err := n.awaitHeir(ctx, r.term, id)
 	if err != nil {
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
@@ -59,6 +59,25 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	n.endings.note(r.term, argosyv1.LeadershipEnd_LEADERSHIP_END_TRANSFERRED, "it handed over to server %s", to.ID)
 	n.log.Info("transferred leadership", "to", to.ID, "term", r.term)
 	return nil
+}
+
+// awaitHeir gives a successor the time of an election to be heard: one that was
+// only slow for a moment would be passed over.
+func (n *Node) awaitHeir(ctx context.Context, term uint64, id string) (raft.Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Election)
+	defer cancel()
+	for {
+		heard := n.transport.progress.wait()
+		to, err := n.successor(term, id)
+		if err == nil {
+			return to, nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return to, err
+		}
+	}
 }
 
 // handing is a transfer that is under way.
