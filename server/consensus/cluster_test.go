@@ -284,6 +284,9 @@ type cluster struct {
 	wrap      func(name string, network network) network
 	resolve   func(id string) string
 	members   []*member
+
+	// mu guards the members' nodes: they ask each other while one is opened.
+	mu sync.Mutex
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -352,7 +355,9 @@ func (c *cluster) mustOpen(m *member) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.mu.Lock()
 	m.Node = node
+	c.mu.Unlock()
 	m.cfg.RaftAddress = node.Address()
 	c.t.Cleanup(func() { c.crash(m) })
 }
@@ -376,17 +381,20 @@ func (c *cluster) crash(m *member) {
 func (c *cluster) contact(from *member) func(context.Context, string, *argosyv1.ContactRequest) (*argosyv1.ContactResponse, error) {
 	return func(ctx context.Context, id string, request *argosyv1.ContactRequest) (*argosyv1.ContactResponse, error) {
 		for _, m := range c.members {
-			if m.Node == nil || m.ID() != id {
+			c.mu.Lock()
+			node := m.Node
+			c.mu.Unlock()
+			if node == nil || node.ID() != id {
 				continue
 			}
-			if m.stopped() {
+			if node.stopped() {
 				return nil, syscall.ECONNREFUSED
 			}
 			if c.fabric.ice(m.name) != nil || c.fabric.ice(from.name) != nil {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			return m.HandleContact(request), nil
+			return node.HandleContact(request), nil
 		}
 		return nil, fmt.Errorf("no server %s", id)
 	}

@@ -46,6 +46,9 @@ var (
 	ErrNoQuorumLeft = errors.New("the servers that remained could not decide anything")
 	// ErrLastCopy is returned when damaged data may not be given up.
 	ErrLastCopy = errors.New("damaged data may be the last copy")
+	// ErrRolledBack is returned when this server has taken over a restored state
+	// that the others went on without. Its data must be given up.
+	ErrRolledBack = errors.New("a restore was broken off, and the cluster went on without it")
 	// ErrRestoring is returned while a state is being put in the place of the
 	// present one.
 	ErrRestoring = errors.New("another state is being restored")

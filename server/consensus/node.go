@@ -38,6 +38,7 @@ type Node struct {
 	verifying  gate          // of questions to the quorum
 	changing   chan struct{} // held by who changes the configuration
 	restores   restores
+	tentative  tentatives
 
 	stall   stall
 	endings *endings
@@ -100,6 +101,9 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if err := n.openStore(); err != nil {
 		return nil, err
 	}
+	if err := n.tentative.open(filepath.Join(cfg.DataDir, "raft", tentativeFile)); err != nil {
+		return nil, err
+	}
 	if err := n.openTransport(network); err != nil {
 		return nil, err
 	}
@@ -110,6 +114,9 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.checkState(); err != nil {
+		return nil, errors.Join(err, n.raft.Shutdown().Error())
+	}
+	if err := n.clearOldLog(); err != nil {
 		return nil, errors.Join(err, n.raft.Shutdown().Error())
 	}
 	n.guard.running.Store(true)
@@ -197,6 +204,9 @@ func (n *Node) openTransport(network network) error {
 		voting:   n.balloted,
 		chosen:   n.handedOver,
 		patience: n.cfg.Timing.Election,
+
+		screen:     n.screen,
+		installing: n.installing,
 	})
 	return nil
 }

@@ -103,6 +103,8 @@ func (n *Node) establish(r *reign) {
 		var entry raft.Log
 		if err := n.store.GetLog(committed, &entry); err == nil && entry.Term == r.term {
 			if err := n.deps.Machine.WaitApplied(r.ctx, n.visible(committed)); err == nil {
+				// What is in the log before an entry of this term is committed.
+				n.settle()
 				close(r.ready)
 				n.log.Info("leads", "term", r.term, "committed", committed)
 				n.leadership.signal()

@@ -56,8 +56,9 @@ func (n *Node) Restore(ctx context.Context, source RestoreSource) (index uint64,
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer finish()
-		done <- restore.run(n)
+		err := restore.run(n)
+		finish()
+		done <- err
 	}()
 	select {
 	case err = <-done:
@@ -110,13 +111,32 @@ func (r *restore) run(n *Node) error {
 		_ = writer.CloseWithError(err)
 	}()
 	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: r.index - 1, Term: r.reign.term, Size: r.size}
+	// A message of another leader is to be judged before Raft takes the state
+	// over, and then carried out before, or after it.
+	select {
+	case n.transport.passing <- struct{}{}:
+	case <-n.ctx.Done():
+		return ErrStopped
+	}
 	n.restores.give(r.index)
+	n.work.Go(func() {
+		_ = n.awaitTakeover(n.ctx)
+		<-n.transport.passing
+	})
+	before, _ := n.tentative.get()
 	err := n.raft.Restore(meta, checked, 0)
 	_ = reader.Close()
 	<-written
-	switch {
-	case err == nil:
+	if err == nil {
+		n.settle()
 		return nil
+	}
+	if taken := n.raft.LastIndex() >= r.index && checked.refusal == nil; !taken {
+		if err := n.tentative.set(before); err != nil {
+			n.log.Warn("a state is still written down as tentative", "error", err)
+		}
+	}
+	switch {
 	case checked.refusal != nil:
 		return checked.refusal
 	case n.raft.LastIndex() >= r.index:
@@ -138,7 +158,7 @@ func (r *restore) check(n *Node) error {
 	if last := n.raft.LastIndex(); last >= r.index {
 		return fmt.Errorf("the log has grown to entry %d meanwhile, and the state is of index %d", last, r.index)
 	}
-	return nil
+	return n.tentative.set(tentative{index: r.index, term: r.reign.term, under: r.reign.term})
 }
 
 // takeoverFailed takes the news that the machine could not take over a state
@@ -230,14 +250,15 @@ func (r *restores) wait(ctx context.Context) error {
 	}
 }
 
-// awaitTakeover waits, before Raft is shut down, until it is not taking a state
-// over: it would panic.
+// awaitTakeover waits until Raft is not taking a state over and has appended the
+// entry that it adds behind it. It must not be shut down before: it would panic
+// first, and then never answer.
 func (n *Node) awaitTakeover(ctx context.Context) error {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for {
 		over, index := n.restores.over()
-		if over == nil || index > 0 && n.raft.LastIndex() >= index {
+		if over == nil || index > 0 && n.raft.LastIndex() > index {
 			return nil
 		}
 		select {
@@ -247,4 +268,30 @@ func (n *Node) awaitTakeover(ctx context.Context) error {
 			return fmt.Errorf("wait for the end of a restore: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// clearOldLog removes a log that ends before the snapshot that the server starts
+// from: it was stopped after it had taken a state over and before it had removed
+// the log. Raft leaves that to be done by the next snapshot, and a log store
+// that knows no gaps takes no entry until then.
+func (n *Node) clearOldLog() error {
+	if !n.guard.IsMonotonic() {
+		return nil
+	}
+	first, err := n.guard.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("find first log entry: %w", err)
+	}
+	last, err := n.guard.LastIndex()
+	if err != nil {
+		return fmt.Errorf("find last log entry: %w", err)
+	}
+	if last == 0 || last >= n.raft.AppliedIndex() {
+		return nil
+	}
+	if err := n.guard.DeleteRange(first, last); err != nil {
+		return fmt.Errorf("remove the log before the snapshot: %w", err)
+	}
+	n.log.Info("removed a log that ended before the snapshot", "last", last, "snapshot", n.raft.AppliedIndex())
+	return nil
 }

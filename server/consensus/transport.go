@@ -27,10 +27,13 @@ type transport struct {
 
 	rpcs       chan raft.RPC
 	injections chan injection
-	started    chan struct{}
-	ctx        context.Context
-	cancel     context.CancelFunc
-	finished   chan struct{}
+	// passing is held while an RPC is looked at and handed over, so that nothing
+	// happens in between that would change the verdict.
+	passing  chan struct{}
+	started  chan struct{}
+	ctx      context.Context
+	cancel   context.CancelFunc
+	finished chan struct{}
 
 	progress *progress
 	routes   *routes
@@ -39,6 +42,9 @@ type transport struct {
 	chosen   func()        // when the leader hands over to this server
 	handing  gate          // of messages to a successor
 	patience time.Duration // with one
+
+	screen     func(raft.RPC) error
+	installing func(*raft.InstallSnapshotRequest) (done func(installed bool), err error)
 }
 
 var (
@@ -73,6 +79,11 @@ type transportConfig struct {
 	chosen  func()
 	// patience is how long a successor may take to answer.
 	patience time.Duration
+
+	// screen is asked about every RPC before Raft gets it; an error refuses it.
+	screen func(raft.RPC) error
+	// installing is told of every snapshot before Raft gets it.
+	installing func(*raft.InstallSnapshotRequest) (done func(installed bool), err error)
 }
 
 func newTransport(cfg transportConfig) *transport {
@@ -90,6 +101,7 @@ func newTransport(cfg transportConfig) *transport {
 		}),
 		rpcs:       make(chan raft.RPC),
 		injections: make(chan injection),
+		passing:    make(chan struct{}, 1),
 		started:    make(chan struct{}),
 		ctx:        ctx,
 		cancel:     cancel,
@@ -100,6 +112,8 @@ func newTransport(cfg transportConfig) *transport {
 		voting:     cfg.voting,
 		chosen:     cfg.chosen,
 		patience:   cfg.patience,
+		screen:     cfg.screen,
+		installing: cfg.installing,
 	}
 	go t.forward()
 	return t
@@ -138,9 +152,7 @@ func (t *transport) forward() {
 			case *raft.TimeoutNowRequest:
 				t.chosen()
 			}
-			select {
-			case t.rpcs <- rpc:
-			case <-t.ctx.Done():
+			if !t.hand(rpc) {
 				return
 			}
 		case in := <-t.injections:
@@ -148,6 +160,53 @@ func (t *transport) forward() {
 		case <-t.ctx.Done():
 			return
 		}
+	}
+}
+
+// hand gives an RPC of the network to Raft, unless it is refused. It returns
+// false when the transport was closed.
+func (t *transport) hand(rpc raft.RPC) bool {
+	select {
+	case t.passing <- struct{}{}:
+		defer func() { <-t.passing }()
+	case <-t.ctx.Done():
+		return false
+	}
+	if err := t.screen(rpc); err != nil {
+		rpc.Respond(nil, err)
+		return true
+	}
+	request, ok := rpc.Command.(*raft.InstallSnapshotRequest)
+	if !ok {
+		select {
+		case t.rpcs <- rpc:
+			return true
+		case <-t.ctx.Done():
+			return false
+		}
+	}
+	done, err := t.installing(request)
+	if err != nil {
+		rpc.Respond(nil, err)
+		return true
+	}
+	// What comes after it is judged by whether it was installed. Raft's main
+	// loop would let nothing through meanwhile either.
+	answer := make(chan raft.RPCResponse, 1)
+	watched := raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}
+	select {
+	case t.rpcs <- watched:
+	case <-t.ctx.Done():
+		return false
+	}
+	select {
+	case response := <-answer:
+		result, ok := response.Response.(*raft.InstallSnapshotResponse)
+		done(response.Error == nil && ok && result.Success)
+		rpc.RespChan <- response
+		return true
+	case <-t.ctx.Done():
+		return false
 	}
 }
 
