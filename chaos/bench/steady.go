@@ -41,7 +41,7 @@ func measureSteady(ctx context.Context, s *suite) (err error) {
 	stop := loaded.writer.start(ctx)
 	defer stop()
 	// What the start and the workloads have left to say is said by then.
-	if err := pause(ctx, s.seconds(20)); err != nil {
+	if err := pause(ctx, max(s.seconds(20), 10*time.Second)); err != nil {
 		return err
 	}
 	return s.watchSteady(ctx, quiet, loaded, s.seconds(600))

@@ -370,16 +370,21 @@ type fatalError struct{ error }
 func poll(ctx context.Context, check func() error) error {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
+	var last error
 	for {
 		err := check()
 		var fatal *fatalError
 		if err == nil || errors.As(err, &fatal) {
 			return err
 		}
+		// A check that was cut off by the end tells nothing.
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), last)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
@@ -104,6 +105,27 @@ func (w *world) follower() *cluster.Process {
 	}
 	w.Fatal("nobody follows")
 	return nil
+}
+
+// catchesUp waits until a server has applied what was written before. One that
+// ended in order, for it could not go on, is started again, as by a supervisor.
+func (w *world) catchesUp(p *cluster.Process) {
+	w.Helper()
+	response, err := mustClient(w.T, w.cluster).GetWorkload(w.Context(), &argosyv1.GetWorkloadRequest{Name: w.load.Names()[0]})
+	must(w.T, err)
+	own := mustClient(w.T, w.cluster, p)
+	eventually(w.T, p.Name+" to catch up", func() error {
+		if !p.Running() {
+			return errors.Join(errors.New("it did not run"), p.Start())
+		}
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		status, err := own.Status(ctx)
+		if err == nil && status.GetHeader().GetRevision() < response.GetHeader().GetRevision() {
+			err = fmt.Errorf("it is at revision %d, the others were at %d", status.GetHeader().GetRevision(), response.GetHeader().GetRevision())
+		}
+		return err
+	})
 }
 
 // ask lets somebody ask a server at once, who waits for the answer until the
@@ -255,11 +277,7 @@ func TestADiskThatStallsOrFillsUpStopsNobodyElse(t *testing.T) {
 			must(t, fault.hit(disk))
 			w.goesOn()
 			must(t, fault.mend(disk))
-			// It may have ended in order meanwhile, and is started again then, as by
-			// a supervisor.
-			if !leader.Running() {
-				must(t, leader.Start())
-			}
+			w.catchesUp(leader)
 			w.ends()
 		})
 	}
