@@ -29,6 +29,12 @@ func (s *Server) diagnose(response *argosyv1.StatusResponse, view *fsm.View) {
 		}
 	})
 	response.FeatureLevel = argosyv1.ActiveLevel(settingsOf(view))
+	hourAgo := time.Now().Add(-time.Hour).UnixNano()
+	for _, l := range s.history.Leaderships(0) {
+		if l.GetBeganUnixNanos() > hourAgo {
+			response.RecentLeaderships++
+		}
+	}
 	addLags(response.GetServers(), response.GetHeader().GetLeaderId())
 	response.MayLose = uint32(diagnosis.MayLose(response.GetServers(), int(response.GetQuorum())))
 	response.Problems = diagnosis.Facts{

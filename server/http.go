@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/health"
@@ -39,6 +41,9 @@ func (s *Server) checks() []health.Check {
 		stopping.Problem = "the server is stopping"
 	}
 	checks := []health.Check{raft, machine, disk, leader, stopping}
+	if low := s.space.Problem(); low != "" {
+		checks = append(checks, health.Check{Name: "space", Problem: low, Warning: true})
+	}
 	for _, warning := range s.warnings() {
 		checks = append(checks, health.Check{Name: "warning", Problem: warning, Warning: true})
 	}
@@ -81,6 +86,18 @@ func (s *Server) measure() metrics.State {
 	}
 	for cause, n := range s.node.Campaigns() {
 		now.Campaigns[string(cause)] = n
+	}
+	now.LeadershipsEnded = s.history.Counts()
+	if t := s.autopilot.Table(); t != nil {
+		now.Lags = make(map[string]uint64, len(t.Servers))
+		for _, h := range t.Servers {
+			if !h.Leader {
+				now.Lags[cmp.Or(h.Name, h.ID)] = h.Lag
+			}
+		}
+	}
+	if b := s.backups.Health(); b.Enabled {
+		now.Backups = &metrics.Backups{Last: b.Current, Failed: b.Problem != ""}
 	}
 	if r := s.reign.Load(); r != nil {
 		if w, ok := r.writes(); ok {

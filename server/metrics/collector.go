@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,8 @@ type State struct {
 	DiskStalled bool
 	// Campaigns are those of this server by evidence, by cause.
 	Campaigns map[string]uint64
+	// LeadershipsEnded are the leaderships that this server saw end, by reason.
+	LeadershipsEnded map[argosyv1.LeadershipEnd]uint64
 	// Lags are the entries that followers lack, by name; on the leader only.
 	Lags map[string]uint64
 
@@ -82,6 +85,7 @@ func newCollector(state func() State) *collector {
 		{"quorum", "How many voters must agree.", ""},
 		{"last_contact_seconds", "Age of the last word of the leader; 0 on the leader.", ""},
 		{"follower_lag_entries", "Entries of the log that a follower lacks, on the leader.", "peer"},
+		{"leaderships_ended_total", "Leaderships that ended, as this server saw it.", "reason"},
 		{"campaigns_total", "Campaigns of this server by evidence.", "cause"},
 		{"disk_stalled", "Whether a write to the log does not come back.", ""},
 		{"snapshot_index", "Index of the last snapshot.", ""},
@@ -143,6 +147,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	gauge("last_contact_seconds", float64(server.GetLastContactMs())/1000)
 	for peer, lag := range now.Lags {
 		gauge("follower_lag_entries", float64(lag), peer)
+	}
+	for end, n := range now.LeadershipsEnded {
+		counter("leaderships_ended_total", n, strings.ToLower(strings.TrimPrefix(end.String(), "LEADERSHIP_END_")))
 	}
 	for cause, n := range now.Campaigns {
 		counter("campaigns_total", n, cause)

@@ -21,16 +21,16 @@ const prefix = "argosy_server_"
 type Metrics struct {
 	registry *prometheus.Registry
 
-	commit, apply, logStore             prometheus.Histogram
-	logEntries, batchRequests           prometheus.Histogram
-	batchBytes                          prometheus.Histogram
-	snapshotPause, snapshotWrite        prometheus.Histogram
-	restore, readRound, readRoundReads  prometheus.Histogram
-	snapshotsFailed, leaderChanges      prometheus.Counter
-	diskStalls, watchesCutOff           prometheus.Counter
-	watches                             prometheus.Gauge
-	requests, writesRefused, leaderEnds *prometheus.CounterVec
-	requestTime                         *prometheus.HistogramVec
+	commit, apply, logStore            prometheus.Histogram
+	logEntries, batchRequests          prometheus.Histogram
+	batchBytes                         prometheus.Histogram
+	snapshotPause, snapshotWrite       prometheus.Histogram
+	restore, readRound, readRoundReads prometheus.Histogram
+	snapshotsFailed, leaderChanges     prometheus.Counter
+	diskStalls, watchesCutOff          prometheus.Counter
+	watches                            prometheus.Gauge
+	requests, writesRefused            *prometheus.CounterVec
+	requestTime                        *prometheus.HistogramVec
 
 	methods sync.Map // of *method, by full name
 	refused [codes]prometheus.Counter
@@ -60,14 +60,13 @@ func New(version string) *Metrics {
 	m.watches = prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + "watches", Help: "Watches that are open."})
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "requests_total", Help: "Calls that were answered, by method and error code."}, []string{"method", "code"})
 	m.writesRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "writes_refused_total", Help: "Writes of users that failed, by error code."}, []string{"code"})
-	m.leaderEnds = prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "leaderships_ended_total", Help: "Leaderships that ended, as this server saw it."}, []string{"reason"})
 	m.requestTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + "request_seconds", Help: "How long calls took that answer once.", Buckets: times()}, []string{"method"})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: prefix + "build_info", Help: "1; what runs is in the labels.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.watches, m.requests, m.writesRefused, m.leaderEnds, m.requestTime, info,
+	m.registry.MustRegister(m.watches, m.requests, m.writesRefused, m.requestTime, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for code := range m.refused {
 		m.refused[code] = m.writesRefused.WithLabelValues(codeText(argosyv1.ErrorCode(code)))
@@ -146,11 +145,6 @@ func (m *Metrics) Confirmed(reads int, took time.Duration) {
 
 // LeaderChanged counts another leader.
 func (m *Metrics) LeaderChanged() { m.leaderChanges.Inc() }
-
-// LeadershipEnded counts a leadership, of whichever server, that ended.
-func (m *Metrics) LeadershipEnded(end argosyv1.LeadershipEnd) {
-	m.leaderEnds.WithLabelValues(strings.ToLower(strings.TrimPrefix(end.String(), "LEADERSHIP_END_"))).Inc()
-}
 
 // WriteRefused counts a write of a user that failed.
 func (m *Metrics) WriteRefused(err error) {

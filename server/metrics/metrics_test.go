@@ -22,7 +22,8 @@ func full() State {
 			Role: argosyv1.ServerRole_SERVER_ROLE_LEADER, Term: 7, AppliedIndex: 42, LastIndex: 43, SnapshotIndex: 40,
 			SnapshotUnixNanos: time.Now().Add(-time.Hour).UnixNano(), DiskFreeBytes: 1 << 30, DiskSizeBytes: 1 << 40, LastContactMs: 1500,
 		},
-		HasLeader: true, Serves: true, Voters: 3, Quorum: 2,
+		LeadershipsEnded: map[argosyv1.LeadershipEnd]uint64{argosyv1.LeadershipEnd_LEADERSHIP_END_LEADER_GONE: 4},
+		HasLeader:        true, Serves: true, Voters: 3, Quorum: 2,
 		Campaigns: map[string]uint64{"silence": 2}, Lags: map[string]uint64{"s2": 9},
 		Workloads: 3, StateHash: [32]byte{0, 0, 0, 0, 1, 2, 3}, StateBytes: 300, StateQuota: 1 << 30,
 		MembersAlive: map[string]int{"server": 3}, MembersDead: map[string]int{"server": 1},
@@ -48,6 +49,7 @@ func TestStateIsTold(t *testing.T) {
 	for _, line := range []string{
 		"argosy_server_has_leader 1", "argosy_server_is_leader 1", "argosy_server_term 7", "argosy_server_applied_index 42",
 		"argosy_server_last_contact_seconds 1.5", `argosy_server_follower_lag_entries{peer="s2"} 9`,
+		`argosy_server_leaderships_ended_total{reason="leader_gone"} 4`,
 		`argosy_server_campaigns_total{cause="silence"} 2`, "argosy_server_workloads 3", "argosy_server_state_hash 258",
 		`argosy_server_gossip_members{alive="false",role="server"} 1`, `argosy_server_beacons_total{result="different"} 1`,
 		"argosy_server_backup_failed 1", `version="v1"`, "go_goroutines", "process_resident_memory_bytes",
@@ -72,7 +74,6 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	m.Committed(time.Millisecond)
 	m.Confirmed(5, time.Millisecond)
 	m.LeaderChanged()
-	m.LeadershipEnded(argosyv1.LeadershipEnd_LEADERSHIP_END_LEADER_GONE)
 	m.WriteRefused(argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_SPACE, "full"))
 	m.WriteRefused(io.EOF)
 	m.Answered("/argosy.v1.ClusterService/Apply", time.Millisecond, false, nil)
@@ -85,7 +86,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		"argosy_server_apply_seconds_count 1", "argosy_server_snapshot_pause_seconds_count 1", "argosy_server_snapshot_write_seconds_count 1",
 		"argosy_server_snapshots_failed_total 1", "argosy_server_restore_seconds_count 1", "argosy_server_batch_requests_sum 17",
 		"argosy_server_batch_bytes_sum 4000", "argosy_server_commit_seconds_count 1", "argosy_server_read_round_reads_sum 5",
-		"argosy_server_leader_changes_total 1", `argosy_server_leaderships_ended_total{reason="leader_gone"} 1`,
+		"argosy_server_leader_changes_total 1",
 		`argosy_server_writes_refused_total{code="no_space"} 1`, `argosy_server_writes_refused_total{code="other"} 1`,
 		`argosy_server_requests_total{code="ok",method="argosy.v1.ClusterService/Apply"} 1`,
 		`argosy_server_requests_total{code="conflict",method="argosy.v1.ClusterService/Apply"} 1`,
@@ -111,7 +112,6 @@ func TestEveryNameIsDocumented(t *testing.T) {
 		documented = append(documented, prefix+name)
 	}
 	m := New("v1")
-	m.LeadershipEnded(argosyv1.LeadershipEnd_LEADERSHIP_END_DISK)
 	m.Answered("/argosy.v1.ClusterService/Apply", 0, false, nil)
 	var told []string
 	for _, line := range regexp.MustCompile(`(?m)^# TYPE (`+prefix+`\S+)`).FindAllStringSubmatch(scrape(t, m, full), -1) {
