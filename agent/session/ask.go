@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,23 +48,48 @@ type answer struct {
 	err      error
 }
 
-// dial makes a connection without connecting yet. It neither resolves names by
-// itself nor backs off: hunt decides when to try again.
-func (s *Session) dial(address string) (*grpc.ClientConn, error) {
+// dial connects to a server. It does not back off: hunt decides when to try
+// again. The first connection is made before there is anything of gRPC: a server
+// that refuses, as one does that has just been killed, is asked often, and all
+// that gRPC builds up for it costs twenty times as much as the refusal.
+func (s *Session) dial(ctx context.Context, address string) (*grpc.ClientConn, error) {
+	var dialer net.Dialer
+	bounded, cancel := context.WithTimeoutCause(ctx, s.cfg.ConnectTimeout, errNoConnect)
+	defer cancel()
+	first, err := dialer.DialContext(bounded, "tcp", address)
+	if err != nil {
+		if bounded.Err() != nil {
+			err = context.Cause(bounded)
+		}
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	var taken atomic.Bool
 	creds := insecure.NewCredentials()
 	if s.cfg.TLS != nil {
 		creds = credentials.NewTLS(s.cfg.TLS)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(creds),
-		grpc.WithNoProxy(),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			if taken.CompareAndSwap(false, true) {
+				return first, nil
+			}
+			return dialer.DialContext(ctx, "tcp", address)
+		}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 	)
 	if err != nil {
+		_ = first.Close()
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
+	// Nobody else closes it when the caller gives up before gRPC has taken it.
+	context.AfterFunc(ctx, func() {
+		if taken.CompareAndSwap(false, true) {
+			_ = first.Close()
+		}
+	})
 	return conn, nil
 }
 
@@ -71,7 +98,7 @@ func (s *Session) dial(address string) (*grpc.ClientConn, error) {
 func (s *Session) ask(ctx context.Context, p *prospect, hello *argosyv1.AgentHello) (a answer) {
 	a = answer{prospect: p, conn: p.conn}
 	if a.conn == nil {
-		if a.conn, a.err = s.dial(p.address); a.err != nil {
+		if a.conn, a.err = s.dial(ctx, p.address); a.err != nil {
 			return a
 		}
 	}

@@ -43,8 +43,18 @@ type Config struct {
 	// others are asked too. Default 15 ms. Shorter asks servers for nothing;
 	// longer delays a fail-over whose dead leader hangs instead of refusing.
 	Hedge time.Duration
+	// AnnouncementWait is how long the others are left alone when the leader that
+	// was lost refuses connections and gossip will tell of the next one. Default
+	// 40 ms: about as long as a fail-over takes. Until then the others have
+	// nothing to tell, and an agent on each of many machines that asks them takes
+	// from them the time that they need to find the next leader.
+	AnnouncementWait time.Duration
+	// Scatter is the time within which an agent, at random, asks a leader that it
+	// was told of. Default 15 ms: all agents are told at the same moment, which is
+	// the one at which that leader has the writes to do that waited for it.
+	Scatter time.Duration
 	// PaceMin and PaceMax bound the time after which a server is asked again.
-	// Default 10 ms and 2 s.
+	// Default 20 ms and 2 s.
 	PaceMin, PaceMax time.Duration
 	// FollowPace is how long a server that named a leader is left alone while
 	// that leader is asked. Default 100 ms. Shorter costs a new leader time when
@@ -69,17 +79,19 @@ type Config struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		ConnectTimeout: time.Second,
-		AnswerTimeout:  5 * time.Second,
-		Hedge:          15 * time.Millisecond,
-		PaceMin:        10 * time.Millisecond,
-		PaceMax:        2 * time.Second,
-		FollowPace:     100 * time.Millisecond,
-		RefusedPace:    10 * time.Second,
-		ReportGap:      3 * time.Millisecond,
-		LoadInterval:   2 * time.Second,
-		LoadRepeat:     30 * time.Second,
-		GoodbyeTimeout: 500 * time.Millisecond,
+		ConnectTimeout:   time.Second,
+		AnswerTimeout:    5 * time.Second,
+		Hedge:            15 * time.Millisecond,
+		AnnouncementWait: 40 * time.Millisecond,
+		Scatter:          15 * time.Millisecond,
+		PaceMin:          20 * time.Millisecond,
+		PaceMax:          2 * time.Second,
+		FollowPace:       100 * time.Millisecond,
+		RefusedPace:      10 * time.Second,
+		ReportGap:        3 * time.Millisecond,
+		LoadInterval:     2 * time.Second,
+		LoadRepeat:       30 * time.Second,
+		GoodbyeTimeout:   500 * time.Millisecond,
 	}
 }
 
@@ -90,7 +102,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("session: the agent's name or instance id is missing: %w", ErrConfig)
 	case c.ConnectTimeout <= 0 || c.AnswerTimeout <= 0 || c.PaceMin <= 0 || c.PaceMax < c.PaceMin || c.RefusedPace <= 0:
 		return fmt.Errorf("session: times must be above zero and the pace's maximum not below its minimum: %w", ErrConfig)
-	case c.Hedge < 0 || c.FollowPace < 0 || c.ReportGap < 0 || c.LoadInterval <= 0 || c.LoadRepeat <= 0 || c.GoodbyeTimeout < 0:
+	case c.Hedge < 0 || c.AnnouncementWait < 0 || c.Scatter < 0 || c.FollowPace < 0 || c.ReportGap < 0 || c.LoadInterval <= 0 || c.LoadRepeat <= 0 || c.GoodbyeTimeout < 0:
 		return fmt.Errorf("session: times must not be below zero: %w", ErrConfig)
 	}
 	return nil

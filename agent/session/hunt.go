@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,8 +52,11 @@ type hunt struct {
 	asks      sync.WaitGroup
 	hello     *argosyv1.AgentHello
 	told      time.Time
-	// hedging is set while only the most probable leader was asked.
+	// hedging is set while only the most probable leader is asked, until hedge.
 	hedging bool
+	hedge   time.Time
+	// lost is the leader whose session ended, while nobody has named another one.
+	lost *prospect
 	// term is the highest in which gossip named a leader so far.
 	term uint64
 }
@@ -85,7 +89,7 @@ func (h *hunt) run() (*link, error) {
 			return nil, context.Cause(h.ctx)
 		case <-timer.C:
 			h.complain()
-			if h.hedging {
+			if h.hedging && !time.Now().Before(h.hedge) {
 				h.release()
 			}
 		case <-h.session.signal:
@@ -127,21 +131,28 @@ func (h *hunt) prospect(address string) *prospect {
 
 // prefer has the most probable leader asked alone for a moment.
 func (h *hunt) prefer() {
-	first := h.session.last
+	first, told := h.session.last, false
 	if h.session.hint != "" {
-		first = h.session.hint
+		first, told = h.session.hint, true
 	}
 	if d := h.session.deps.Directory; d != nil {
 		if address, term, ok := d.Leader(); ok && term > h.term {
-			first, h.term = address, term
+			first, told, h.term = address, true, term
 		}
 	}
-	if h.prospect(first) == nil {
+	favourite := h.prospect(first)
+	if favourite == nil {
 		return
 	}
+	if told {
+		favourite.due = h.began.Add(h.scatter())
+	} else {
+		h.lost = favourite
+	}
+	h.hedge = favourite.due.Add(h.session.cfg.Hedge)
 	for _, p := range h.prospects {
 		if p.address != first {
-			p.due = h.began.Add(h.session.cfg.Hedge)
+			p.due = h.hedge
 			h.hedging = true
 		}
 	}
@@ -158,20 +169,39 @@ func (h *hunt) release() {
 	}
 }
 
-// gossip has the leader asked at once of whom gossip has just told.
+// await leaves all others alone until gossip tells of the next leader: the one
+// that was lost is gone, and they cannot know more as yet.
+func (h *hunt) await() {
+	until := time.Now().Add(h.session.cfg.AnnouncementWait)
+	for _, p := range h.prospects {
+		if p.asked.IsZero() || p == h.lost {
+			p.due = until.Add(h.scatter())
+		}
+	}
+	h.lost, h.hedging = nil, false
+}
+
+// scatter is this agent's part of the time over which all agents shall come.
+func (h *hunt) scatter() time.Duration { return rand.N(h.session.cfg.Scatter + 1) }
+
+// gossip has the leader asked soon of whom gossip has just told.
 func (h *hunt) gossip() {
 	address, term, ok := h.session.deps.Directory.Leader()
 	if !ok || term <= h.term {
 		return
 	}
 	h.term = term
+	if h.lost != nil && h.lost.address != address {
+		h.lost = nil
+	}
 	h.soon(address)
 }
 
-// soon has a server asked at once, but not in a tight loop.
+// soon has a server asked that is said to lead, within the time over which all
+// agents come, and not in a tight loop.
 func (h *hunt) soon(address string) {
 	if p := h.prospect(address); p != nil {
-		now := time.Now()
+		now := time.Now().Add(h.scatter())
 		earliest := p.asked.Add(h.session.cfg.PaceMin / 2)
 		if earliest.Before(now) {
 			earliest = now
@@ -231,6 +261,9 @@ func (h *hunt) take(a answer) *link {
 			p.err = errors.New("it names " + address + " as the leader")
 			h.follow(p, address)
 		}
+	case p == h.lost && h.session.deps.Directory != nil && errors.Is(a.err, syscall.ECONNREFUSED):
+		p.err = a.err
+		h.await()
 	default:
 		h.refused(p, a.err, refusal(a.err))
 		if e, ok := argosyv1.AsError(a.err); ok && e.Detail.GetRetryAfterMs() > 0 {

@@ -71,7 +71,7 @@ func TestPaceFollowsTheLengthOfTheHunt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hunt{session: &Session{cfg: DefaultConfig()}, began: time.Now()}
 		for _, step := range []struct{ passed, longest time.Duration }{
-			{0, 10 * time.Millisecond}, {100 * time.Millisecond, 10 * time.Millisecond}, {time.Second, 100 * time.Millisecond},
+			{0, 20 * time.Millisecond}, {100 * time.Millisecond, 20 * time.Millisecond}, {time.Second, 100 * time.Millisecond},
 			{10 * time.Second, time.Second}, {time.Hour, 2 * time.Second},
 		} {
 			time.Sleep(step.passed - time.Since(h.began))
@@ -93,7 +93,7 @@ func TestAServerThatNamedALeaderIsLeftAloneWhileThatOneIsAsked(t *testing.T) {
 		if alone := time.Until(follower.due); alone < h.session.cfg.FollowPace {
 			t.Fatalf("the follower is asked again in %v", alone)
 		}
-		if wait := time.Until(leader.due); wait > 0 {
+		if wait := time.Until(leader.due); wait > h.session.cfg.Scatter {
 			t.Fatalf("the leader that it named is asked in %v", wait)
 		}
 
