@@ -293,3 +293,49 @@ func TestServerTakesBackupsByItselfAndSaysWhenItCannot(t *testing.T) {
 		return len(warnings) == 1 && strings.HasPrefix(warnings[0], "its backups fail since 2")
 	})
 }
+
+// An agent that the restored state does not know is connected and registered
+// again by itself, and is told what the restored state wants of it.
+func TestAgentsConvergeAfterARestore(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	mustApply(t, leader, applyOf(workload("saved", "x")))
+	file := mustSave(t, leader, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	mustApply(t, leader, applyOf(workload("later", "x")))
+	stream, answer := mustHello(t, leader, "a1")
+	if answer.GetWelcome() == nil {
+		t.Fatalf("the leader answered %v", answer)
+	}
+	if _, ok := leader.machine.View().Agent("a1"); !ok {
+		t.Fatal("the agent is not registered")
+	}
+	response, err := restoreSnapshot(requestContext(t), others(all, leader)[0], nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.GetReplaced().GetAgents() != 1 || response.GetRestored().GetAgents() != 0 {
+		t.Errorf("restored %v", response)
+	}
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	eventually(t, "the agent to be welcome again", func() bool {
+		stream, answer = mustHello(t, leader, "a1")
+		return answer.GetWelcome() != nil
+	})
+	assigned, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := assigned.GetAssignments().GetUpserts(); len(got) != 1 || got[0].GetName() != "saved" || got[0].GetRevision() != response.GetHeader().GetRevision() {
+		t.Errorf("it was assigned %v", assigned)
+	}
+	eventually(t, "the agent to be registered everywhere", func() bool {
+		for _, r := range all {
+			if _, ok := r.machine.View().Agent("a1"); !ok {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -142,9 +142,19 @@ func (n *Node) confirms(request *raft.AppendEntriesRequest, state tentative) boo
 }
 
 func (n *Node) rolledBack(term uint64, state tentative) error {
-	err := fmt.Errorf("%w (the state of index %d, term %d; the leader of term %d has other entries there)", ErrRolledBack, state.index, state.term, term)
+	err := &rolledBackError{fmt.Sprintf("%v (the state of index %d, term %d; the leader of term %d has other entries there)", ErrRolledBack, state.index, state.term, term)}
 	n.fail(err)
 	return err
+}
+
+// rolledBackError is ErrRolledBack, and storage.ErrForgotten to those who ask
+// whether the data must be given up: what is on this disk is nobody's history.
+type rolledBackError struct{ text string }
+
+func (e *rolledBackError) Error() string { return e.text }
+
+func (e *rolledBackError) Is(target error) bool {
+	return target == ErrRolledBack || target == storage.ErrForgotten
 }
 
 // installing writes down, before Raft gets it, that a snapshot of another server

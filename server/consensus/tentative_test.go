@@ -42,7 +42,7 @@ func mustBeRolledBack(t *testing.T, m *member) {
 	case <-deadline(t).Done():
 		t.Fatalf("%s goes on from a state that never was: %q", m.name, m.machine.all())
 	}
-	if err := m.Err(); !errors.Is(err, ErrRolledBack) {
+	if err := m.Err(); !errors.Is(err, ErrRolledBack) || !errors.Is(err, storage.ErrForgotten) {
 		t.Fatalf("%s failed with %v", m.name, err)
 	}
 }
