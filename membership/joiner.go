@@ -48,6 +48,8 @@ type joiner struct {
 	seeds     []*seed
 	// join exchanges what is known with the node at an address.
 	join func(netip.AddrPort) error
+	// trouble is told why seeds are not reached; may be nil.
+	trouble *trouble
 
 	// seenConflicts are the conflicts before the last round.
 	seenConflicts int
@@ -203,16 +205,25 @@ func (j *joiner) trySeed(ctx context.Context, seed *seed, now survey) {
 			j.log.Info("seed reached", "seed", seed.endpoint.String())
 		}
 		seed.reached, seed.failures = true, 0
+		j.complain(seed, "")
 		return
 	}
 	if err = errors.Join(err, failed); ctx.Err() != nil {
 		return
 	}
+	why := explain(err)
+	j.complain(seed, why)
 	seed.failures++
 	level := slog.LevelDebug
 	if seed.failures%joinReminder == joinPatience {
 		level = slog.LevelWarn
 	}
 	j.log.Log(ctx, level, "seed not reached, trying again: is it up, and has it the same cluster name and keyring?",
-		"seed", seed.endpoint.String(), "failures", seed.failures, "err", err)
+		"seed", seed.endpoint.String(), "failures", seed.failures, "why", why)
+}
+
+func (j *joiner) complain(seed *seed, why string) {
+	if j.trouble != nil {
+		j.trouble.set(seed.endpoint.String(), why)
+	}
 }

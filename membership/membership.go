@@ -32,6 +32,7 @@ type Membership struct {
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	trouble trouble
 	// messages has the latest message to send to all members.
 	messages chan *argosyv1.GossipMessage
 
@@ -137,6 +138,7 @@ func (m *Membership) newJoiner() *joiner {
 		resolver:  m.config.Resolver,
 		log:       m.log,
 		role:      m.config.Self.Role,
+		trouble:   &m.trouble,
 		join: func(address netip.AddrPort) error {
 			_, err := m.list.Join([]string{address.String()})
 			return oneError(err)

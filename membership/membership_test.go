@@ -221,7 +221,10 @@ func TestAnotherClusterNameCannotBeHeard(t *testing.T) {
 	a := mustOpen(t, server("a"))
 	b := mustOpen(t, server("b"), join(a.gossip()), func(c *Config) { c.Cluster = "test" })
 	a.logs.await(t, "WARN", "unacceptable label", "test")
-	b.logs.await(t, "WARN", "seed not reached", "same cluster name", "cluster=test")
+	b.logs.await(t, "WARN", "seed not reached", "same cluster name", "cluster=test", "hung up without a word")
+	if why := b.Trouble(); !containsAll(why, []string{a.gossip(), "--cluster"}) {
+		t.Errorf("trouble is %q", why)
+	}
 	a.sees(t, "a")
 	b.sees(t, "b")
 }
@@ -243,8 +246,13 @@ func TestAKeyringKeepsStrangersOut(t *testing.T) {
 
 	plain := mustOpen(t, server("plain"), join(a.gossip()))
 	other := mustOpen(t, server("other"), join(a.gossip()), keyring(`["`+key2+`"]`))
-	plain.logs.await(t, "WARN", "seed not reached")
-	other.logs.await(t, "WARN", "seed not reached")
+	plain.logs.await(t, "WARN", "seed not reached", "keyring")
+	other.logs.await(t, "WARN", "seed not reached", "keyring")
+	for _, n := range []*node{plain, other} {
+		if why := n.Trouble(); !containsAll(why, []string{a.gossip(), "crypt"}) {
+			t.Errorf("trouble of %s is %q", n.Self().ID, why)
+		}
+	}
 	a.sees(t, "a", "b")
 
 	both := mustOpen(t, server("both"), join(a.gossip()), keyring(`["`+key1+`", "`+key2+`"]`))

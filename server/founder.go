@@ -110,6 +110,7 @@ func (s *Server) situation() situation {
 		expect:      s.cfg.BootstrapExpect,
 		wanted:      s.cfg.BootstrapExpect > 0 || len(s.cfg.Join) > 0,
 		advertised:  s.node.Address(),
+		trouble:     s.members.Load().Trouble(),
 	}
 	for _, m := range s.members.Load().Members() {
 		if m.Role == membership.RoleServer && m.Alive {

@@ -33,6 +33,8 @@ type situation struct {
 	members []string
 	// lonely tells that nobody has led this server for a while.
 	lonely bool
+	// trouble is why the seeds of gossip are not reached, "" when they are.
+	trouble string
 }
 
 type action int
@@ -108,6 +110,8 @@ func decideNew(s situation) step {
 	switch {
 	case s.expect == 0 && !s.wanted:
 		return step{reason: "this server is in no cluster: start it with --bootstrap-expect to found one, or with --join to be added to one", wrong: true}
+	case s.expect == 0 && s.trouble != "":
+		return step{reason: "no server of a cluster is heard yet: " + s.trouble}
 	case s.expect == 0:
 		return step{reason: "no server of a cluster is heard yet"}
 	}
