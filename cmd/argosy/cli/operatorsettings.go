@@ -125,7 +125,7 @@ func (a *app) setSettingsCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&f.deadAfter, "dead-after", 0, "how long a server must be silent to count as dead for good (0: the default, 24h)")
 	cmd.Flags().Uint32Var(&f.minVoters, "min-voters", 0, "how many voters must remain when a dead server is removed (0: the default, 3)")
 	cmd.Flags().DurationVar(&f.stableAfter, "stable-after", 0, "how long a new server must be healthy before it votes (0: the default, 1s)")
-	cmd.Flags().Uint64Var(&f.quota, "state-quota", 0, "how large the desired state may become, in bytes (0: the default, 1 GiB)")
+	cmd.Flags().Var((*byteSize)(&f.quota), "state-quota", "how large the desired state may become (0: the default, 1GiB)")
 	cmd.Flags().Uint64Var(&f.revision, "if-revision", 0, "change only settings of this revision")
 	return cmd
 }
