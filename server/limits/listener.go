@@ -14,7 +14,7 @@ const tellEvery = 10 * time.Second
 // Listener takes no more than so many connections at a time. Further ones are
 // closed at once: to let them wait unanswered would look like a dead server.
 func (c Config) Listener(inner net.Listener, log *slog.Logger) net.Listener {
-	return &listener{Listener: inner, most: int64(c.MaxConnections), log: log}
+	return &listener{Listener: inner, most: int64(c.MaxConnections), log: log, pacer: newPacer()}
 }
 
 type listener struct {
@@ -22,7 +22,8 @@ type listener struct {
 	most int64
 	log  *slog.Logger
 	open atomic.Int64
-	// Only the goroutine that accepts tells.
+	// Owned by the goroutine that accepts.
+	pacer   *pacer
 	told    time.Time
 	refused int
 }
@@ -35,6 +36,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
+			l.pacer.next()
 			return &counted{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -50,6 +51,28 @@ func (a *admission) enterSoon(ctx context.Context, agent string) error {
 }
 
 func (a *admission) leave() { <-a.slots }
+
+// leaderWait is how long one of so many agents waits for a leader: longer when
+// there are many, since each that is sent away asks again at once.
+func (c Config) leaderWait(waiting int64) time.Duration {
+	const crowd = 100
+	return min(c.LeaderWait*time.Duration(1+waiting/crowd), max(c.LeaderWait, c.BeginWait))
+}
+
+// rest waits for a random part of a time.
+func rest(ctx context.Context, longest time.Duration) error {
+	if longest <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(rand.N(longest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // spread is over how long so many agents shall come back. A few need none: they
 // are no more than one server does in a moment.

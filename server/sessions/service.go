@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,6 +28,9 @@ type Service struct {
 	mu      sync.Mutex
 	manager *manager
 	changed chan struct{} // closed and replaced when manager changes
+
+	// homeless is how many agents wait for a leader.
+	homeless atomic.Int64
 }
 
 // New makes a service that does not lead.
@@ -166,8 +170,11 @@ func (s *Service) receiveHello(stream Stream) (*argosyv1.AgentHello, error) {
 func (s *Service) whoLeads(ctx context.Context, seen uint64) (*manager, *argosyv1.Redirect, error) {
 	elsewhere, cancel := s.deps.Directory.Watch()
 	defer cancel()
-	timer := time.NewTimer(s.cfg.LeaderWait)
+	waiting := s.homeless.Add(1)
+	defer s.homeless.Add(-1)
+	timer := time.NewTimer(s.cfg.leaderWait(waiting))
 	defer timer.Stop()
+	waited := false
 	for {
 		m, changed := s.current()
 		if m != nil && m.term >= seen {
@@ -175,8 +182,15 @@ func (s *Service) whoLeads(ctx context.Context, seen uint64) (*manager, *argosyv
 		}
 		address, term, self := s.deps.Directory.Leader()
 		if address != "" && !self && term >= seen {
+			if waited {
+				// All that wait here learn it at the same moment.
+				if err := rest(ctx, s.cfg.spread(int(waiting))); err != nil {
+					return nil, nil, err
+				}
+			}
 			return nil, &argosyv1.Redirect{LeaderAddress: address, Term: term}, nil
 		}
+		waited = true
 		select {
 		case <-changed:
 		case <-elsewhere:
