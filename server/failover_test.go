@@ -201,4 +201,41 @@ func TestAMinorityRefusesAndSaysWhy(t *testing.T) {
 	if stale.GetWorkload().GetRuntimeConfig() != "one" || stale.GetHeader().GetStalenessMs() == 0 {
 		t.Errorf("stale read: %v", stale)
 	}
+
+	// Started again it has heard of nobody, and does not claim to be up to date.
+	cfg := left.cfg
+	left.crash(t)
+	again := mustStart(t, cfg)
+	stale, err = again.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: "w", Consistency: argosyv1.Consistency_CONSISTENCY_STALE})
+	if argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
+		return // it has not been told yet what was committed
+	}
+	if err != nil || stale.GetHeader().GetStalenessMs() != argosyv1.StalenessUnknown {
+		t.Errorf("stale read after a start: %v, %v", stale, err)
+	}
+}
+
+// A leader that nobody answers says of stale reads how long that has been so.
+func TestALeaderThatIsCutOffDoesNotClaimToBeCurrent(t *testing.T) {
+	all := mustCluster(t, 3, func(_ int, cfg *Config) { cfg.TimingMultiplier = 5 })
+	leader := mustLeader(t, all...)
+	mustApply(t, leader, applyOf(workload("w", "one")))
+	read := func() uint64 {
+		response, err := leader.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: "w", Consistency: argosyv1.Consistency_CONSISTENCY_STALE})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.GetHeader().GetStalenessMs()
+	}
+	eventually(t, "a leader that is answered", func() bool { return read() < argosyv1.StalenessUnknown })
+	for _, r := range others(all, leader) {
+		r.crash(t)
+	}
+	var last uint64
+	eventually(t, "an age that grows", func() bool {
+		age := read()
+		grown := last > 0 && age > last && age > 100
+		last = age
+		return grown && age < argosyv1.StalenessUnknown
+	})
 }

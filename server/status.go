@@ -153,7 +153,11 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 	}
 }
 
-// StalenessMillis returns how long ago this server last heard from a leader.
+// StalenessMillis returns how old what this server has may be, at least 1.
 func (s self) StalenessMillis() uint64 {
-	return s.node.Status().GetLastContactMs()
+	age, known := s.node.Staleness()
+	if !known {
+		return argosyv1.StalenessUnknown
+	}
+	return uint64(age.Milliseconds()) + 1
 }

@@ -39,7 +39,7 @@ type Reads interface {
 type Replica interface {
 	// Header returns a new header without a revision.
 	Header() *argosyv1.ResponseHeader
-	// StalenessMillis returns how long ago this server last heard from a leader.
+	// StalenessMillis returns how old what this server has may be.
 	StalenessMillis() uint64
 	// Status describes the cluster; it is answered without a leader too.
 	Status(context.Context) (*argosyv1.StatusResponse, error)

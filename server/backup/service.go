@@ -25,7 +25,7 @@ import (
 type Replica interface {
 	// Header returns a new header without a revision.
 	Header() *argosyv1.ResponseHeader
-	// StalenessMillis returns how long ago this server last heard from a leader.
+	// StalenessMillis returns how old what this server has may be.
 	StalenessMillis() uint64
 	// Leader returns where a call goes that only the leader can carry out, and
 	// the context to pass it on with; nil when this server leads.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,8 +127,12 @@ func (a *app) withClient(do func(*client.Client) error) error {
 
 // tellStaleness says how old a stale answer may be.
 func (a *app) tellStaleness(header *argosyv1.ResponseHeader) {
-	if header.GetStalenessMs() > 0 {
-		fmt.Fprintf(a.err, "note: this may be up to %v old (revision %d)\n", time.Duration(header.GetStalenessMs())*time.Millisecond, header.GetRevision())
+	switch age := header.GetStalenessMs(); {
+	case age == 0:
+	case age > uint64(math.MaxInt64/time.Millisecond):
+		fmt.Fprintf(a.err, "note: nobody knows how old this is (revision %d): server %s has heard of no leader since it started\n", header.GetRevision(), header.GetServerId())
+	default:
+		fmt.Fprintf(a.err, "note: this may be up to %v old (revision %d, server %s)\n", time.Duration(age)*time.Millisecond, header.GetRevision(), header.GetServerId())
 	}
 }
 

@@ -307,8 +307,10 @@ type ResponseHeader struct {
 	Term uint64 `protobuf:"varint,5,opt,name=term,proto3" json:"term,omitempty"`
 	// Revision of the state the answer was read from, or of the write.
 	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Only in stale reads: how old the answer may be at the most, in
-	// milliseconds; the time since the server last heard from a leader.
+	// Only in stale reads, where it is 1 at least: how old the answer may be, in
+	// milliseconds. It is the time since the server last heard from a leader, or,
+	// when it takes itself for the leader, since a quorum last answered to it. The
+	// highest number (2^64-1) means that it has heard of nobody since it started.
 	StalenessMs uint64 `protobuf:"varint,7,opt,name=staleness_ms,json=stalenessMs,proto3" json:"staleness_ms,omitempty"`
 	// Incarnation of the cluster (see PeerHandshake): revisions of two
 	// incarnations cannot be compared.
