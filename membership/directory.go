@@ -36,6 +36,8 @@ type directory struct {
 	// ownConflicts counts how often somebody took this node for one at another
 	// address.
 	ownConflicts int
+	// rival is who claimed last to be this node.
+	rival Member
 	// returned are the nodes that were gone and are back, here or elsewhere, until
 	// this node has exchanged with them what is known.
 	returned map[netip.AddrPort]struct{}
@@ -338,6 +340,7 @@ func (d *directory) conflict(existing, other *memberlist.Node) {
 	defer d.lock.Unlock()
 	if existing.Name == d.localName {
 		d.ownConflicts++
+		d.claim(other)
 		d.signal()
 		d.warnOnce("the id of this node is in use at another address: "+
 			"if that is this node's former process, the others will notice in a moment; "+
@@ -350,6 +353,24 @@ func (d *directory) conflict(existing, other *memberlist.Node) {
 	}
 	d.warnOnce("two members claim one id, the first one is kept while it lives",
 		"node", existing.Name, "first", existing.Address(), "second", other.Address())
+}
+
+// claim remembers who claims to be this node. The lock is held.
+func (d *directory) claim(other *memberlist.Node) {
+	told, err := decodeMetadata(other.Meta)
+	if err != nil {
+		return
+	}
+	d.rival = told.member
+	d.rival.GossipAddress = other.Address()
+	d.rival.Role, d.rival.ID, _ = parseNodeName(other.Name)
+}
+
+// claimed returns who claims to be this node, false when nobody does.
+func (d *directory) claimed() (Member, bool) {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	return d.rival, d.rival.GossipAddress != ""
 }
 
 // warnOnce logs what would otherwise be logged with every packet. The lock is

@@ -184,6 +184,10 @@ func (m *Membership) Members() []Member { return m.directory.list() }
 // higher term.
 func (m *Membership) Leader() (Member, uint64, bool) { return m.directory.current() }
 
+// Rival returns who claimed last to be this member, at another address. Most
+// often that is its own former process, which gossip has not forgotten yet.
+func (m *Membership) Rival() (Member, bool) { return m.directory.claimed() }
+
 // Watch returns a channel that gets a value after Members or Leader may have
 // changed since the last value was taken, and a function that ends this. The
 // channel is never closed.

@@ -38,6 +38,9 @@ func (s *Server) found(ctx context.Context) error {
 	said := ""
 	var leaderless time.Time
 	for {
+		if err := s.checkTwin(ctx); errors.Is(err, consensus.ErrTwin) {
+			return err
+		}
 		now := s.situation()
 		switch {
 		case s.node.Leadership().LeaderID != "":
@@ -255,6 +258,7 @@ func (s *Server) join(ctx context.Context) error {
 		RaftAddress: s.node.Address(),
 		ApiAddress:  s.apiAddress(),
 		LastIndex:   s.node.LastIndex(),
+		ProcessId:   s.node.ProcessID(),
 	}
 	if s.node.Leadership().Leader {
 		_, err := s.addServer(ctx, request)

@@ -190,9 +190,12 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 			return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Removed: true}, nil
 		}
 	}
-	err := s.node.AddServer(ctx, id, req.GetRaftAddress())
+	err := s.node.CheckMove(ctx, id, req.GetRaftAddress(), req.GetProcessId())
+	if err == nil {
+		err = s.node.AddServer(ctx, id, req.GetRaftAddress())
+	}
 	switch {
-	case errors.Is(err, consensus.ErrAddressTaken):
+	case errors.Is(err, consensus.ErrAddressTaken), errors.Is(err, consensus.ErrTwin):
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT, "%v", err)
 	case errors.Is(err, consensus.ErrNotLeader):
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "%v", err)
@@ -242,5 +245,5 @@ func (p *peerService) Describe(_ context.Context, req *argosyv1.DescribeRequest)
 	if err := p.checkStranger(req.GetHandshake()); err != nil {
 		return nil, err
 	}
-	return &argosyv1.DescribeResponse{Server: p.describe()}, nil
+	return &argosyv1.DescribeResponse{Server: p.describe(), ProcessId: p.node.ProcessID(), StartedUnixNanos: p.started.UnixNano()}, nil
 }

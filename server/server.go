@@ -69,6 +69,10 @@ type Server struct {
 	reign atomic.Pointer[reign]
 	view  atomic.Pointer[outlook]
 
+	// started is when this process came up; rival is who was asked last whether it
+	// is this server, too, of the founder's.
+	started time.Time
+	rival   membership.Member
 	// admission is taken while a server is added and while settings are kept.
 	admission admission
 
@@ -108,6 +112,7 @@ func Open(cfg Config) (*Server, error) {
 		kicked:    make(chan struct{}, 1),
 		founded:   make(chan struct{}, 1),
 		admission: make(admission, 1),
+		started:   time.Now(),
 		metrics:   metrics.New(cfg.Version),
 	}
 	s.serving, s.stopServing = context.WithCancel(context.Background())

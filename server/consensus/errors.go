@@ -24,6 +24,8 @@ var (
 	// ErrIncarnation is returned when something belongs to another incarnation
 	// of the cluster: from before or after a recovery.
 	ErrIncarnation = errors.New("wrong incarnation of the cluster")
+	// ErrTwin is returned when another process runs under the id of a server.
+	ErrTwin = errors.New("another process has the id of this server")
 	// ErrTooNew is returned for a data directory that a newer binary has written.
 	ErrTooNew = errors.New("data directory is too new")
 	// ErrBootstrapped is returned by Bootstrap on a server that has Raft state.

@@ -119,6 +119,9 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if err := n.clearOldLog(); err != nil {
 		return nil, errors.Join(err, n.raft.Shutdown().Error())
 	}
+	if err := n.checkTwinFirst(); err != nil {
+		return nil, errors.Join(err, n.raft.Shutdown().Error())
+	}
 	n.guard.running.Store(true)
 	n.opened.Store(true)
 	n.transport.start()
@@ -185,6 +188,7 @@ func (n *Node) openTransport(network network) error {
 		listener:  listener,
 		advertise: advertised(advertise),
 		self:      n.ID(),
+		process:   newProcessID(),
 		realm:     n.dir.realm,
 		tls:       n.cfg.TLS,
 		network:   network,

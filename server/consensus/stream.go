@@ -47,14 +47,16 @@ type layer struct {
 	listener  net.Listener
 	advertise advertised
 	self      string
-	realm     func() realm
-	tls       *identity.Identity
-	network   network
-	patience  time.Duration // for a connection to be set up
-	lost      func(peer string)
-	dialled   func(peer, address string, err error)
-	log       *slog.Logger
-	quiet     *limiter
+	// process is the id of this process, see twin.go.
+	process  string
+	realm    func() realm
+	tls      *identity.Identity
+	network  network
+	patience time.Duration // for a connection to be set up
+	lost     func(peer string)
+	dialled  func(peer, address string, err error)
+	log      *slog.Logger
+	quiet    *limiter
 
 	ready chan net.Conn
 	ctx   context.Context
@@ -152,6 +154,11 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 }
 
 func (l *layer) call(ctx context.Context, raw net.Conn, id string) (net.Conn, error) {
+	return l.callAs(ctx, raw, l.self, id)
+}
+
+// callAs calls a server under a name.
+func (l *layer) callAs(ctx context.Context, raw net.Conn, name, id string) (net.Conn, error) {
 	if !l.keep(raw) {
 		return nil, ErrStopped
 	}
@@ -167,7 +174,7 @@ func (l *layer) call(ctx context.Context, raw net.Conn, id string) (net.Conn, er
 		}
 		conn = secured
 	}
-	if err := writeCall(conn, call{streamVersion, streamVersion, l.realm().String(), l.self, id}); err != nil {
+	if err := writeCall(conn, call{streamVersion, streamVersion, l.realm().String(), name, id}); err != nil {
 		return nil, l.drop(raw, err)
 	}
 	refusal, err := readAnswer(conn)
@@ -257,7 +264,11 @@ func (l *layer) answer(raw net.Conn) (net.Conn, error) {
 	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return nil, l.drop(raw, err)
 	}
-	return &stream{Conn: conn, raw: raw, layer: l, caller: c.from}, nil
+	caller := c.from
+	if looks, _ := l.probes(caller); looks {
+		caller = "" // nobody dies when it goes
+	}
+	return &stream{Conn: conn, raw: raw, layer: l, caller: caller}, nil
 }
 
 // judge says why a call is not for this server, in words for the people of
@@ -269,7 +280,10 @@ func (l *layer) judge(c call) error {
 	if err := l.realm().refuse(l.self, parseRealm(c.realm)); err != nil {
 		return err
 	}
+	_, itself := l.probes(c.from)
 	switch {
+	case itself:
+		return errSelf
 	case c.to != l.self:
 		return fmt.Errorf("this is server %s, the caller wants server %s", l.self, c.to)
 	case c.from == l.self:

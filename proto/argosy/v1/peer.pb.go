@@ -969,7 +969,10 @@ type JoinRequest struct {
 	ReplacesServerId string `protobuf:"bytes,5,opt,name=replaces_server_id,json=replacesServerId,proto3" json:"replaces_server_id,omitempty"`
 	// Last index of its log; 0 for a server that has never been in a cluster. One
 	// that has, and is not in the configuration, was removed.
-	LastIndex     uint64 `protobuf:"varint,6,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	LastIndex uint64 `protobuf:"varint,6,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	// Id of the process that asks, as in DescribeResponse: a server is given a new
+	// address only when no other process answers under its id at the old one.
+	ProcessId     string `protobuf:"bytes,7,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1044,6 +1047,13 @@ func (x *JoinRequest) GetLastIndex() uint64 {
 		return x.LastIndex
 	}
 	return 0
+}
+
+func (x *JoinRequest) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
 }
 
 // JoinResponse answers a join.
@@ -1409,7 +1419,7 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\afounded\x18\x04 \x01(\bR\afounded\"N\n" +
 	"\x18PrepareBootstrapResponse\x12\x1a\n" +
 	"\bpromised\x18\x01 \x01(\bR\bpromised\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xea\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x89\x02\n" +
 	"\vJoinRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1418,7 +1428,9 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"apiAddress\x12,\n" +
 	"\x12replaces_server_id\x18\x05 \x01(\tR\x10replacesServerId\x12\x1d\n" +
 	"\n" +
-	"last_index\x18\x06 \x01(\x04R\tlastIndex\"\x7f\n" +
+	"last_index\x18\x06 \x01(\x04R\tlastIndex\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\a \x01(\tR\tprocessId\"\x7f\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x14\n" +
