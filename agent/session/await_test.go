@@ -35,6 +35,26 @@ func TestWhenTheLeaderIsGoneOnlyTheOneIsAskedOfWhomGossipTells(t *testing.T) {
 	}
 }
 
+func TestWhenALeaderIsDeposedOnlyTheOneIsAskedOfWhomGossipTells(t *testing.T) {
+	old, other, next := startServer(t), startServer(t), startServer(t)
+	old.lead(3, func(w *argosyv1.Welcome) { w.ServerAddresses = []string{old.address, other.address, next.address} })
+	other.redirect("", 3)
+	d := newDirectory()
+	startAgent(t, servers(old), gossiping(d), func(c *Config, _ *agent) { c.AnnouncementWait = time.Hour })
+	old.mustJoin(t)
+	old.fail <- argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "leads no more")
+	old.mustLeave(t)
+	next.lead(4)
+	d.announce(next.address, 4)
+	next.mustJoin(t)
+	if asked := len(other.asked()); asked != 0 {
+		t.Errorf("a follower was asked %d times", asked)
+	}
+	if asked := len(old.asked()); asked != 1 {
+		t.Errorf("the deposed leader was asked %d times", asked)
+	}
+}
+
 func TestWhenGossipDoesNotTellAllAreAskedAfterAWhile(t *testing.T) {
 	two, three, _ := mustLoseLeader(t, time.Millisecond)
 	eventually(t, "both followers are asked", func() bool { return len(two.asked()) > 0 && len(three.asked()) > 0 })

@@ -144,6 +144,12 @@ func (h *hunt) prefer() {
 	if favourite == nil {
 		return
 	}
+	if !told && h.session.deposed && h.session.deps.Directory != nil {
+		// It leads no more, and nobody knows as yet who does.
+		h.lost = favourite
+		h.await()
+		return
+	}
 	if told {
 		favourite.due = h.began.Add(h.scatter())
 	} else {
@@ -169,8 +175,8 @@ func (h *hunt) release() {
 	}
 }
 
-// await leaves all others alone until gossip tells of the next leader: the one
-// that was lost is gone, and they cannot know more as yet.
+// await leaves all alone until gossip tells of the next leader: the one that was
+// lost is gone, or leads no more, and the others cannot know more as yet.
 func (h *hunt) await() {
 	until := time.Now().Add(h.session.cfg.AnnouncementWait)
 	for _, p := range h.prospects {

@@ -34,6 +34,7 @@ type server struct {
 	hellos []*argosyv1.AgentHello
 	heard  []*argosyv1.AgentMessage
 	out    chan *argosyv1.ServerMessage
+	fail   chan error // ends a session
 	mute   bool
 	joined chan struct{}
 	ended  chan error
@@ -49,6 +50,7 @@ func startServer(t *testing.T, options ...grpc.ServerOption) *server {
 		address: listener.Addr().String(),
 		grpc:    grpc.NewServer(options...),
 		out:     make(chan *argosyv1.ServerMessage, 16),
+		fail:    make(chan error, 1),
 		joined:  make(chan struct{}, 1000),
 		ended:   make(chan error, 1000),
 	}
@@ -131,6 +133,8 @@ func (s *server) Session(stream grpc.BidiStreamingServer[argosyv1.AgentMessage, 
 	for {
 		select {
 		case err := <-broken:
+			return err
+		case err := <-s.fail:
 			return err
 		case m := <-s.out:
 			if err := stream.Send(m); err != nil {

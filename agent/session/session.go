@@ -23,6 +23,8 @@ type Session struct {
 	// last is the address of the last session, hint where a server sent the
 	// agent when it ended that session.
 	last, hint string
+	// deposed is set when the last session ended because its server leads no more.
+	deposed bool
 	// term of the last session.
 	term uint64
 	// moved is the highest term for which a session was given up because
@@ -80,6 +82,7 @@ func (s *Session) Run(ctx context.Context) error {
 			s.logger.Info("session ended", "server", link.address, "reason", "the agent stops")
 			return nil
 		}
+		s.deposed = argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER
 		var redirected *redirection
 		if errors.As(err, &redirected) {
 			s.hint = redirected.address
