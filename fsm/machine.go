@@ -46,6 +46,7 @@ type Machine struct {
 	failOnce sync.Once
 	failedC  chan struct{}
 	failure  error // written before failedC is closed, read after
+	failedAt uint64
 }
 
 var (
@@ -92,6 +93,7 @@ func (m *Machine) Apply(l *raft.Log) any {
 	}
 	view, batch, err := m.apply(l.Index, l.Data)
 	if err != nil {
+		m.failedAt = l.Index
 		return m.fail(fmt.Errorf("apply entry %d of term %d: %w", l.Index, l.Term, err))
 	}
 	m.publish(view, batch)
@@ -132,6 +134,17 @@ func (m *Machine) Failed() error {
 
 // FailedC returns a channel that is closed when the machine fails.
 func (m *Machine) FailedC() <-chan struct{} { return m.failedC }
+
+// FailedAt returns the index of the entry at which the machine failed; 0 when it
+// has not, or for another reason.
+func (m *Machine) FailedAt() uint64 {
+	if m.Failed() == nil {
+		return 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failedAt
+}
 
 // fail makes the machine fail, if it has not yet, and returns why it did.
 func (m *Machine) fail(cause error) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/audit"
 	"github.com/argosy-cluster/argosy/server/backup"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
@@ -98,6 +99,8 @@ type Config struct {
 	Reader   reader.Config
 	Observed observed.Config
 	Sessions sessions.Config
+	// Audit says how often the states of the servers are compared.
+	Audit audit.Config
 
 	// Limits bound what clients can take.
 	Limits limits.Config
@@ -132,6 +135,7 @@ func DefaultConfig() Config {
 		Reader:            reader.DefaultConfig(),
 		Observed:          observed.DefaultConfig(),
 		Sessions:          sessions.DefaultConfig(),
+		Audit:             audit.DefaultConfig(),
 	}
 }
 
@@ -170,7 +174,7 @@ func (c Config) Validate() error {
 	if _, err := consensus.TimingProfile(c.Timing, c.TimingMultiplier); err != nil {
 		problems = append(problems, err)
 	}
-	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Limits.Validate(), c.Observed.Validate(), c.Backup.Validate())
+	problems = append(problems, c.Writer.Validate(), c.Forward.Validate(), c.Reader.Validate(), c.Sessions.Validate(), c.Audit.Validate(), c.Limits.Validate(), c.Observed.Validate(), c.Backup.Validate())
 	return errors.Join(problems...)
 }
 

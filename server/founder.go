@@ -14,6 +14,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
+	"github.com/argosy-cluster/argosy/server/peers"
 )
 
 // Pauses of the founder after something did not work, and between two looks at
@@ -114,6 +115,7 @@ func (s *Server) situation() situation {
 		wanted:      s.cfg.BootstrapExpect > 0 || len(s.cfg.Join) > 0,
 		advertised:  s.node.Address(),
 		trouble:     s.members.Load().Trouble(),
+		replaces:    s.node.Replaces(),
 	}
 	for _, m := range s.members.Load().Members() {
 		if m.Role == membership.RoleServer && m.Alive {
@@ -270,7 +272,7 @@ func (s *Server) join(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		response, err := peer.Join(ctx, request)
+		response, err := s.joinThrough(ctx, peer, request)
 		if err != nil {
 			last = fmt.Errorf("ask server %s at %s: %w", m.Name, peer.Address, err)
 			continue
@@ -284,6 +286,24 @@ func (s *Server) join(ctx context.Context) error {
 		last = fmt.Errorf("no server of a cluster is connected yet")
 	}
 	return fmt.Errorf("join cluster: %w", last)
+}
+
+// joinThrough asks a server to have this one added, in the place of those that
+// it was before its data was found damaged.
+func (s *Server) joinThrough(ctx context.Context, peer *peers.Peer, request *argosyv1.JoinRequest) (*argosyv1.JoinResponse, error) {
+	former := s.node.Replaces()
+	if len(former) == 0 {
+		return peer.Join(ctx, request)
+	}
+	var response *argosyv1.JoinResponse
+	var err error
+	for _, id := range former {
+		// One after the other: that it is added may fail until the last of them,
+		// which had its address, is gone.
+		request.ReplacesServerId = id
+		response, err = peer.Join(ctx, request)
+	}
+	return response, err
 }
 
 // joinOrder returns the servers to ask, the leader first.

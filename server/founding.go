@@ -29,6 +29,8 @@ type situation struct {
 	configured string
 	// advertised is the address that it has now.
 	advertised string
+	// replaces are the ids that it had before its data was found damaged.
+	replaces []string
 	// members are the ids of the servers in Raft's configuration.
 	members []string
 	// lonely tells that nobody has led this server for a while.
@@ -79,6 +81,11 @@ func decideMember(s situation) step {
 	}
 	if s.configured == "" {
 		return step{action: join, reason: "this server is not in its cluster's configuration, as far as it knows"}
+	}
+	for _, id := range s.replaces {
+		if slices.Contains(s.members, id) {
+			return step{action: join, reason: "this server takes the place of server " + id + ", whose data was damaged, and that is still in the cluster"}
+		}
 	}
 	if s.configured != s.advertised {
 		return step{action: join, reason: fmt.Sprintf("the cluster knows this server at %q, it is at %q", s.configured, s.advertised)}

@@ -40,7 +40,8 @@ func (s *Server) checks() []health.Check {
 	if s.serving.Err() != nil {
 		stopping.Problem = "the server is stopping"
 	}
-	checks := []health.Check{raft, machine, disk, leader, stopping}
+	whole := health.Check{Name: "integrity", Problem: s.rebuilding()}
+	checks := []health.Check{raft, machine, disk, whole, leader, stopping}
 	if low := s.space.Problem(); low != "" {
 		checks = append(checks, health.Check{Name: "space", Problem: low, Warning: true})
 	}
@@ -79,7 +80,10 @@ func (s *Server) measure() metrics.State {
 		Sessions:       s.sessions.Sessions(),
 		MembersAlive:   map[string]int{},
 		MembersDead:    map[string]int{},
+		Rebuilds:       s.rebuilds.Total(),
 	}
+	beacons := s.machine.BeaconCounts()
+	now.BeaconsSame, now.BeaconsDifferent = beacons.Same, beacons.Different
 	now.Server.AppliedIndex = view.Revision()
 	if now.Voters > 0 {
 		now.Quorum = now.Voters/2 + 1

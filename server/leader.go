@@ -197,6 +197,9 @@ func (s *Server) rule(ctx context.Context, r *reign) error {
 	group.Go(func() error { return s.autopilot.Lead(ctx) })
 	group.Go(func() error { return s.firstWrites(ctx, r) })
 	group.Go(func() error { return r.awaitIntermission(ctx) })
+	group.Go(func() error {
+		return s.auditor.Lead(ctx, func(ctx context.Context) error { return s.proposeBeacon(ctx, r) })
+	})
 	group.Go(func() error { return s.keepSettings(ctx, r) })
 	s.log.Info("leadership began", "term", r.term)
 	return group.Wait()

@@ -192,9 +192,11 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 	}
 	err := s.node.CheckMove(ctx, id, req.GetRaftAddress(), req.GetProcessId())
 	if err == nil {
-		err = s.node.AddServer(ctx, id, req.GetRaftAddress())
+		err = s.node.ReplaceServer(ctx, req.GetReplacesServerId(), id, req.GetRaftAddress())
 	}
 	switch {
+	case errors.Is(err, consensus.ErrInUse), errors.Is(err, consensus.ErrNoQuorumLeft):
+		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT, "add server %s: %v", id, err)
 	case errors.Is(err, consensus.ErrAddressTaken), errors.Is(err, consensus.ErrTwin):
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_CONFLICT, "%v", err)
 	case errors.Is(err, consensus.ErrNotLeader):
@@ -205,7 +207,7 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "%v", err)
 	}
 	s.autopilot.Wake()
-	s.log.Info("server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress())
+	s.log.Info("server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress(), "replaces", req.GetReplacesServerId())
 	return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Voter: s.isVoter(id)}, nil
 }
 

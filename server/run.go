@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/argosy-cluster/argosy/server/rebuild"
 	"golang.org/x/sync/errgroup"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
@@ -33,6 +34,8 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return ended(parts, s.backups.Run(parts)) })
 	group.Go(func() error { return ended(parts, s.autopilot.Listen(parts)) })
 	group.Go(func() error { return ended(parts, s.history.Run(parts)) })
+	group.Go(func() error { return ended(parts, s.auditor.Run(parts)) })
+	group.Go(func() error { return ended(parts, s.keepSeeds(parts)) })
 	group.Go(func() error { return s.watchFailure(parts) })
 	group.Go(func() error { return s.watchLevel(parts) })
 
@@ -44,6 +47,10 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("server is stopping")
 	case <-parts.Done():
 		s.log.Error("server cannot go on", "err", context.Cause(parts))
+		if rebuild.Judge(context.Cause(parts)) != rebuild.Sound {
+			// Nobody shall be answered from what is wrong.
+			s.grpc.Stop()
+		}
 	}
 	// ctx has ended, so the time to stop is counted by itself.
 	s.stop(context.WithoutCancel(ctx))
@@ -67,9 +74,9 @@ func (s *Server) watchFailure(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-s.machine.FailedC():
-		return fmt.Errorf("state machine: %w", s.machine.Failed())
+		return fmt.Errorf("state machine: %w", s.blame(ctx, s.machine.Failed()))
 	case <-s.node.FailedC():
-		return fmt.Errorf("raft: %w", s.node.Err())
+		return fmt.Errorf("raft: %w", s.blame(ctx, s.node.Err()))
 	}
 }
 

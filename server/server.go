@@ -19,6 +19,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership"
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/audit"
 	"github.com/argosy-cluster/argosy/server/autopilot"
 	"github.com/argosy-cluster/argosy/server/backup"
 	"github.com/argosy-cluster/argosy/server/consensus"
@@ -31,6 +32,7 @@ import (
 	"github.com/argosy-cluster/argosy/server/observed"
 	"github.com/argosy-cluster/argosy/server/peers"
 	"github.com/argosy-cluster/argosy/server/reader"
+	"github.com/argosy-cluster/argosy/server/rebuild"
 	"github.com/argosy-cluster/argosy/server/sessions"
 )
 
@@ -56,6 +58,9 @@ type Server struct {
 	metrics   *metrics.Metrics
 	autopilot *autopilot.Autopilot
 	history   *leaderships.Recorder
+	auditor   *audit.Auditor
+	// rebuilds are those of the data directory, before this server was opened.
+	rebuilds rebuild.Rebuilds
 
 	listeners listeners
 	grpc      *grpc.Server
@@ -262,6 +267,9 @@ func (s *Server) openServices() error {
 	if err := s.openAPI(); err != nil {
 		return err
 	}
+	if err := s.openAudit(); err != nil {
+		return err
+	}
 	return s.openHTTP()
 }
 
@@ -274,7 +282,11 @@ func (s *Server) openMembership() error {
 	cfg.Cluster = s.cfg.Cluster
 	cfg.BindAddress = s.cfg.GossipAddress
 	cfg.AdvertiseAddress = s.cfg.advertisedHost()
-	cfg.Join = s.cfg.Join
+	seeds, err := s.seeds()
+	if err != nil {
+		return err
+	}
+	cfg.Join = seeds
 	cfg.KeyringFile = s.cfg.KeyringFile
 	cfg.Timing = timing.Scale(s.cfg.TimingMultiplier)
 	cfg.Logger = s.log.With("part", "gossip")

@@ -32,6 +32,7 @@ func (s *Server) describe() *argosyv1.ServerStatus {
 	if err := s.machine.Failed(); err != nil {
 		status.Problem = err.Error()
 	}
+	status.Problem = cmp.Or(s.rebuilding(), status.Problem)
 	status.Warnings = s.warnings()
 	status.ClockUnixNanos = time.Now().UnixNano()
 	return status

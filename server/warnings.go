@@ -21,5 +21,5 @@ func (s *Server) warnings() []string {
 	if b := s.backups.Health(); b.Problem != "" {
 		warnings = append(warnings, fmt.Sprintf("its backups fail since %s: %s", b.Since.UTC().Format(time.RFC3339), b.Problem))
 	}
-	return warnings
+	return append(warnings, s.integrityWarnings()...)
 }

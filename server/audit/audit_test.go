@@ -250,6 +250,8 @@ func TestDamageOfMemoryIsFoundByHashing(t *testing.T) {
 		synctest.Wait()
 		row, _ := w.at("b").View().Workload("w")
 		row.Value[0] ^= 1
+		w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{
+			Kind: argosyv1.RowKind_ROW_KIND_AGENT, Key: "none"}}})
 		time.Sleep(11 * time.Minute)
 		synctest.Wait()
 		if got := w.verdicts(); got != "b damaged" {
@@ -279,12 +281,12 @@ func TestBeaconsComeAfterManyEntriesOrSomeTimeAndNeverAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, func(cfg *audit.Config) { cfg.Entries = 10 })
 		beacons := w.lead(t)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		if beacons.Load() != 0 {
 			t.Fatalf("%d beacons in an empty cluster", beacons.Load())
 		}
 		w.apply(put("one"))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		if beacons.Load() != 1 {
 			t.Fatalf("%d beacons after one change and an hour", beacons.Load())
 		}

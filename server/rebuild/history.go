@@ -13,6 +13,8 @@ import (
 
 // Rebuild is one time that a server was opened anew because of damage.
 type Rebuild struct {
+	// Number counts the rebuilds of the data directory, from 1.
+	Number uint64 `json:"number"`
 	// Time it happened.
 	Time time.Time `json:"time"`
 	// Reason is what was found.
@@ -60,7 +62,16 @@ func (r Rebuilds) since(from time.Time) int {
 	return n
 }
 
+// Total returns how many there were, those that are not remembered included.
+func (r Rebuilds) Total() uint64 {
+	if len(r) == 0 {
+		return 0
+	}
+	return r[len(r)-1].Number
+}
+
 func (r Rebuilds) add(one Rebuild) Rebuilds {
+	one.Number = r.Total() + 1
 	all := append(r, one)
 	return all[max(0, len(all)-kept):]
 }

@@ -19,6 +19,7 @@ const (
 	fieldMutationPut    = 1
 	fieldMutationDelete = 2
 	fieldMutationExpire = 3
+	fieldMutationBeacon = 4
 
 	fieldPutKind  = 1
 	fieldPutKey   = 2
@@ -29,6 +30,9 @@ const (
 	fieldDeleteKey  = 2
 
 	fieldExpireUpTo = 1
+
+	fieldBeaconRevision = 1
+	fieldBeaconHash     = 2
 
 	fieldOutcomeRequestID = 1
 	fieldOutcomePrincipal = 2

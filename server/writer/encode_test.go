@@ -29,6 +29,7 @@ func TestEncoding(t *testing.T) {
 	}
 	b.append(encodeDelete(kindWorkload, "v"))
 	b.append(encodeExpire(300))
+	b.append(encodeBeacon(1<<40, make([]byte, 32)))
 	id := newID()
 	for _, principal := range []string{"ann", ""} {
 		r := &Request{Principal: principal}
@@ -59,6 +60,7 @@ func TestEncoding(t *testing.T) {
 			{Kind: &argosyv1.Mutation_Put{Put: &argosyv1.PutRow{Kind: kindWorkload, Key: "", Value: value(bare)}}},
 			{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: kindWorkload, Key: "v"}}},
 			{Kind: &argosyv1.Mutation_ExpireOutcomes{ExpireOutcomes: &argosyv1.ExpireOutcomes{UpToRevision: 300}}},
+			{Kind: &argosyv1.Mutation_Beacon{Beacon: &argosyv1.Beacon{Revision: 1 << 40, StateHash: make([]byte, 32)}}},
 		},
 		ProposedUnixNanos: proposed.UnixNano(),
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/server"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
+	"github.com/argosy-cluster/argosy/server/rebuild"
 )
 
 func (a *app) serverCommand() *cobra.Command {
@@ -47,12 +48,16 @@ server that is given --join alone joins one.`,
 				return &usageError{err}
 			}
 			tolerateGarbage()
-			s, err := server.Open(config)
-			if err != nil {
-				return err
-			}
-			notify(daemon.SdNotifyReady)
-			return s.Run(cmd.Context())
+			keep := rebuild.DefaultConfig(config.DataDir, func() (rebuild.Replica, error) {
+				s, err := server.Open(config)
+				if err != nil {
+					return nil, err
+				}
+				notify(daemon.SdNotifyReady)
+				return s, nil
+			})
+			keep.Logger = logger
+			return rebuild.Run(cmd.Context(), keep)
 		},
 	}
 	flags := cmd.Flags()
