@@ -131,6 +131,9 @@ const rebuildNotice = 7 * 24 * time.Hour
 
 func (s *Server) integrityWarnings() []string {
 	var warnings []string
+	if rebuilding := s.rebuilding(); rebuilding != "" {
+		return []string{rebuilding}
+	}
 	if problem := s.auditor.Problem(); problem != "" {
 		warnings = append(warnings, problem)
 	}

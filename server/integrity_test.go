@@ -148,18 +148,24 @@ func (x *troop) mustMakeLead(k *kept) {
 	})
 }
 
-// mustApplyAlone gives a server an entry that the others do not have, at the
-// index with which Raft has begun the present term.
+// mustApplyAlone gives a server an entry that the others do not have, at an
+// index that Raft has used for the beginning of a term.
 func (x *troop) mustApplyAlone(k *kept, entry []byte) error {
 	x.t.Helper()
 	s := k.now.Load()
-	var index uint64
-	eventually(x.t, "the beginning of the term", func() bool {
-		index = s.node.Status().GetLastIndex()
-		return index == x.leader().now.Load().node.Status().GetLastIndex() && s.machine.Applied() == index-1
-	})
-	err, _ := s.machine.Apply(&raft.Log{Index: index, Data: entry}).(error)
-	return err
+	leads := x.leader() == k
+	for {
+		for range 40 {
+			status := s.describe()
+			if index := status.GetLastIndex(); status.GetAppliedIndex() == index-1 && index == x.leader().now.Load().node.Status().GetLastIndex() {
+				err, _ := s.machine.Apply(&raft.Log{Index: index, Data: entry}).(error)
+				return err
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+		// Something was written since the term began.
+		x.mustMakeLead(x.all[slices.IndexFunc(x.all, func(one *kept) bool { return (one == k) == leads })])
+	}
 }
 
 // mustDiverge gives a server a row that the others do not have.
@@ -179,6 +185,14 @@ func (x *troop) mustDiverge(k *kept) {
 // workloads, and nobody has a problem.
 func (x *troop) mustBeWhole(names ...string) {
 	x.t.Helper()
+	defer func() {
+		for _, k := range x.all {
+			if s := k.now.Load(); x.t.Failed() {
+				servers, _ := s.node.Configuration()
+				x.t.Logf("%s: %v, %s, servers %v", k.cfg.Name, s.describe(), s.machine.View(), servers)
+			}
+		}
+	}()
 	eventually(x.t, "three servers of one state", func() bool {
 		hashes := map[string]bool{}
 		revisions := map[uint64]bool{}

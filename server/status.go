@@ -32,7 +32,10 @@ func (s *Server) describe() *argosyv1.ServerStatus {
 	if err := s.machine.Failed(); err != nil {
 		status.Problem = err.Error()
 	}
-	status.Problem = cmp.Or(s.rebuilding(), status.Problem)
+	if status.GetProblem() != "" {
+		// Once the leader fills it, it is well enough to be given its vote.
+		status.Problem = cmp.Or(s.rebuilding(), status.Problem)
+	}
 	status.Warnings = s.warnings()
 	status.ClockUnixNanos = time.Now().UnixNano()
 	return status
