@@ -51,7 +51,7 @@ func explain(err error) string {
 	case caused(err, io.EOF), caused(err, syscall.ECONNRESET):
 		return "it hung up without a word: most likely it has another cluster name (--cluster) or another keyring (--keyring-file)"
 	case caused(err, syscall.ECONNREFUSED):
-		return "nothing listens there: give the gossip address of a server that runs"
+		return "connection refused, nothing listens there: give the gossip address of a server that runs"
 	}
 	return err.Error()
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
 )
@@ -272,4 +275,33 @@ func TestEveryServerMovesToOtherAddresses(t *testing.T) {
 			t.Errorf("%s has %d workloads", r.cfg.Name, len(state.workloads))
 		}
 	}
+}
+
+func TestAServerThatOnlyGossipKnowsIsNotTakenForOneOfTheCluster(t *testing.T) {
+	r := mustCluster(t, 1, nil)[0]
+	cfg := membership.DefaultConfig()
+	cfg.Cluster, cfg.BindAddress, cfg.Join = r.cfg.Cluster, "127.0.0.1:0", []string{r.Addresses().Gossip}
+	cfg.Timing = membership.TimingLAN()
+	cfg.Logger = logger(t)
+	cfg.Self = membership.Member{ID: uuid.NewString(), Name: "stray", Role: membership.RoleServer, APIAddress: "127.0.0.1:1", RaftAddress: "127.0.0.1:1"}
+	stray, err := membership.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stray.Close()
+	eventually(t, "the stray in the status", func() bool {
+		status, err := r.ClusterServiceClient.Status(requestContext(t), &argosyv1.StatusRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range status.GetServers() {
+			if s.GetName() == "stray" {
+				if !strings.Contains(s.GetProblem(), "not in the cluster") || s.GetVoter() || status.GetVoters() != 1 {
+					t.Errorf("it is described as %v", s)
+				}
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/argosy-cluster/argosy/fsm"
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/consensus"
 )
 
 // describeTimeout is how long the status waits for the other servers.
@@ -111,11 +112,18 @@ func (s *Server) servers() (map[string]*argosyv1.ServerStatus, error) {
 		status := of(m.ID)
 		status.Name, status.ApiAddress, status.Version, status.Alive = m.Name, m.APIAddress, m.Version, m.Alive
 		status.RaftAddress = cmp.Or(m.RaftAddress, status.RaftAddress)
+		if !among(configured, m.ID) && len(configured) > 0 {
+			status.Problem = "not in the cluster: only gossip has heard of it"
+		}
 	}
 	own := s.describe()
 	own.Voter = of(s.node.ID()).GetVoter()
 	known[s.node.ID()] = own
 	return known, nil
+}
+
+func among(servers []consensus.Server, id string) bool {
+	return slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == id })
 }
 
 // askAll asks all other servers for their status, at once and not for long.
@@ -131,7 +139,7 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 		}
 		peer, ok := s.peers.Get(id)
 		if !ok {
-			known.Problem = "not heard of by gossip"
+			known.Problem = cmp.Or(known.GetProblem(), "not heard of by gossip")
 			continue
 		}
 		answer := &answers[next]
@@ -140,7 +148,7 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 			asked := time.Now()
 			response, err := peer.Describe(ctx, &argosyv1.DescribeRequest{Handshake: s.handshake()})
 			if err != nil {
-				known.Problem = "does not answer"
+				known.Problem = cmp.Or(known.GetProblem(), "does not answer")
 				return
 			}
 			*answer = response.GetServer()
