@@ -148,6 +148,9 @@ func (n *Node) openStore() (err error) {
 		n.stall.set(stalled)
 		if stalled {
 			n.deps.Meter.Stalled()
+			if n.opened.Load() {
+				n.own(argosyv1.LeadershipEnd_LEADERSHIP_END_DISK, "its disk did not answer for %v", n.cfg.DiskStall)
+			}
 			n.log.Error("disk does not answer: falling silent so that another server can lead", "limit", n.cfg.DiskStall)
 		} else {
 			n.log.Warn("disk answers again")

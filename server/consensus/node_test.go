@@ -189,7 +189,7 @@ func TestLeaderWhoseDiskHangsIsReplacedAndFollowsWhenItAnswers(t *testing.T) {
 	})
 	leader := c.mustLead()
 	mustWrite(t, leader, "before")
-	disk := disks[leader.cfg.DataDir]
+	disk, term := disks[leader.cfg.DataDir], leader.Leadership().Term
 	disk.hang()
 	t.Cleanup(disk.answer)
 	pending := leader.Propose([]byte("stuck"))
@@ -206,6 +206,9 @@ func TestLeaderWhoseDiskHangsIsReplacedAndFollowsWhenItAnswers(t *testing.T) {
 	mustWrite(t, next, "after")
 	if problem := leader.Status().GetProblem(); problem == "" {
 		t.Error("a server whose disk hangs reports no problem")
+	}
+	if got := leader.Ending(term, leader.ID()); got.End != argosyv1.LeadershipEnd_LEADERSHIP_END_DISK {
+		t.Errorf("its leadership ended by %v (%s)", got.End, got.Reason)
 	}
 	disk.answer()
 	if _, _, err := pending.Wait(deadline(t)); err == nil {
