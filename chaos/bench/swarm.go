@@ -106,9 +106,9 @@ func (m *swarmMeasurement) fill(ctx context.Context) error {
 		if _, err := m.client.Apply(ctx, request); err != nil {
 			return err
 		}
-	}
-	if err := m.swarm.WaitRunning(ctx, total); err != nil {
-		return err
+		if err := m.swarm.WaitRunning(ctx, min(first+swarmBatch, total)); err != nil {
+			return err
+		}
 	}
 	return waitRunning(ctx, m.client, total)
 }

@@ -81,5 +81,5 @@ func (c Config) spread(agents int) time.Duration {
 	if agents <= few {
 		return 0
 	}
-	return min(time.Duration(agents)*time.Second/time.Duration(c.ReconnectsPerSecond), c.SessionTimeout*2/5)
+	return min(time.Duration(agents)*time.Second/time.Duration(c.ReconnectsPerSecond), c.SessionTimeout*3/5)
 }

@@ -15,7 +15,7 @@ import (
 func TestThousandsOfAgentsAreToldToSpread(t *testing.T) {
 	cfg := DefaultConfig()
 	for agents, want := range map[int]time.Duration{
-		0: 0, 10: 0, 50: 0, 500: 200 * time.Millisecond, 5000: 2 * time.Second, 100_000: 2 * time.Second,
+		0: 0, 10: 0, 50: 0, 510: 300 * time.Millisecond, 5100: 3 * time.Second, 100_000: 3 * time.Second,
 	} {
 		if spread := cfg.spread(agents); spread != want {
 			t.Errorf("%d agents spread over %v, want %v", agents, spread, want)
@@ -28,8 +28,8 @@ func TestThousandsOfAgentsAreToldToSpread(t *testing.T) {
 			last = w.agent(fmt.Sprintf("a%d", i))
 			last.connect()
 		}
-		if spread := last.welcome().GetReconnectSpreadMs(); spread != 40 {
-			t.Errorf("the hundredth agent is told to spread over %d ms, want 40", spread)
+		if spread := last.welcome().GetReconnectSpreadMs(); spread != 58 {
+			t.Errorf("the hundredth agent is told to spread over %d ms, want 58", spread)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -179,10 +180,20 @@ func (a *assigner) evaluate(touched []touch) {
 			a.handoff.removalSent(touch.agent, touch.workload, t.revision)
 		}
 	}
+	told := 0
 	for t, messages := range outgoing {
 		a.put(t, messages)
+		if told++; told%breather == 0 {
+			runtime.Gosched()
+		}
 	}
 }
+
+// breather is after how many agents that were told something everybody else gets
+// a turn of the processor: each of them wakes two goroutines, and thousands that
+// wait for a turn at the same moment would make Raft's heartbeats wait behind
+// them.
+const breather = 32
 
 // blocked tells whether a workload is held back from an agent that does not
 // have it, and remembers that.

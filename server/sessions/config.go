@@ -34,8 +34,8 @@ type Config struct {
 	SendTimeout time.Duration
 	// ReconnectsPerSecond is for how many agents a second the time is chosen over
 	// which they come back when their sessions end together, at a fail-over most
-	// often. Default 2,500. More brings them back sooner; fewer leave more of the
-	// new leader's time to writes. The time is at most two fifths of
+	// often. Default 1,700. More brings them back sooner; fewer leave more of the
+	// new leader's time to writes. The time is at most three fifths of
 	// SessionTimeout, so that none is taken for lost because of it.
 	ReconnectsPerSecond int
 	// BeginAtOnce is how many sessions are begun at the same time; the others wait
@@ -64,7 +64,7 @@ func DefaultConfig() Config {
 		LeaderWait:        300 * time.Millisecond,
 		SendTimeout:       30 * time.Second,
 
-		ReconnectsPerSecond: 2500,
+		ReconnectsPerSecond: 1700,
 		BeginAtOnce:         16,
 		BeginWait:           3 * time.Second,
 

@@ -29,8 +29,8 @@ type manager struct {
 	changes   *fsm.Subscription
 	began     time.Time
 	admission *admission
-	// beginnings and ended are logged by them.
-	beginnings, ended *tally
+	// beginnings, ended and failed are logged by them.
+	beginnings, ended, failed *tally
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -61,6 +61,7 @@ func newManager(ctx context.Context, s *Service, lead *observed.Lead, leadership
 	}
 	m.beginnings = &tally{log: m.log, summary: "more agent sessions began"}
 	m.ended = &tally{log: m.log, summary: "more agent sessions ended"}
+	m.failed = &tally{log: m.log, summary: "more agent sessions were not begun"}
 	// Sessions end with the reason that run gives, not with that of ctx.
 	m.ctx, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	m.roster = newRoster(s.cfg, lead, s.deps.Store.Agents(), m.log, m.kick)
@@ -170,7 +171,7 @@ func (m *manager) serve(stream Stream, hello *argosyv1.AgentHello, protocol uint
 	defer m.roster.leave(s)
 	if err := m.begin(s, hello, protocol); err != nil {
 		s.end(err)
-		m.log.Warn("agent session not begun", "agent", s.name, "address", s.address, "error", err)
+		m.failed.warn("agent session not begun", "agent", s.name, "address", s.address, "error", err)
 		return s.answer()
 	}
 	defer m.assigner.detach(s)

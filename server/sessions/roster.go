@@ -18,7 +18,9 @@ type roster struct {
 	cfg  Config
 	lead *observed.Lead
 	log  *slog.Logger
-	kick func() // asks for expire to be called: a deadline was set
+	// losses are logged by it.
+	losses *tally
+	kick   func() // asks for expire to be called: a deadline was set
 
 	mu    sync.Mutex
 	seats map[string]*seat
@@ -43,6 +45,7 @@ type holder struct {
 // that were connected to it are given time to come here.
 func newRoster(cfg Config, lead *observed.Lead, known []*argosyv1.AgentStatus, log *slog.Logger, kick func()) *roster {
 	r := &roster{cfg: cfg, lead: lead, log: log, kick: kick, seats: map[string]*seat{}}
+	r.losses = &tally{log: log, summary: "more agents lost"}
 	until := time.Now().Add(cfg.SessionTimeout)
 	for _, status := range known {
 		if !status.GetConnected() {
@@ -241,7 +244,7 @@ func (r *roster) expire() time.Duration {
 				soonest(wait)
 				break
 			}
-			r.log.Warn("agent lost", "agent", name, "address", s.last.address, "after", r.cfg.SessionTimeout)
+			r.losses.warn("agent lost", "agent", name, "address", s.last.address, "after", r.cfg.SessionTimeout)
 			s.last, s.until = holder{}, time.Time{}
 			r.lost(name)
 		}

@@ -27,14 +27,18 @@ type tally struct {
 }
 
 // info logs an event, or counts it.
-func (t *tally) info(text string, args ...any) {
+func (t *tally) info(text string, args ...any) { t.event(slog.LevelInfo, text, args...) }
+
+// warn is info for what is worth a warning.
+func (t *tally) warn(text string, args ...any) { t.event(slog.LevelWarn, text, args...) }
+
+func (t *tally) event(level slog.Level, text string, args ...any) {
 	t.mu.Lock()
 	now := time.Now()
 	if now.Sub(t.began) >= tallyEvery && t.missed == 0 {
 		t.began, t.count = now, 0
 	}
 	t.count++
-	level := slog.LevelInfo
 	if t.count > talkative {
 		level = slog.LevelDebug
 		if t.missed++; t.missed == 1 {
