@@ -72,27 +72,39 @@ type measurement struct {
 	run  func(context.Context, *suite) error
 }
 
+// measurements are all there are, in the order in which they are made.
+var measurements = []measurement{
+	{"start", measureStart},
+	{"outage", measureOutages},
+	{"busy", measureBusy},
+	{"faults", measureFaults},
+	{"writes", measureWrites},
+	{"cost", measureCost},
+	{"reads", measureReads},
+	{"apply", measureApply},
+	{"podman", measurePodman},
+	{"processes", measureProcesses},
+	{"idle", measureIdle},
+	{"size", measureSize},
+	{"steady", measureSteady},
+	{"swarm", measureSwarm},
+}
+
+// Names returns the names of all measurements.
+func Names() []string {
+	var names []string
+	for _, m := range measurements {
+		names = append(names, m.name)
+	}
+	return names
+}
+
 // Run measures, prints a table and returns the figures. The error joins those of
 // measurements that failed.
 func Run(ctx context.Context, config Config) ([]Result, error) {
 	s := &suite{config: config}
 	var failures []error
-	for _, m := range []measurement{
-		{"start", measureStart},
-		{"outage", measureOutages},
-		{"busy", measureBusy},
-		{"faults", measureFaults},
-		{"writes", measureWrites},
-		{"cost", measureCost},
-		{"reads", measureReads},
-		{"apply", measureApply},
-		{"podman", measurePodman},
-		{"processes", measureProcesses},
-		{"idle", measureIdle},
-		{"size", measureSize},
-		{"steady", measureSteady},
-		{"swarm", measureSwarm},
-	} {
+	for _, m := range measurements {
 		if config.Only != nil && !config.Only.MatchString(m.name) {
 			continue
 		}

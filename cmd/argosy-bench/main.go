@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/argosy-cluster/argosy/chaos/bench"
@@ -27,7 +28,7 @@ func run() error {
 	binary := flag.String("binary", "bin/argosy", "the argosy program")
 	out := flag.String("out", "bench/latest.json", "file to write the figures to")
 	dir := flag.String("dir", "", "directory for the clusters' data, on the disk to measure (default: a temporary one)")
-	only := flag.String("only", "", "regular expression: only these measurements")
+	only := flag.String("only", "", "regular expression: only these measurements, of "+strings.Join(bench.Names(), ", "))
 	quick := flag.Bool("quick", false, "a tenth of the repetitions, to try the benchmark itself")
 	flag.Parse()
 	// The clients' own garbage would take CPU time from the servers, ours and
