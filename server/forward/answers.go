@@ -39,6 +39,13 @@ func (a *answers[T]) take() []*T {
 	return results
 }
 
+// waiting returns how many wait to be sent.
+func (a *answers[T]) waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.results)
+}
+
 func (a *answers[T]) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

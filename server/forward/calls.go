@@ -14,9 +14,13 @@ import (
 	"github.com/argosy-cluster/argosy/server/writer"
 )
 
-// maxCalls is how many writes of one stream may be under way. A client that
-// sends more waits, by the flow control of its stream.
-const maxCalls = 4096
+// A stream may have so many writes under way, or answers that its client does
+// not take, and so many bytes of them. One that has more is not read from, so
+// that its client waits, by the flow control of the stream.
+const (
+	maxCalls     = 4096
+	maxCallBytes = 64 << 20
+)
 
 // sweepInterval is how often it is looked whether a write that was handed on is
 // still waited for.
@@ -79,8 +83,9 @@ type calls struct {
 	retries sync.WaitGroup
 
 	mu sync.Mutex
-	// live are those that are not answered.
-	live map[*oneCall]struct{}
+	// live are those that are not answered, and bytes about how large they are.
+	live  map[*oneCall]struct{}
+	bytes int
 	// room holds a token when there may be room for more.
 	room  chan struct{}
 	sweep *time.Timer
@@ -95,6 +100,7 @@ type oneCall struct {
 	write    Write
 	deadline time.Time
 	request  writer.Request
+	size     int
 	// retried is set when a goroutine cares for it. Guarded by calls.mu.
 	retried bool
 }
@@ -136,6 +142,7 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 			Principal: c.principal, Apply: one.write.Apply, Delete: one.write.Delete,
 			Deadline: one.deadline, Done: one.done,
 		}
+		one.size = sizeOf(one.write)
 		begun = append(begun, one)
 	}
 	if !c.admit(begun, !way.Open) {
@@ -154,6 +161,19 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 	submitAll(way.To, requests)
 }
 
+// sizeOf is about how much memory a write takes.
+func sizeOf(w Write) int {
+	const each = 64
+	size := each
+	for _, workload := range w.Apply.GetWorkloads() {
+		size += each + len(workload.GetName()) + len(workload.GetRuntimeConfig())
+	}
+	for _, name := range w.Delete.GetNames() {
+		size += each + len(name)
+	}
+	return size
+}
+
 // admit enters writes; false when the server stops. With retry set there is no
 // way for them yet, and each waits for one.
 func (c *calls) admit(begun []*oneCall, retry bool) bool {
@@ -165,6 +185,7 @@ func (c *calls) admit(begun []*oneCall, retry bool) bool {
 	c.router.waiting.Add(int64(len(begun)))
 	for _, one := range begun {
 		c.live[one] = struct{}{}
+		c.bytes += one.size
 		if retry {
 			c.retry(one, nil, false)
 		}
@@ -206,16 +227,18 @@ func (c *calls) answer(one *oneCall, o writer.Outcome, err error) {
 	_, live := c.live[one]
 	if live {
 		delete(c.live, one)
+		c.bytes -= one.size
 		c.router.waiting.Add(-1)
 		c.out.add(result)
 	}
 	c.mu.Unlock()
-	if !live {
-		return
-	}
-	if err != nil {
+	if live && err != nil {
 		c.router.refused(err)
 	}
+}
+
+// roomMade lets the receiver look whether it may go on.
+func (c *calls) roomMade() {
 	select {
 	case c.room <- struct{}{}:
 	default:
@@ -246,7 +269,7 @@ func (c *calls) sweepExpired() {
 func (c *calls) awaitRoom() error {
 	for {
 		c.mu.Lock()
-		full := len(c.live) >= maxCalls
+		full := len(c.live)+c.out.waiting() >= maxCalls || c.bytes >= maxCallBytes
 		c.mu.Unlock()
 		if !full {
 			return nil
@@ -272,6 +295,7 @@ func (c *calls) send(stream callStream, complete <-chan struct{}) error {
 		if err := stream.Send(message); err != nil {
 			return err
 		}
+		c.roomMade()
 		var results []*argosyv1.NumberedResult
 		for len(results) == 0 {
 			// Idle first: what is not live any more is in the answers by then.

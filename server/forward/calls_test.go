@@ -306,6 +306,67 @@ func TestAStreamOfCallsIsBounded(t *testing.T) {
 	})
 }
 
+func TestAClientThatTakesNoAnswersIsNotReadFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		r.Open(good())
+		c := serve(t, r)
+		// No more answers are taken than these.
+		for len(c.answers) < cap(c.answers) {
+			c.answers <- nil
+		}
+		sent := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ; ; sent++ {
+				select {
+				case c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{{
+					Write: &argosyv1.NumberedWrite_Delete{Delete: &argosyv1.DeleteRequest{}}}}}:
+				case <-c.gone.Done():
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		c.leave()
+		<-done
+		// One batch of answers may be on its way while another waits.
+		if sent > 2*maxCalls+2 {
+			t.Errorf("%d writes were read", sent)
+		}
+		<-c.ended
+	})
+}
+
+func TestLargeCallsAreBoundedByTheirSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		l := silent()
+		r.Open(l)
+		c := serve(t, r)
+		large := strings.Repeat("x", maxCallBytes/2)
+		send := func() {
+			c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{{
+				Write: &argosyv1.NumberedWrite_Apply{Apply: &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{RuntimeConfig: large}}}}}}}
+		}
+		send()
+		send()
+		third := make(chan struct{})
+		go func() { send(); close(third) }()
+		synctest.Wait()
+		select {
+		case <-third:
+			t.Error("a third one was read")
+		default:
+		}
+		l.requests[0].Done(writer.Outcome{Revision: 7})
+		<-third
+		c.leave()
+		<-c.ended
+	})
+}
+
 func TestAnOutcomeAfterTheStreamEndedIsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := mustRouter(t, nil)
