@@ -66,6 +66,15 @@ func TestTheLevelIsRaisedAfterTheLastUpgrade(t *testing.T) {
 		eventually(t, "what all know now is used", func() bool { return level(r) == 8 })
 	}
 	mustApply(t, all[0], applyOf(workload("w", "x")))
+	status, err := all[1].Status(requestContext(t), &argosyv1.StatusRequest{})
+	if err != nil || status.GetFeatureLevel() != 8 {
+		t.Errorf("the status says feature level %d, %v", status.GetFeatureLevel(), err)
+	}
+	for _, server := range status.GetServers() {
+		if server.GetFeatureLevel() != 8 {
+			t.Errorf("the status says that %s knows feature level %d", server.GetName(), server.GetFeatureLevel())
+		}
+	}
 
 	t.Run("a server that knows less is not let in", func(t *testing.T) {
 		cfg := testConfig(t)

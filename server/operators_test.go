@@ -203,6 +203,7 @@ func TestAServerThatWasRemovedStopsAndIsNotLetInAgain(t *testing.T) {
 	// One that was away has never heard of it: by its own log it votes.
 	away.crash(t)
 	remove(away)
+	away.cfg.Join = []string{leader.Addresses().Gossip} // nobody looks for one that said farewell
 	back := mustStart(t, away.cfg)
 	<-back.ended
 	if !errors.Is(back.err, consensus.ErrRemoved) {

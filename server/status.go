@@ -23,7 +23,7 @@ func (s *Server) describe() *argosyv1.ServerStatus {
 	status.Name = s.cfg.name()
 	status.ApiAddress = s.apiAddress()
 	status.Alive = true
-	status.Version = s.cfg.Version
+	status.Version, status.FeatureLevel = s.cfg.Version, s.cfg.FeatureLevel
 	view := s.machine.View()
 	hash := view.Hash()
 	status.AppliedIndex, status.StateHash = view.Revision(), hex.EncodeToString(hash[:])
