@@ -391,3 +391,31 @@ func flipText(path, text string) error {
 	damaged[0] ^= 1
 	return os.WriteFile(path, bytes.ReplaceAll(content, []byte(text), damaged), 0o600)
 }
+
+// flipInPlace changes a bit wherever a text stands in a file that is in use.
+func flipInPlace(path, text string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	found := false
+	for at := 0; ; at++ {
+		next := bytes.Index(content[at:], []byte(text))
+		if next < 0 {
+			break
+		}
+		at += next
+		found = true
+		if _, err = file.WriteAt([]byte{content[at] ^ 1}, int64(at)); err != nil {
+			break
+		}
+	}
+	if !found {
+		err = errors.New("the text is not in the file")
+	}
+	return errors.Join(err, file.Close())
+}
