@@ -183,7 +183,12 @@ func (a *Autopilot) Lead(ctx context.Context) error {
 		}
 		a.ask(asking, &questions, t)
 		a.warn(t)
-		a.take(ctx, t, decide(t, Resolve(a.deps.Settings()), began))
+		next := decide(t, Resolve(a.deps.Settings()), began)
+		a.take(ctx, t, next)
+		if next.action == handOn {
+			// If this server leads on, it does not try again soon.
+			began = time.Now()
+		}
 		timer := time.NewTimer(a.pause(t))
 		select {
 		case <-timer.C:

@@ -85,7 +85,7 @@ func (a *Autopilot) confirmRest(ctx context.Context, id string) (uint64, error) 
 		for _, f := range o.Servers {
 			if f.Voter && f.ID != id {
 				voters++
-				if f.ID == a.deps.Self || !f.Heard.Before(began) {
+				if f.ID == a.deps.Self || f.Heard.After(began) {
 					answering++
 				}
 			}
