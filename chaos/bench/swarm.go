@@ -16,6 +16,10 @@ import (
 const (
 	swarmAgents    = 5000
 	swarmWorkloads = 10
+	// swarmPerConnection is how many agents share a connection. To open thousands
+	// from one process costs that process more than it costs the servers, and it
+	// shares their processors here.
+	swarmPerConnection = 50
 	// swarmWriters write while the swarm comes back.
 	swarmWriters = 4
 	// swarmBatch is how many workloads one apply brings.
@@ -47,7 +51,7 @@ func measureSwarm(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer func() { _ = cl.Close() }()
-	many, err := swarm.New(swarm.Config{Servers: c.Endpoints(), Agents: agents})
+	many, err := swarm.New(swarm.Config{Servers: c.Endpoints(), Agents: agents, PerConnection: swarmPerConnection})
 	if err != nil {
 		return err
 	}
