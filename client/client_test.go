@@ -28,6 +28,8 @@ type scripted struct {
 	apply func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
 	watch func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
 	logs  func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
+	// write is what becomes of streams of writes; nil is a server that knows none.
+	write error
 	calls atomic.Int32
 	mu    sync.Mutex
 	ids   []string
@@ -39,6 +41,13 @@ func (s *scripted) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argo
 	s.ids = append(s.ids, string(req.GetRequestId()))
 	s.mu.Unlock()
 	return s.apply(ctx, req)
+}
+
+func (s *scripted) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+	if s.write != nil {
+		return s.write
+	}
+	return s.UnimplementedClusterServiceServer.Write(stream)
 }
 
 // requests returns the ids of the writes that came in.

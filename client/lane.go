@@ -15,8 +15,8 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// unaryAgain is for how long a server that does not know streams of writes is
-// not asked for one: it may be upgraded meanwhile.
+// unaryAgain is for how long a server that takes no stream of writes is not asked
+// for one: it may be upgraded meanwhile, or have fewer open.
 const unaryAgain = time.Minute
 
 // lane is the way of writes to one endpoint. A write that is alone there is a
@@ -29,7 +29,7 @@ type lane struct {
 	mu     sync.Mutex
 	inside int
 	stream *writeStream
-	// unaryUntil is set when the server does not know streams of writes.
+	// unaryUntil is set when the server takes no stream of writes.
 	unaryUntil time.Time
 	closed     bool
 	streams    sync.WaitGroup
@@ -123,8 +123,8 @@ func (l *lane) close() {
 	l.streams.Wait()
 }
 
-// errNoStreams is how the stream of a server ends that does not know them.
-// Nothing that was sent was done.
+// errNoStreams is how the stream of a server ends that does not know them, or has
+// as many open as it wants. Nothing that was sent was done.
 var errNoStreams = errors.New("the server takes no streams of writes")
 
 // sentError is how a stream ended under a write that was sent: it may have been
@@ -139,7 +139,8 @@ func wasSent(err error) bool {
 }
 
 func streamError(err error) error {
-	if status.Code(err) == codes.Unimplemented {
+	// A stream that was begun never ends as overloaded; its writes are answered so.
+	if status.Code(err) == codes.Unimplemented || argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_OVERLOADED {
 		return errNoStreams
 	}
 	return err

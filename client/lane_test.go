@@ -165,30 +165,37 @@ func TestWritesAtOnceShareAStream(t *testing.T) {
 	}
 }
 
-func TestAServerThatKnowsNoStreamsGetsCalls(t *testing.T) {
-	// Its answers take long enough for all to be under way at once.
-	release := make(chan struct{})
-	var inside atomic.Int32
-	old := &scripted{}
-	old.apply = func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-		if inside.Add(1) == 16 {
-			close(release)
-		}
-		<-release
-		return answer(3)(ctx, req)
-	}
-	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, old)}})
-	var group sync.WaitGroup
-	for range 16 {
-		group.Go(func() {
-			if response, err := c.Apply(t.Context(), named("w")); err != nil || response.GetHeader().GetRevision() != 3 {
-				t.Errorf("answered %v, %v", response, err)
+func TestAServerThatTakesNoStreamsGetsCalls(t *testing.T) {
+	for name, why := range map[string]error{
+		"it knows none":   nil,
+		"it has too many": argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_OVERLOADED, "too many streams are open"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Its answers take long enough for all to be under way at once.
+			release := make(chan struct{})
+			var inside atomic.Int32
+			s := &scripted{write: why}
+			s.apply = func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+				if inside.Add(1) == 16 {
+					close(release)
+				}
+				<-release
+				return answer(3)(ctx, req)
+			}
+			c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, s)}})
+			var group sync.WaitGroup
+			for range 16 {
+				group.Go(func() {
+					if response, err := c.Apply(t.Context(), named("w")); err != nil || response.GetHeader().GetRevision() != 3 {
+						t.Errorf("answered %v, %v", response, err)
+					}
+				})
+			}
+			group.Wait()
+			if s.calls.Load() != 16 {
+				t.Errorf("%d calls for 16 writes", s.calls.Load())
 			}
 		})
-	}
-	group.Wait()
-	if old.calls.Load() != 16 {
-		t.Errorf("%d calls for 16 writes", old.calls.Load())
 	}
 }
 
