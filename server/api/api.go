@@ -10,7 +10,6 @@ package api
 import (
 	"context"
 	"errors"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -56,10 +55,6 @@ type Deps struct {
 	State    *fsm.Machine
 	Observed *observed.Store
 	Replica  Replica
-	// Patience is how long a message of a watch may wait for its watcher before
-	// the watch is ended. Default 20 s: a slow line needs some of it for a large
-	// message.
-	Patience time.Duration
 }
 
 // Service is the ClusterService of one replica.
@@ -74,9 +69,6 @@ var _ argosyv1.ClusterServiceServer = (*Service)(nil)
 func New(deps Deps) (*Service, error) {
 	if deps.Writes == nil || deps.Reads == nil || deps.State == nil || deps.Observed == nil || deps.Replica == nil {
 		return nil, errors.New("make API: all dependencies are needed")
-	}
-	if deps.Patience <= 0 {
-		deps.Patience = 20 * time.Second
 	}
 	return &Service{Deps: deps}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
@@ -32,8 +31,6 @@ type replica struct {
 	await   error
 	outcome writer.Outcome
 	wrote   forward.Write
-	// watchesEnded gets a value when the server has ended a watch.
-	watchesEnded chan struct{}
 	// incarnation is in every header.
 	incarnation string
 }
@@ -65,11 +62,6 @@ func (b behind) Status(context.Context) (*argosyv1.StatusResponse, error) {
 }
 func mustServe(t *testing.T, feedBytes int) *replica {
 	t.Helper()
-	return mustServePatiently(t, feedBytes, 0)
-}
-
-func mustServePatiently(t *testing.T, feedBytes int, patience time.Duration) *replica {
-	t.Helper()
 	machine, err := fsm.New(fsm.Config{FeedBytes: feedBytes})
 	if err != nil {
 		t.Fatal(err)
@@ -78,15 +70,12 @@ func mustServePatiently(t *testing.T, feedBytes int, patience time.Duration) *re
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{machine: machine, index: 1, watchesEnded: make(chan struct{}, 16)}
-	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}, Patience: patience})
+	r := &replica{machine: machine, index: 1}
+	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		defer func() { r.watchesEnded <- struct{}{} }()
-		return handler(srv, stream)
-	}))
+	server := grpc.NewServer()
 	argosyv1.RegisterClusterServiceServer(server, service)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

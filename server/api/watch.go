@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -38,46 +37,10 @@ func (s *Service) Watch(req *argosyv1.WatchRequest, stream watchStream) error {
 			w.names[name] = struct{}{}
 		}
 	}
-	return cutOff(w.run())
-}
-
-// run serves the watch, and leaves a watcher that takes nothing any more: a
-// message that waits for it holds on to what it was made of, a whole state at
-// the worst.
-func (w *watch) run() error {
-	stuck := time.NewTimer(w.Patience)
-	stuck.Stop()
-	defer stuck.Stop()
-	w.stream = &patientStream{w.stream, stuck, w.Patience}
-	ended := make(chan error, 1)
-	go func() {
-		err := w.begin()
-		if err == nil {
-			err = w.follow()
-		}
-		ended <- err
-	}()
-	select {
-	case err := <-ended:
-		return err
-	case <-stuck.C:
-		// The send that waits ends with the stream, which ends with this call.
-		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER,
-			"watch: the watcher has taken nothing for %v; resume from the last revision, or start again", w.Patience)
+	if err := w.begin(); err != nil {
+		return cutOff(err)
 	}
-}
-
-// patientStream measures how long a message waits for the watcher.
-type patientStream struct {
-	watchStream
-	stuck    *time.Timer
-	patience time.Duration
-}
-
-func (p *patientStream) Send(m *argosyv1.WatchResponse) error {
-	p.stuck.Reset(p.patience)
-	defer p.stuck.Stop()
-	return p.watchStream.Send(m)
+	return cutOff(w.follow())
 }
 
 // cutOff says in the API's words why a watch ended.

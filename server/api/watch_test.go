@@ -1,78 +1,12 @@
 package api
 
 import (
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/raft"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
-
-// large is a workload that fills the windows of a connection in a few messages.
-func large(name string) *argosyv1.Workload {
-	w := workload(name, "a")
-	w.RuntimeConfig = strings.Repeat("x", 256<<10)
-	return w
-}
-
-// A watcher that takes nothing is left, whether it stopped in the snapshot or
-// among the changes: what waits for it is not held for ever.
-func TestAWatcherThatTakesNothingIsLeft(t *testing.T) {
-	for name, inSnapshot := range map[string]bool{"in the snapshot": true, "among the changes": false} {
-		t.Run(name, func(t *testing.T) {
-			r := mustServePatiently(t, 64<<20, 50*time.Millisecond)
-			fill := func() {
-				for i := range 40 {
-					r.put(t, large(string(rune('A'+i))))
-				}
-			}
-			if inSnapshot {
-				fill()
-			}
-			stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !inSnapshot {
-				if _, err := stream.Recv(); err != nil {
-					t.Fatal(err)
-				}
-				fill()
-			}
-			// The header comes with the first message, which is sent at once; nothing
-			// is read until the server has given up.
-			select {
-			case <-r.watchesEnded:
-			case <-time.After(30 * time.Second):
-				t.Fatal("the watch was not ended")
-			}
-			for err == nil {
-				_, err = stream.Recv()
-			}
-			if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_SLOW_CONSUMER {
-				t.Errorf("it ended with %v", err)
-			}
-		})
-	}
-}
-
-// A watcher that reads what comes may be silent for as long as nothing changes.
-func TestAWatcherIsNotLeftWhileNothingChanges(t *testing.T) {
-	r := mustServePatiently(t, 1<<20, time.Millisecond)
-	stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{OmitObserved: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		if _, err := stream.Recv(); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(2 * time.Millisecond)
-		r.put(t, workload("w", "a"))
-	}
-}
 
 // The revisions of a cluster that was recovered begin where the survivor was: a
 // watcher that saw more than that must not take new changes for its own future.
