@@ -86,6 +86,7 @@ var measurements = []measurement{
 	{"processes", measureProcesses},
 	{"idle", measureIdle},
 	{"size", measureSize},
+	{"quiet", measureQuiet},
 	{"steady", measureSteady},
 	{"swarm", measureSwarm},
 }

@@ -114,7 +114,7 @@ func (f *faults) followerCuts(ctx context.Context) error {
 		{"one way, not hearing the leader", func(follower, leader *cluster.Process) error { return f.site.CutOneWay(leader, follower) }},
 	} {
 		changes, longest := uint64(0), time.Duration(0)
-		n := f.suite.times(10)
+		n := f.suite.times(6)
 		for trial := range n {
 			before, leader, err := f.term(ctx)
 			if err != nil {
@@ -176,7 +176,7 @@ func (f *faults) stalls(ctx context.Context) error {
 	f.suite.add(fmt.Sprintf("leader's disk stalls, to next acknowledged write, max of %d", len(outage)), milliseconds(outage.max()), "ms", atMost(1000))
 
 	changes, longest := uint64(0), time.Duration(0)
-	n := f.suite.times(10)
+	n := f.suite.times(6)
 	for trial := range n {
 		before, leader, err := f.term(ctx)
 		if err != nil {

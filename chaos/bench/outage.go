@@ -15,7 +15,7 @@ import (
 )
 
 // settle is how long a cluster is left alone between two faults.
-const settle = 500 * time.Millisecond
+const settle = 400 * time.Millisecond
 
 // measureOutages measures how long writes are held up when the leader goes.
 func measureOutages(ctx context.Context, s *suite) error {

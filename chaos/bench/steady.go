@@ -15,24 +15,50 @@ import (
 // perAgent is how many workloads run on each of ten agents of a quiet cluster.
 const perAgent = 20
 
-// measureSteady leaves two clusters to themselves for a while, with every core
-// busy all the time: one where nothing happens, which must write nothing, and
-// one with a steady load. Neither may change its leader. Each makes the other's
-// task harder.
-func measureSteady(ctx context.Context, s *suite) (err error) {
-	quiet, cleanQuiet, err := s.startSteady(ctx, cluster.Config{Agents: 10})
+// measureQuiet leaves a cluster to itself for a while. It must write nothing to
+// disks, and keep its leader.
+func measureQuiet(ctx context.Context, s *suite) error {
+	quiet, clean, err := s.startSteady(ctx, cluster.Config{Agents: 10})
 	if err != nil {
 		return err
 	}
-	defer cleanQuiet()
+	defer clean()
 	if err := quiet.occupy(ctx); err != nil {
 		return err
 	}
-	loaded, cleanLoaded, err := s.startSteady(ctx, cluster.Config{})
+	// What the start and the workloads have left to say is said by then.
+	if err := pause(ctx, max(s.seconds(20), 10*time.Second)); err != nil {
+		return err
+	}
+	length := s.seconds(600)
+	before, _, err := quiet.term(ctx)
 	if err != nil {
 		return err
 	}
-	defer cleanLoaded()
+	rest, err := quiet.rest(ctx, length)
+	if err != nil {
+		return err
+	}
+	after, _, err := quiet.term(ctx)
+	if err != nil {
+		return err
+	}
+	workloads := perAgent * len(quiet.cluster.Agents)
+	s.add(fmt.Sprintf("disk writes of three servers with 10 agents and %d workloads at rest, apart from log entries, over %v", workloads, length), float64(rest.servers), "bytes", atMost(0))
+	s.add(fmt.Sprintf("log entries of that cluster over %v: what was remembered for a while is forgotten", length), float64(rest.entries), "entries", nil)
+	s.add(fmt.Sprintf("disk writes of its 10 agents over %v", length), float64(rest.agents), "bytes", nil)
+	s.add(fmt.Sprintf("elections of that cluster over %v", length), float64(after-before), "elections", atMost(0))
+	return nil
+}
+
+// measureSteady writes to a cluster for a while with every core busy. It must
+// keep its leader.
+func measureSteady(ctx context.Context, s *suite) (err error) {
+	loaded, clean, err := s.startSteady(ctx, cluster.Config{})
+	if err != nil {
+		return err
+	}
+	defer clean()
 	burners, err := lab.Burn(runtime.NumCPU(), time.Hour)
 	if err != nil {
 		return err
@@ -40,11 +66,21 @@ func measureSteady(ctx context.Context, s *suite) (err error) {
 	defer func() { err = errors.Join(err, burners.Stop()) }()
 	stop := loaded.writer.start(ctx)
 	defer stop()
-	// What the start and the workloads have left to say is said by then.
-	if err := pause(ctx, max(s.seconds(20), 10*time.Second)); err != nil {
+	length := s.seconds(600)
+	before, _, err := loaded.term(ctx)
+	if err != nil {
 		return err
 	}
-	return s.watchSteady(ctx, quiet, loaded, s.seconds(600))
+	acknowledged := loaded.writer.acknowledged()
+	if err := pause(ctx, length); err != nil {
+		return err
+	}
+	after, _, err := loaded.term(ctx)
+	if err != nil {
+		return err
+	}
+	s.add(fmt.Sprintf("elections with all cores busy over %v and %d writes", length, loaded.writer.acknowledged()-acknowledged), float64(after-before), "elections", atMost(0))
+	return nil
 }
 
 func (s *suite) startSteady(ctx context.Context, config cluster.Config) (*outages, func(), error) {
@@ -76,42 +112,6 @@ func (o *outages) occupy(ctx context.Context) error {
 		return err
 	}
 	return waitRunning(ctx, o.client, perAgent*len(o.cluster.Agents))
-}
-
-func (s *suite) watchSteady(ctx context.Context, quiet, loaded *outages, length time.Duration) error {
-	clusters := []*outages{quiet, loaded}
-	before, err := termsOf(ctx, clusters)
-	if err != nil {
-		return err
-	}
-	acknowledged := loaded.writer.acknowledged()
-	rest, err := quiet.rest(ctx, length)
-	if err != nil {
-		return err
-	}
-	after, err := termsOf(ctx, clusters)
-	if err != nil {
-		return err
-	}
-	workloads := perAgent * len(quiet.cluster.Agents)
-	s.add(fmt.Sprintf("disk writes of three servers with 10 agents and %d workloads at rest, apart from log entries, over %v", workloads, length), float64(rest.servers), "bytes", atMost(0))
-	s.add(fmt.Sprintf("log entries of that cluster over %v: what was remembered for a while is forgotten", length), float64(rest.entries), "entries", nil)
-	s.add(fmt.Sprintf("disk writes of its 10 agents over %v", length), float64(rest.agents), "bytes", nil)
-	s.add(fmt.Sprintf("elections with all cores busy, a cluster at rest, over %v", length), float64(after[0]-before[0]), "elections", atMost(0))
-	s.add(fmt.Sprintf("elections with all cores busy, a cluster under writes (%d of them), over %v", loaded.writer.acknowledged()-acknowledged, length), float64(after[1]-before[1]), "elections", atMost(0))
-	return nil
-}
-
-func termsOf(ctx context.Context, clusters []*outages) ([]uint64, error) {
-	var terms []uint64
-	for _, o := range clusters {
-		term, _, err := o.term(ctx)
-		if err != nil {
-			return nil, err
-		}
-		terms = append(terms, term)
-	}
-	return terms, nil
 }
 
 // rest is what a cluster did that had nothing to do.
