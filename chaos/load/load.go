@@ -53,7 +53,9 @@ type counter struct {
 }
 
 // Start starts writers, each with its own preferred server, two readers at each
-// server, and a watch. Any call may take as long as patience.
+// server, and a watch. Writers beyond the number of servers share the clients of
+// the first ones, which then write at once, on one stream. Any call may take as
+// long as patience.
 func Start(ctx context.Context, c *cluster.Cluster, writers int, patience time.Duration) (*Load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &Load{counters: make([]counter, writers), stop: make(chan struct{}), cancel: cancel, at: map[*cluster.Process]*client.Client{}}
@@ -68,12 +70,13 @@ func Start(ctx context.Context, c *cluster.Cluster, writers int, patience time.D
 	endpoints := c.Endpoints()
 	for i := range writers {
 		l.counters[i].name = fmt.Sprint(counterPrefix, i)
-		first := i % len(endpoints)
-		cl, err := connect(append(append([]string{}, endpoints[first:]...), endpoints[:first]...)...)
-		if err != nil {
-			l.Stop()
-			return nil, err
+		if i < len(endpoints) {
+			if _, err := connect(append(append([]string{}, endpoints[i:]...), endpoints[:i]...)...); err != nil {
+				l.Stop()
+				return nil, err
+			}
 		}
+		cl := l.clients[i%len(endpoints)]
 		l.writers.Go(func() { l.write(ctx, cl, &l.counters[i]) })
 	}
 	for _, p := range c.Servers {
