@@ -419,12 +419,16 @@ func (a *assigner) settleAll() {
 	a.release(nil)
 }
 
-// release looks again at workloads that were held back, all of them for nil,
-// and at agents whose full sets were.
+// release looks again at workloads that were held back, all of them for nil, and
+// then also at agents whose full sets were.
 func (a *assigner) release(workloads []string) {
 	view := a.machine.View()
-	for t := range a.waiting {
-		a.sendAll(view, t)
+	if workloads == nil {
+		// For single workloads this is left to the full report that each of them
+		// waits for: thousands may wait, and thousands of reports come.
+		for t := range a.waiting {
+			a.sendAll(view, t)
+		}
 	}
 	if len(a.held) == 0 {
 		return
