@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -190,6 +192,7 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 			return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Removed: true}, nil
 		}
 	}
+	known := s.isAt(id, req.GetRaftAddress())
 	err := s.node.CheckMove(ctx, id, req.GetRaftAddress(), req.GetProcessId())
 	if err == nil {
 		err = s.node.ReplaceServer(ctx, req.GetReplacesServerId(), id, req.GetRaftAddress())
@@ -207,8 +210,19 @@ func (s *Server) addServer(ctx context.Context, req *argosyv1.JoinRequest) (*arg
 		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "%v", err)
 	}
 	s.autopilot.Wake()
-	s.log.Info("server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress(), "replaces", req.GetReplacesServerId())
+	level := slog.LevelInfo
+	if known {
+		// It asks until it hears the answer by Raft: that is no news.
+		level = slog.LevelDebug
+	}
+	s.log.Log(ctx, level, "server joined", "joined", id, "name", req.GetName(), "raft", req.GetRaftAddress(), "api", req.GetApiAddress(), "replaces", req.GetReplacesServerId())
 	return &argosyv1.JoinResponse{ClusterId: s.node.ClusterID(), Incarnation: s.node.Incarnation(), Voter: s.isVoter(id)}, nil
+}
+
+// isAt tells whether a server is in the configuration at an address.
+func (s *Server) isAt(id, address string) bool {
+	servers, err := s.node.Configuration()
+	return err == nil && slices.ContainsFunc(servers, func(server consensus.Server) bool { return server.ID == id && server.RaftAddress == address })
 }
 
 func (s *Server) isVoter(id string) bool {

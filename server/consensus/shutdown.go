@@ -66,6 +66,12 @@ func (n *Node) stop(ctx context.Context, graceful bool) error {
 
 // handOver transfers leadership, if this server leads and there is somebody.
 func (n *Node) handOver(ctx context.Context) {
+	var failed error
+	defer func() {
+		if failed != nil {
+			n.log.Warn("failed to hand over before stopping", "error", failed)
+		}
+	}()
 	for range 3 {
 		if n.leadership.reigning() == nil || len(n.voters()) < 2 || ctx.Err() != nil {
 			return
@@ -73,12 +79,13 @@ func (n *Node) handOver(ctx context.Context) {
 		changes, cancel := n.WatchLeadership()
 		err := n.TransferLeadership(ctx, "")
 		if err == nil {
+			failed = nil
 			n.awaitSuccessor(ctx, changes)
 			cancel()
 			return
 		}
 		cancel()
-		n.log.Warn("failed to hand over before stopping", "error", err)
+		failed = err
 	}
 }
 
