@@ -166,37 +166,38 @@ func (m *Metrics) WatchBegan() (ended func(err error)) {
 	}
 }
 
-// method is what is counted of the calls of one method.
+// method is what is counted of the calls of one method. Errors are looked up
+// when they happen: most never do.
 type method struct {
-	time  prometheus.Observer
-	codes [codes]prometheus.Counter
-	done  prometheus.Counter
+	name string
+	time prometheus.Observer // nil for streams
+	done prometheus.Counter
 }
 
 // Answered counts a call. Streams take as long as their caller likes: only
 // their ends are counted, not their times.
 func (m *Metrics) Answered(fullMethod string, took time.Duration, stream bool, err error) {
-	counted := m.method(fullMethod)
+	counted := m.method(fullMethod, stream)
 	if err == nil {
 		counted.done.Inc()
-	} else if code := argosyv1.CodeOf(err); int(code) >= 0 && int(code) < codes {
-		counted.codes[code].Inc()
+	} else {
+		m.requests.WithLabelValues(counted.name, codeText(argosyv1.CodeOf(err))).Inc()
 	}
-	if !stream {
+	if counted.time != nil {
 		counted.time.Observe(took.Seconds())
 	}
 }
 
 // method returns what is counted of a method. There are only those that the
 // server knows: an unknown one is answered by gRPC itself.
-func (m *Metrics) method(fullMethod string) *method {
+func (m *Metrics) method(fullMethod string, stream bool) *method {
 	if known, ok := m.methods.Load(fullMethod); ok {
 		return known.(*method)
 	}
 	name := strings.TrimPrefix(fullMethod, "/")
-	made := &method{time: m.requestTime.WithLabelValues(name), done: m.requests.WithLabelValues(name, "ok")}
-	for code := range made.codes {
-		made.codes[code] = m.requests.WithLabelValues(name, codeText(argosyv1.ErrorCode(code)))
+	made := &method{name: name, done: m.requests.WithLabelValues(name, "ok")}
+	if !stream {
+		made.time = m.requestTime.WithLabelValues(name)
 	}
 	known, _ := m.methods.LoadOrStore(fullMethod, made)
 	return known.(*method)
@@ -205,7 +206,7 @@ func (m *Metrics) method(fullMethod string) *method {
 // codeText is an error code as a label. What has no code of ours was answered
 // by gRPC, or the caller has gone.
 func codeText(code argosyv1.ErrorCode) string {
-	if code == argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED {
+	if code <= argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED || int(code) >= codes {
 		return "other"
 	}
 	return strings.ToLower(strings.TrimPrefix(code.String(), "ERROR_CODE_"))
