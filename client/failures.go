@@ -56,6 +56,10 @@ func (f *failures) verdict(ctx context.Context) error {
 	var spoken *argosyv1.Error
 	for _, address := range f.order {
 		e, ok := argosyv1.AsError(f.last[address])
+		if !ok && status.Code(f.last[address]) == codes.ResourceExhausted {
+			// gRPC itself has refused the message, by its size most often.
+			return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID, "%s: server %s refuses it: %s", f.request.what, address, Reason(f.last[address]))
+		}
 		if !ok {
 			continue
 		}

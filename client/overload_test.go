@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -72,5 +75,16 @@ func TestARequestThatNoServerTakesIsRefusedWithTheReason(t *testing.T) {
 	}
 	if s.calls.Load() != 0 {
 		t.Error("it was sent")
+	}
+}
+
+func TestAMessageThatGRPCRefusesIsNotTakenForAMissingLeader(t *testing.T) {
+	s := &scripted{apply: func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		return nil, status.Error(codes.ResourceExhausted, "grpc: received message larger than max (9 vs. 8)")
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, s)}})
+	_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INVALID || !strings.Contains(err.Error(), "larger than max") {
+		t.Fatalf("answered %v", err)
 	}
 }
