@@ -24,6 +24,9 @@ type guard struct {
 	// running is set when NewRaft has returned. Before that it is our own
 	// goroutine that asks, and its panic is caught there.
 	running atomic.Bool
+	// restored returns index and term of the state that Raft last took over as a
+	// whole; 0 when there is none.
+	restored func() (index, term uint64)
 	// unread is why an entry could not be read before that.
 	unread error
 }
@@ -46,6 +49,16 @@ func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 			runtime.Goexit()
 		}
 		g.unread = err
+	}
+	if errors.Is(err, raft.ErrLogNotFound) && g.running.Load() && index > 0 {
+		// A restored state stands in the log's gap like an entry. Raft knows that
+		// only as long as nothing comes after it: a server with other entries
+		// there than the leader could never again agree with it, and would be
+		// sent the state without end.
+		if at, term := g.restored(); at == index {
+			*entry = raft.Log{Index: at, Term: term, Type: raft.LogNoop}
+			return nil
+		}
 	}
 	return err
 }

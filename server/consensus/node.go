@@ -159,7 +159,7 @@ func (n *Node) openStore() (err error) {
 	if n.store, err = storage.Open(cfg); err != nil {
 		return err
 	}
-	n.guard = &guard{Store: n.store, broken: n.fail, refused: n.storeFailed}
+	n.guard = &guard{Store: n.store, broken: n.fail, refused: n.storeFailed, restored: n.lastTaken}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -294,4 +295,18 @@ func (n *Node) clearOldLog() error {
 	}
 	n.log.Info("removed a log that ended before the snapshot", "last", last, "snapshot", n.raft.AppliedIndex())
 	return nil
+}
+
+// lastTaken returns index and term of the state that Raft last took over as a
+// whole, or wrote down as a snapshot.
+func (n *Node) lastTaken() (index, term uint64) {
+	stats := n.raft.Stats()
+	index, err := strconv.ParseUint(stats["last_snapshot_index"], 10, 64)
+	if err != nil {
+		return 0, 0
+	}
+	if term, err = strconv.ParseUint(stats["last_snapshot_term"], 10, 64); err != nil {
+		return 0, 0
+	}
+	return index, term
 }

@@ -209,3 +209,54 @@ func TestLogThatEndsBeforeTheSnapshotIsCleared(t *testing.T) {
 		})
 	}
 }
+
+// A leader that restored and was lost before the others had its next entry meets
+// a leader that has the state too, and another entry behind it: the two logs
+// part just where neither has anything but the state itself.
+func TestLogsThatPartRightAfterARestoreComeTogether(t *testing.T) {
+	for _, kind := range bothStores {
+		t.Run(string(kind), func(t *testing.T) {
+			c := mustFound(t, 3, func(cfg *Config) { cfg.LogStore = kind })
+			old := c.mustLead()
+			mustWrite(t, old, "before")
+			index, err := old.Restore(deadline(t), stateOf("restored"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range c.members {
+				mustHave(t, m, "restored")
+			}
+			for _, m := range c.members {
+				c.crash(m)
+			}
+			for _, m := range c.followers(old) {
+				mustForget(t, m, index+1)
+				c.mustOpen(m)
+			}
+			mustWrite(t, c.mustLead(), "after")
+			c.mustOpen(old)
+			for _, m := range c.members {
+				mustHave(t, m, "restored", "after")
+				mustSettle(t, m)
+			}
+		})
+	}
+}
+
+// mustForget cuts the end of a stopped member's log off, as if it had never come.
+func mustForget(t *testing.T, m *member, from uint64) {
+	t.Helper()
+	cfg := storage.DefaultConfig(filepath.Join(m.cfg.DataDir, "raft"))
+	cfg.Kind = m.cfg.LogStore
+	store, err := storage.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := store.LastIndex()
+	if err == nil && last >= from {
+		err = store.DeleteRange(from, last)
+	}
+	if err := errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

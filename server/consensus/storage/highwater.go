@@ -98,9 +98,8 @@ func (m *marked) lower(low, high uint64) error {
 	if err != nil {
 		return fmt.Errorf("find first log entry: %w", err)
 	}
-	m.last = 0
-	if low > first {
-		m.last = low - 1
+	if m.last, err = m.lastBefore(low, first); err != nil {
+		return err
 	}
 	if m.last >= m.written {
 		return nil
@@ -109,6 +108,22 @@ func (m *marked) lower(low, high uint64) error {
 		return err
 	}
 	return m.flush()
+}
+
+// lastBefore returns the last entry before one, 0 when there is none. A log that
+// a state was restored over has a gap before its first entry after that; it is
+// no wider than a restore makes it.
+func (m *marked) lastBefore(index, first uint64) (uint64, error) {
+	for index--; index >= first && index > 0; index-- {
+		var entry raft.Log
+		switch err := m.LogStore.GetLog(index, &entry); {
+		case err == nil:
+			return index, nil
+		case !errors.Is(err, raft.ErrLogNotFound):
+			return 0, fmt.Errorf("find the last log entry before the end that is cut off: %w", err)
+		}
+	}
+	return 0, nil
 }
 
 // save brings the mark up to the end of the log.

@@ -352,3 +352,23 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A log that a state was restored over has a gap. To cut off what comes after it
+// must not make the log look shorter than it was.
+func TestLogWithAGapIsCutBackToBeforeIt(t *testing.T) {
+	cfg := DefaultConfig(t.TempDir())
+	store := mustOpen(t, cfg)
+	mustStore(t, store, 1, 5)
+	mustStore(t, store, 70, 72)
+	if err := store.DeleteRange(70, 72); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, store)
+	store = mustOpen(t, cfg)
+	if last, err := store.LastIndex(); err != nil || last != 5 {
+		t.Fatalf("the log ends at %d: %v", last, err)
+	}
+	mustStore(t, store, 70, 70)
+	mustClose(t, store)
+	mustClose(t, mustOpen(t, cfg))
+}
