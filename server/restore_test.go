@@ -15,6 +15,7 @@ import (
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/backup"
+	"github.com/argosy-cluster/argosy/server/consensus"
 )
 
 func (r *replica) operator() argosyv1.OperatorServiceClient {
@@ -338,4 +339,105 @@ func TestAgentsConvergeAfterARestore(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// A leader that dies in the middle of a restore leaves the cluster with all of
+// the one state or all of the other, and when it comes back it does not go on
+// from a third.
+func TestLeaderThatDiesDuringARestoreLeavesOneStateOrTheOther(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	var saved []*argosyv1.Workload
+	for i := range 200 {
+		saved = append(saved, workload(fmt.Sprintf("saved-%d", i), strings.Repeat("x", 1000)))
+	}
+	mustApply(t, leader, applyOf(saved...))
+	file := mustSave(t, leader, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+	for round := range 6 {
+		leader := mustLeader(t, all...)
+		rest := others(all, leader)
+		before := fmt.Sprintf("before-%d", round)
+		mustApply(t, leader, applyOf(workload(before, "x")))
+		began := leader.machine.Applied()
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, err = restoreSnapshot(requestContext(t), rest[0], nil, file)
+		}()
+		// until waits for a stage of the restore, or its end.
+		until := func(what string, reached func() bool) {
+			eventually(t, what, func() bool {
+				select {
+				case <-ended:
+					return true
+				default:
+					return reached()
+				}
+			})
+		}
+		// Each round dies later: when writes are drained, when the leader has the
+		// state alone, when somebody else has it too.
+		switch round % 3 {
+		case 0:
+			until("writes to wait", func() bool {
+				r := leader.reign.Load()
+				if r == nil {
+					return true
+				}
+				_, ok := r.writes()
+				return !ok
+			})
+		case 1:
+			until("the leader to have the state", func() bool { return leader.machine.Applied() > began })
+		case 2:
+			until("a follower to have the state", func() bool {
+				return rest[0].machine.Applied() > began || rest[1].machine.Applied() > began
+			})
+		}
+		leader.crash(t)
+		<-ended
+		next := mustLeader(t, rest...)
+		mustApply(t, next, applyOf(workload("after", fmt.Sprint(round))))
+		found := mustAgree(t, rest)
+		if _, restored := found[before]; err == nil && restored {
+			t.Errorf("round %d: the restore was acknowledged, and what was before is there", round)
+		} else if want := map[bool]int{false: 201, true: 202}[restored]; len(found) < want || !restored && len(found) != want {
+			t.Errorf("round %d: %d workloads, want %d", round, len(found), want)
+		}
+		for i, r := range all {
+			if r != leader {
+				continue
+			}
+			again := mustStart(t, leader.cfg)
+			all[i] = again
+			eventually(t, "the leader that died to be like the others, or to give up", func() bool {
+				select {
+				case <-again.ended:
+					return true
+				default:
+					return again.machine.View().Hash() == next.machine.View().Hash()
+				}
+			})
+			select {
+			case <-again.ended:
+				if !errors.Is(again.err, consensus.ErrRolledBack) {
+					t.Fatalf("round %d: it ended with %v", round, again.err)
+				}
+				t.Logf("round %d: %v", round, again.err)
+				// What is rebuilt is a new server, which takes the old one's place.
+				if err := next.node.RemoveServer(requestContext(t), again.ID()); err != nil {
+					t.Fatal(err)
+				}
+				cfg := leader.cfg
+				cfg.DataDir, cfg.BootstrapExpect = t.TempDir(), 0
+				cfg.Join = []string{rest[0].Addresses().Gossip}
+				all[i] = mustStart(t, cfg)
+				eventually(t, "the new server to have everything, and its vote", func() bool {
+					return next.isVoter(all[i].ID()) && all[i].machine.View().Hash() == next.machine.View().Hash()
+				})
+			default:
+			}
+		}
+	}
 }

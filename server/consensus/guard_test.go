@@ -17,7 +17,7 @@ func TestEntryThatCannotBeReadEndsWhoAsked(t *testing.T) {
 	}
 	defer store.Close()
 	var broken []error
-	g := &guard{Store: store, broken: func(err error) { broken = append(broken, err) }}
+	g := &guard{Store: store, broken: func(err error) { broken = append(broken, err) }, restored: func() (uint64, uint64) { return 0, 0 }}
 
 	// An entry that is not there is an ordinary answer.
 	g.running.Store(true)
