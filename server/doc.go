@@ -14,5 +14,8 @@
 // The leader loop (leader.go) builds and drops the leader's services. The founder
 // (founder.go) brings a new server into a cluster, by bootstrap or by joining
 // one, and tells the cluster when a server came back under another address.
+// The auditor (integrity.go) compares the state with that of the other servers, and
+// ends this one when a majority has another; whoever runs it then opens it again
+// as a new server (package rebuild).
 // Everything else is a translation between an API and one of the parts.
 package server
