@@ -221,6 +221,31 @@ func TestFollowersAskNobodyWhileAllAgree(t *testing.T) {
 	})
 }
 
+// A leader whose state was somewhere that the others never were must not wait for
+// them for long: the next beacon tells more.
+func TestARevisionThatNobodyElseHadIsSoonLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, nil)
+		w.apply(put("one"))
+		data, err := proto.Marshal(&argosyv1.Entry{Mutations: []*argosyv1.Mutation{{Kind: &argosyv1.Mutation_Put{
+			Put: &argosyv1.PutRow{Kind: argosyv1.RowKind_ROW_KIND_AGENT, Key: "rogue"}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.index++
+		w.at("a").Apply(&raft.Log{Index: w.index, Term: 1, Data: data})
+		w.beacon()
+		time.Sleep(time.Second)
+		w.apply(put("two"))
+		w.beacon()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.verdicts(); got != "a diverged" {
+			t.Errorf("verdict is %q", got)
+		}
+	})
+}
+
 func TestAProblemThatIsOverIsNotToldAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, nil)

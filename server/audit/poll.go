@@ -13,6 +13,7 @@ import (
 type votes struct {
 	voters   int
 	hashes   map[string]Hash // by server
+	unknown  map[string]int  // how often a server answered that it does not know
 	majority Hash
 }
 
@@ -24,6 +25,17 @@ func (v votes) unanimous(own Hash) bool {
 		}
 	}
 	return true
+}
+
+// complete tells whether nothing more is to be expected: who has said often
+// enough that it does not know was never at that revision.
+func (v votes) complete(voters []string) bool {
+	for _, id := range voters {
+		if _, told := v.hashes[id]; !told && v.unknown[id] < enoughUnknown {
+			return false
+		}
+	}
+	return len(voters) > 0
 }
 
 // decided returns the hash that a strict majority of all voters has.
@@ -52,6 +64,9 @@ const (
 	maxPause = time.Second
 	// askTimeout is how long one round waits for those who say nothing.
 	askTimeout = 2 * time.Second
+	// enoughUnknown is how often a server that does not know is asked: it may
+	// only be slow to come there.
+	enoughUnknown = 4
 )
 
 // poll asks the voters for their hash at a revision until a majority agrees or
@@ -60,11 +75,12 @@ const (
 func (a *Auditor) poll(ctx context.Context, revision uint64, own Hash) (votes, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
 	defer cancel()
-	found := votes{hashes: make(map[string]Hash)}
+	found := votes{hashes: make(map[string]Hash), unknown: make(map[string]int)}
 	pause := minPause
 	for {
 		voters := a.deps.Peers.Voters()
 		found.voters = len(voters)
+		found.unknown[a.deps.ServerID] = enoughUnknown
 		if own != (Hash{}) && slices.Contains(voters, a.deps.ServerID) {
 			found.hashes[a.deps.ServerID] = own
 		}
@@ -73,7 +89,7 @@ func (a *Auditor) poll(ctx context.Context, revision uint64, own Hash) (votes, e
 			found.majority = majority
 			return found, nil
 		}
-		if len(voters) > 0 && len(found.hashes) == len(voters) {
+		if found.complete(voters) {
 			return found, errUndecided
 		}
 		select {
@@ -93,6 +109,7 @@ func (a *Auditor) ask(ctx context.Context, voters []string, revision uint64, fou
 		id   string
 		hash Hash
 		told bool
+		err  error
 	}
 	answers := make(chan answer, len(voters))
 	var asked sync.WaitGroup
@@ -107,15 +124,20 @@ func (a *Auditor) ask(ctx context.Context, voters []string, revision uint64, fou
 		open++
 		asked.Go(func() {
 			hash, known, err := a.deps.Peers.StateHash(ctx, id, revision)
-			answers <- answer{id, hash, err == nil && known}
+			answers <- answer{id, hash, err == nil && known, err}
 		})
 	}
 	for ; open > 0; open-- {
-		if one := <-answers; one.told {
-			found.hashes[one.id] = one.hash
-			if _, ok := found.decided(); ok {
-				return
+		one := <-answers
+		if !one.told {
+			if one.err == nil {
+				found.unknown[one.id]++
 			}
+			continue
+		}
+		found.hashes[one.id] = one.hash
+		if _, ok := found.decided(); ok {
+			return
 		}
 	}
 }
