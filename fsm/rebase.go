@@ -32,20 +32,24 @@ func ReadView(from io.Reader) (*View, error) {
 }
 
 // Rebase returns the state as if one single entry had written all of it at a
-// revision, with these settings of the cluster (nil for none) in the place of
-// its own. It is for putting an old state in the place of a newer one: that is
-// a change of every object, whatever it was before, and whoever has seen a
-// later revision of one must see that it changed again.
+// revision over what is present, with these settings of the cluster (nil for
+// none) in the place of its own. It is for putting an old state in the place of
+// a newer one: that is a change of every object, whatever it was before, and
+// whoever has seen a later revision of one must see that it changed again.
+//
+// What is present lives on: it bears the revision that created it. What is not
+// bears the one that created it in the old state, so that an agent that still
+// has it knows it for the same and lets it run.
 //
 // Remembered answers are left out. They are of writes that this state may not
 // have: a request that is repeated must not be answered with something that is
 // not there.
-func Rebase(v *View, revision uint64, settings *argosyv1.ClusterSettings) (*View, error) {
+func Rebase(v, present *View, revision uint64, settings *argosyv1.ClusterSettings) (*View, error) {
 	b, err := newRebuild(revision)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.rebase(v, settings); err != nil {
+	if err := b.rebase(v, present, settings); err != nil {
 		b.writer.abort()
 		return nil, fmt.Errorf("rebase state of revision %d: %w", v.revision, err)
 	}
@@ -55,14 +59,17 @@ func Rebase(v *View, revision uint64, settings *argosyv1.ClusterSettings) (*View
 	return b.view, nil
 }
 
-func (b *rebuild) rebase(v *View, settings *argosyv1.ClusterSettings) error {
+func (b *rebuild) rebase(v, present *View, settings *argosyv1.ClusterSettings) error {
 	for old := range v.Rows() {
 		if old.Kind == argosyv1.RowKind_ROW_KIND_CLUSTER && old.Key == ClusterKey {
 			continue
 		}
 		// Rows are never written to, so the two states may share what is large.
 		row := newRow(nil, old.Kind, old.id, []byte(old.Group), nil, b.view.revision, b.view.index.groups)
-		row.Value = old.Value
+		row.Value, row.CreatedRevision = old.Value, old.CreatedRevision
+		if living, ok := present.Row(old.Kind, old.Key); ok {
+			row.CreatedRevision = living.CreatedRevision
+		}
 		if err := b.add(row); err != nil {
 			return err
 		}

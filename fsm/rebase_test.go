@@ -10,9 +10,9 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-func mustRebase(t *testing.T, v *fsm.View, revision uint64, settings *argosyv1.ClusterSettings) *fsm.View {
+func mustRebase(t *testing.T, v, present *fsm.View, revision uint64, settings *argosyv1.ClusterSettings) *fsm.View {
 	t.Helper()
-	rebased, err := fsm.Rebase(v, revision, settings)
+	rebased, err := fsm.Rebase(v, present, revision, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,17 +46,17 @@ func TestViewIsReadAsItWasWritten(t *testing.T) {
 func TestRebasedStateIsOfOneRevisionAndAnswersNobody(t *testing.T) {
 	view := seedMachine(t).View()
 	settings := &argosyv1.ClusterSettings{ClusterId: "present", CreatedRevision: 2, Revision: 3}
-	rebased := mustRebase(t, view, 100, settings)
+	rebased := mustRebase(t, view, mustNew(t).View(), 100, settings)
 	if rebased.Revision() != 100 || rebased.LastWorkloadRevision() != 100 {
 		t.Fatalf("it is %s, and workloads changed last at %d", rebased, rebased.LastWorkloadRevision())
 	}
 	for row := range rebased.Rows() {
-		if row.Revision != 100 || row.CreatedRevision != 100 {
-			t.Errorf("%s", describe(row))
-		}
 		before, ok := view.Row(row.Kind, row.Key)
 		if row.Kind == cluster {
 			continue
+		}
+		if row.Revision != 100 || row.CreatedRevision != before.CreatedRevision {
+			t.Errorf("%s was %s", describe(row), describe(before))
 		}
 		if !ok || !bytes.Equal(before.Value, row.Value) || before.Group != row.Group {
 			t.Errorf("%s was %s", describe(row), describe(before))
@@ -82,15 +82,34 @@ func TestRebasedStateIsOfOneRevisionAndAnswersNobody(t *testing.T) {
 	if got, want := groups(rebased), groups(view); got != want {
 		t.Errorf("groups are\n%swant\n%s", got, want)
 	}
-	if without := mustRebase(t, view, 100, nil); without.Count(cluster) != 0 {
+	if without := mustRebase(t, view, view, 100, nil); without.Count(cluster) != 0 {
 		t.Errorf("settings of the old state were kept")
+	}
+}
+
+// What runs is known to its agent by the revision that created it: another one
+// would have it started again.
+func TestWhatIsPresentLivesOnInARebasedState(t *testing.T) {
+	old := seedMachine(t).View()
+	m := mustNew(t)
+	mustApply(t, m, 50, entryOf(put(workload, "web", "agent-a", "made anew")))
+	rebased := mustRebase(t, old, m.View(), 100, nil)
+	for row := range rebased.Rows() {
+		before, _ := old.Row(row.Kind, row.Key)
+		want := before.CreatedRevision
+		if row.Kind == workload && row.Key == "web" {
+			want = 50
+		}
+		if row.CreatedRevision != want {
+			t.Errorf("%s, want created at %d", describe(row), want)
+		}
 	}
 }
 
 // Replicas that take over the rebased state and apply what follows must agree
 // with one that is restored from their snapshots.
 func TestRebasedStateIsRestoredAndGoesOn(t *testing.T) {
-	rebased := mustRebase(t, seedMachine(t).View(), 100, &argosyv1.ClusterSettings{ClusterId: "present"})
+	rebased := mustRebase(t, seedMachine(t).View(), mustNew(t).View(), 100, &argosyv1.ClusterSettings{ClusterId: "present"})
 	var out bytes.Buffer
 	if _, err := rebased.WriteTo(&out); err != nil {
 		t.Fatal(err)
@@ -118,7 +137,7 @@ func TestRebasedStateIsRestoredAndGoesOn(t *testing.T) {
 	mustRestore(t, m, out.Bytes())
 	mustApply(t, m, 102, entryOf(put(workload, "web", "agent-b", "after")))
 	mustBeWhole(t, m.View())
-	if row, _ := m.View().Workload("web"); row.CreatedRevision != 100 || row.Revision != 102 {
+	if row, _ := m.View().Workload("web"); row.CreatedRevision != 1 || row.Revision != 102 {
 		t.Fatalf("%s", describe(row))
 	}
 }

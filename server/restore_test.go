@@ -301,6 +301,7 @@ func TestAgentsConvergeAfterARestore(t *testing.T) {
 	all := mustCluster(t, 3, nil)
 	leader := mustLeader(t, all...)
 	mustApply(t, leader, applyOf(workload("saved", "x")))
+	saved, _ := leader.machine.View().Workload("saved")
 	file := mustSave(t, leader, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
 	mustApply(t, leader, applyOf(workload("later", "x")))
 	stream, answer := mustHello(t, leader, "a1")
@@ -330,6 +331,8 @@ func TestAgentsConvergeAfterARestore(t *testing.T) {
 	}
 	if got := assigned.GetAssignments().GetUpserts(); len(got) != 1 || got[0].GetName() != "saved" || got[0].GetRevision() != response.GetHeader().GetRevision() {
 		t.Errorf("it was assigned %v", assigned)
+	} else if got[0].GetCreatedRevision() != saved.CreatedRevision {
+		t.Errorf("it was assigned %v, which is not the workload that it has (created at %d) to an agent", assigned, saved.CreatedRevision)
 	}
 	eventually(t, "the agent to be registered everywhere", func() bool {
 		for _, r := range all {

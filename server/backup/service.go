@@ -245,7 +245,7 @@ func (s *Service) restore(ctx context.Context, first *argosyv1.RestoreSnapshotRe
 	revision, err := s.deps.Restorer.Replace(ctx, func(index uint64) (io.WriterTo, error) {
 		present := s.deps.State.View()
 		response.Replaced = s.describe(present)
-		return fsm.Rebase(view, index, s.settings(view, present))
+		return fsm.Rebase(view, present, index, s.settings(view, present))
 	})
 	if err != nil {
 		s.deps.Logger.Error("state was not restored", "by", principal, "cluster", summary.ClusterID, "revision", summary.Revision, "err", err)
