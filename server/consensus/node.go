@@ -196,7 +196,7 @@ func (n *Node) openTransport(network network) error {
 		tls:       n.cfg.TLS,
 		network:   network,
 		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
-		lost:      func(peer string) { n.endings.lost(peer, time.Now()); n.vigil.lost(peer) },
+		lost:      n.connectionLost,
 		dialled:   routes.note,
 		log:       n.log,
 		quiet:     newLimiter(10 * time.Second),
