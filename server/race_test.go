@@ -1,0 +1,6 @@
+//go:build race
+
+package server
+
+// raceDetector tells that the race detector is on.
+const raceDetector = true
