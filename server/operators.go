@@ -12,6 +12,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/autopilot"
+	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/leaderships"
 	"github.com/argosy-cluster/argosy/server/operator"
 	"github.com/argosy-cluster/argosy/server/writer"
@@ -29,7 +30,13 @@ var (
 // openAutopilot makes what looks after the servers of the cluster, and remembers
 // who led it.
 func (s *Server) openAutopilot() error {
-	var err error
+	timing, err := consensus.TimingProfile(s.cfg.Timing, s.cfg.TimingMultiplier)
+	if err != nil {
+		return err
+	}
+	looks := autopilot.DefaultConfig()
+	// Servers that are far apart hear of each other less often.
+	looks.Patience = max(looks.Patience, timing.Heartbeat)
 	s.autopilot, err = autopilot.New(autopilot.Deps{
 		Self: s.node.ID(),
 		Raft: s.node,
@@ -46,7 +53,7 @@ func (s *Server) openAutopilot() error {
 		},
 		HandOn: s.stepAside,
 		Logger: s.log.With("part", "autopilot"),
-	}, autopilot.DefaultConfig())
+	}, looks)
 	if err != nil {
 		return err
 	}
