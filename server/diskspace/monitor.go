@@ -42,7 +42,7 @@ func DefaultConfig() Config {
 // Validate says what is wrong with the configuration.
 func (c Config) Validate() error {
 	if c.Interval <= 0 || c.VotersInterval <= 0 {
-		return errors.New("Interval and VotersInterval must be positive")
+		return errors.New("the intervals (Interval, VotersInterval) must be positive")
 	}
 	return nil
 }
