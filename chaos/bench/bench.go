@@ -8,7 +8,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,8 @@ import (
 
 // Result is one figure.
 type Result struct {
+	// Group is the name of the measurement that it is of.
+	Group string `json:"group"`
 	// Name says what was measured.
 	Name string `json:"name"`
 	// Value is the figure; null when the measurement failed.
@@ -62,6 +63,7 @@ func atLeast(value float64) *goal { return &goal{value: value, atLeast: true} }
 // suite is one run.
 type suite struct {
 	config  Config
+	group   string
 	results []Result
 	dirs    int
 }
@@ -111,10 +113,11 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 		}
 		fmt.Fprintf(config.Out, "== %s\n", m.name)
 		begin := time.Now()
+		s.group = m.name
 		if err := m.run(ctx, s); err != nil {
 			failures = append(failures, fmt.Errorf("measure %s: %w", m.name, err))
 			fmt.Fprintf(config.Out, "   FAILED: %v\n", err)
-			s.results = append(s.results, Result{Name: m.name + ": measurement failed"})
+			s.results = append(s.results, Result{Group: m.name, Name: m.name + ": measurement failed"})
 		}
 		fmt.Fprintf(config.Out, "   (%s)\n", time.Since(begin).Round(time.Second))
 		if ctx.Err() != nil {
@@ -127,7 +130,7 @@ func Run(ctx context.Context, config Config) ([]Result, error) {
 
 // add records a figure.
 func (s *suite) add(name string, value float64, unit string, g *goal) {
-	r := Result{Name: name, Value: &value, Unit: unit}
+	r := Result{Group: s.group, Name: name, Value: &value, Unit: unit}
 	note := ""
 	if g != nil {
 		met := value <= g.value
@@ -163,21 +166,6 @@ func (s *suite) table() {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, value, r.Unit, target, met)
 	}
 	_ = w.Flush()
-}
-
-// Write stores figures as JSON.
-func Write(path string, results []Result) error {
-	text, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write figures: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write figures: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write figures: %w", err)
-	}
-	return nil
 }
 
 // dir returns a fresh directory.

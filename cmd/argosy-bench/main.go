@@ -26,7 +26,7 @@ func main() {
 
 func run() error {
 	binary := flag.String("binary", "bin/argosy", "the argosy program")
-	out := flag.String("out", "bench/latest.json", "file to write the figures to")
+	out := flag.String("out", "bench/latest.json", "file to write the figures to; those of other measurements in it stay")
 	dir := flag.String("dir", "", "directory for the clusters' data, on the disk to measure (default: a temporary one)")
 	only := flag.String("only", "", "regular expression: only these measurements, of "+strings.Join(bench.Names(), ", "))
 	quick := flag.Bool("quick", false, "a tenth of the repetitions, to try the benchmark itself")
@@ -53,7 +53,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	results, measured := bench.Run(ctx, config)
-	if *only == "" && !*quick {
+	if !*quick {
 		if err := bench.Write(*out, results); err != nil {
 			return err
 		}
