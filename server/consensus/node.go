@@ -245,7 +245,8 @@ func (n *Node) startRaft() (node *raft.Raft, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	if n.snapshots, err = noteSnapshots(files); err != nil {
+	paced := &pacedSnapshots{SnapshotStore: files, ctx: n.ctx, dir: filepath.Join(n.cfg.DataDir, "raft")}
+	if n.snapshots, err = noteSnapshots(paced); err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	snaps := &unreadSnapshots{SnapshotStore: n.snapshots, guard: n.guard}

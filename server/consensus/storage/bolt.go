@@ -23,7 +23,35 @@ func openBolt(path string) (backend, error) {
 	if err != nil {
 		return nil, Damaged(err)
 	}
-	return opened, nil
+	return pieces{opened}, nil
+}
+
+// pieces deletes the entries that a snapshot has made needless a few at a time:
+// a write that comes meanwhile waits for one piece and not for all.
+type pieces struct{ *raftboltdb.BoltStore }
+
+// pieceEntries is how many entries are deleted at once. Each piece costs as
+// much as a commit.
+const pieceEntries = 256
+
+func (p pieces) DeleteRange(low, high uint64) error {
+	last, err := p.LastIndex()
+	if err != nil {
+		return err
+	}
+	for {
+		first, err := p.FirstIndex()
+		if err != nil {
+			return err
+		}
+		// What is cut off the end goes at once: a part of it must not stay.
+		if low > first || high >= last || high < first+pieceEntries {
+			return p.BoltStore.DeleteRange(low, high)
+		}
+		if err := p.BoltStore.DeleteRange(first, first+pieceEntries-1); err != nil {
+			return err
+		}
+	}
 }
 
 // walkBolt looks at every page of the tree once, for reading only. The scan for

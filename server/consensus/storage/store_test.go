@@ -113,6 +113,21 @@ func TestEntriesComeBackAsTheyWereStored(t *testing.T) {
 	})
 }
 
+// What a snapshot has made needless goes in pieces, and all of it goes.
+func TestManyEntriesAreCutOffTheBeginning(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		const many = 5*pieceEntries + 7
+		mustStore(t, store, 1, many)
+		if err := store.DeleteRange(1, many-3); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, store, many-2, many)
+		mustClose(t, store)
+		mustHold(t, mustOpen(t, cfg), many-2, many)
+	})
+}
+
 func TestLogIsCutAtBothEnds(t *testing.T) {
 	forEachKind(t, func(t *testing.T, cfg Config) {
 		store := mustOpen(t, cfg)
