@@ -85,6 +85,15 @@ func (s *pacedSink) rest() error {
 	return nil
 }
 
-func (s *pacedSink) Close() error { return errors.Join(s.file.Close(), s.SnapshotSink.Close()) }
+// Close may be called again, as that of the sink below: whoever writes a
+// snapshot ends it, and so does Raft.
+func (s *pacedSink) Close() error { return errors.Join(s.closeFile(), s.SnapshotSink.Close()) }
 
-func (s *pacedSink) Cancel() error { return errors.Join(s.file.Close(), s.SnapshotSink.Cancel()) }
+func (s *pacedSink) Cancel() error { return errors.Join(s.closeFile(), s.SnapshotSink.Cancel()) }
+
+func (s *pacedSink) closeFile() error {
+	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
