@@ -943,7 +943,7 @@ func (x *RestoreOptions) GetDryRun() bool {
 type RestoreSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who answered; revision is that of the restored state: every object bears
-	// it.
+	// it. What was there before and still is keeps its created_revision.
 	Header *ResponseHeader `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// What was restored.
 	Restored *SnapshotSummary `protobuf:"bytes,2,opt,name=restored,proto3" json:"restored,omitempty"`
