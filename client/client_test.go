@@ -194,7 +194,8 @@ func TestAFinalErrorIsNotRepeated(t *testing.T) {
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			one, two := &scripted{apply: fail(code)}, &scripted{apply: answer(1)}
-			c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, one), mustServe(t, two)}})
+			// However slow the first one is: nobody shall be asked for its silence.
+			c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, one), mustServe(t, two)}, HedgeAfter: time.Minute})
 			_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
 			if argosyv1.CodeOf(err) != code {
 				t.Fatalf("error %v", err)

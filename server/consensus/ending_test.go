@@ -24,7 +24,9 @@ func endedBy(t *testing.T, m *member, before Leadership, want ...argosyv1.Leader
 }
 
 func TestServersKnowWhyALeadershipEnded(t *testing.T) {
-	c := mustFound(t, 3)
+	// Slow enough for a busy machine: an election that nobody caused would have
+	// another reason.
+	c := mustFound(t, 3, func(cfg *Config) { cfg.Timing = LAN().Scale(4) })
 	leader := c.mustLead()
 	mustWrite(t, leader, "one")
 

@@ -196,7 +196,8 @@ func TestAnAgentSpeaksForTheNameInItsCertificate(t *testing.T) {
 func TestAThousandAgentsComeAtOnce(t *testing.T) {
 	const agents = 1000
 	cfg := DefaultConfig()
-	cfg.SessionTimeout, cfg.HelloTimeout = time.Minute, time.Minute // a busy machine must not end them
+	// A busy machine must not end them, or send them away.
+	cfg.SessionTimeout, cfg.HelloTimeout, cfg.BeginWait = time.Minute, time.Minute, time.Minute
 	n := newNetwork(t, cfg)
 	var all []string
 	for i := range agents {
