@@ -17,6 +17,10 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
+// LogDir is the name of the directory, below that of a cluster, with what its
+// processes print.
+const LogDir = "logs"
+
 // Cluster is a cluster of processes.
 type Cluster struct {
 	// Servers and Agents, in order of their numbers.
@@ -160,7 +164,7 @@ func (c *Cluster) process(name string, place Place, args []string) *Process {
 	}
 	return &Process{
 		Name: name, Host: place.Host, DataDir: place.DataDir,
-		LogPath: filepath.Join(c.config.Dir, "logs", name+".log"),
+		LogPath: filepath.Join(c.config.Dir, LogDir, name+".log"),
 		binary:  c.config.Binary, args: args, environment: c.config.Environment, spawn: spawn, log: c.config.Logger,
 	}
 }
@@ -311,7 +315,7 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("start cluster: %w (logs are in %s)", err, filepath.Join(c.config.Dir, "logs"))
+		return fmt.Errorf("start cluster: %w (logs are in %s)", err, filepath.Join(c.config.Dir, LogDir))
 	}
 	return nil
 }

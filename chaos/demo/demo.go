@@ -26,8 +26,8 @@ var ErrStepFailed = errors.New("a step of the demonstration failed")
 type Config struct {
 	// Binary is the argosy program, static, so that an image can be made of it.
 	Binary string
-	// Dir holds everything; it is removed in the end. Default: a new temporary
-	// directory.
+	// Dir holds everything; it is removed in the end, all but the logs when a
+	// step has failed. Default: a new temporary directory.
 	Dir string
 	// Out is told each step.
 	Out io.Writer
@@ -53,7 +53,7 @@ func Run(ctx context.Context, config Config) (err error) {
 			return fmt.Errorf("make directory for the demonstration: %w", err)
 		}
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(config.Dir)) }()
+	defer func() { err = errors.Join(err, cleanUp(config.Dir, errors.Is(err, ErrStepFailed))) }()
 	s := &stage{config: config, report: &report{out: config.Out}}
 	defer s.strike()
 	failed := s.play(ctx)
@@ -69,6 +69,20 @@ func Run(ctx context.Context, config Config) (err error) {
 		return ErrStepFailed
 	}
 	return nil
+}
+
+// cleanUp removes the directory, or all of it but the logs.
+func cleanUp(dir string, keepLogs bool) error {
+	if !keepLogs {
+		return os.RemoveAll(dir)
+	}
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.Name() != cluster.LogDir {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // stage is where the demonstration takes place.
