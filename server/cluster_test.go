@@ -52,7 +52,8 @@ func testConfig(t *testing.T) Config {
 	return cfg
 }
 
-// logger shows the servers' logs of a test that failed.
+// logger shows the servers' logs of a test that failed, if ARGOSY_TEST_LOG is
+// set; if it is "live", as they come, for a test that hangs.
 func logger(t *testing.T) *slog.Logger {
 	var mu sync.Mutex
 	var lines []byte
@@ -66,6 +67,9 @@ func logger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
+		if os.Getenv("ARGOSY_TEST_LOG") == "live" {
+			return os.Stderr.Write(p)
+		}
 		lines = append(lines, p...)
 		return len(p), nil
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))

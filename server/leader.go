@@ -246,7 +246,7 @@ func (s *Server) write(ctx context.Context, r *reign) error {
 // while leadership changes hands: writes wait for the next leader.
 func (s *Server) stepAside(ctx context.Context, id string) error {
 	r := s.reign.Load()
-	if r == nil || !s.hasSuccessor() {
+	if r == nil || id == s.node.ID() || !s.hasSuccessor() {
 		return nil
 	}
 	r.mu.Lock()

@@ -7,10 +7,16 @@ import (
 	"time"
 )
 
+// firstRetry is the pause after a beacon that could not be proposed. Each one
+// after it is twice as long, up to the interval of beacons.
+const firstRetry = 100 * time.Millisecond
+
 // Lead proposes beacons while this server leads. propose puts one into the log,
-// and does nothing while the cluster has servers that do not know beacons.
+// and does nothing while the cluster has servers that do not know beacons, or
+// leadership is being given away.
 func (a *Auditor) Lead(ctx context.Context, propose func(ctx context.Context) error) error {
 	machine := a.deps.Machine
+	retry := firstRetry
 	for {
 		// Counted from the last beacon, whoever proposed it: a cluster that does
 		// nothing gets none.
@@ -29,10 +35,13 @@ func (a *Auditor) Lead(ctx context.Context, propose func(ctx context.Context) er
 			a.log.Debug("beacon was not proposed", "err", err)
 		}
 		if beacon, ok := machine.LastBeacon(); !ok || beacon.Entry == last {
-			if err := rest(ctx, a.cfg.Interval); err != nil {
+			if err := rest(ctx, min(retry, a.cfg.Interval)); err != nil {
 				return err
 			}
+			retry = min(2*retry, a.cfg.Interval)
+			continue
 		}
+		retry = firstRetry
 	}
 }
 
