@@ -41,6 +41,7 @@ test: go ## run all tests, on real podman
 	$(MAKE) --no-print-directory check-generated check-format vet
 	@podman=$$(tools/podman/build.sh) || exit 1; echo "podman of the module: $$podman"
 	go test -race -p $(TEST_PARALLEL) -timeout 15m $(TEST_FLAGS) ./...
+	go test -timeout 5m $(TEST_FLAGS) -run '^TestMoved' ./server # a race of Raft's library, see moves_test.go
 
 .PHONY: bench
 bench: go ## measure on real processes; writes bench/latest.json

@@ -1,6 +1,0 @@
-//go:build race
-
-package server
-
-// raceDetector tells that the race detector is on.
-const raceDetector = true
