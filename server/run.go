@@ -9,6 +9,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/server/rebuild"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
@@ -143,7 +144,9 @@ func (s *Server) close() error {
 }
 
 func (s *Server) serveAPI() error {
-	if err := s.grpc.Serve(s.cfg.Limits.Listener(s.listeners.api, s.log)); err != nil {
+	err := s.grpc.Serve(s.cfg.Limits.Listener(s.listeners.api, s.log))
+	// Who is told to stop as soon as it starts has stopped all the same.
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve API: %w", err)
 	}
 	return nil

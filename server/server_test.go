@@ -41,3 +41,9 @@ func TestAWriteThroughAnyServerIsReadOnAnyOther(t *testing.T) {
 		}
 	}
 }
+
+func TestAServerThatIsStoppedAtOnceEndsWell(t *testing.T) {
+	for range 5 {
+		mustStart(t, testConfig(t)).stop(t)
+	}
+}
