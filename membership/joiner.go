@@ -59,7 +59,10 @@ type joiner struct {
 type seed struct {
 	endpoint endpoint
 	// reached tells whether it was reached once.
-	reached  bool
+	reached bool
+	// answered tells that one has answered who is not at any member's address: it
+	// was about to start and told nothing of itself, or advertises another address.
+	answered bool
 	failures int
 }
 
@@ -188,7 +191,7 @@ func (j *joiner) missing(now survey, conflict bool) []netip.AddrPort {
 func (j *joiner) trySeed(ctx context.Context, seed *seed, now survey) {
 	addresses, err := seed.endpoint.resolve(ctx, j.resolver)
 	var failed error
-	reached := false
+	reached, again := false, false
 	for _, address := range addresses {
 		if _, ok := now.live[address]; ok {
 			reached = true
@@ -198,7 +201,15 @@ func (j *joiner) trySeed(ctx context.Context, seed *seed, now survey) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		reached = true
+		if _, ok := j.directory.survey().live[address]; ok || seed.answered {
+			reached = true
+			continue
+		}
+		// Once more: a node listens a moment before it knows of itself.
+		seed.answered, again = true, true
+	}
+	if again && !reached {
+		return
 	}
 	if reached {
 		if seed.failures >= joinPatience {

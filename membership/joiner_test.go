@@ -21,6 +21,8 @@ type network struct {
 	lock  sync.Mutex
 	up    map[netip.AddrPort]*memberlist.Node
 	tried map[netip.AddrPort]int
+	// early answers, and knows nothing of itself yet.
+	early netip.AddrPort
 	dir   *directory
 }
 
@@ -32,7 +34,9 @@ func (n *network) join(address netip.AddrPort) error {
 	if !ok {
 		return errors.New("connection refused")
 	}
-	n.dir.put(found, true)
+	if address != n.early {
+		n.dir.put(found, true)
+	}
 	return nil
 }
 
@@ -230,6 +234,33 @@ func TestJoinerTellsThePeersWhenItIsTakenForItsFormerSelf(t *testing.T) {
 		}
 		if tried != joinHelpers {
 			t.Errorf("%d peers were told, want %d", tried, joinHelpers)
+		}
+	})
+}
+
+func TestASeedThatKnewNothingOfItselfIsAskedOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := startJoiner(t, server("self"), "10.0.0.2:1", "10.0.0.3:1")
+		net.early = netip.MustParseAddrPort("10.0.0.3:1")
+		net.start(server("b"), "10.0.0.2:1")
+		c := net.start(server("c"), "10.0.0.3:1")
+		pass(10 * time.Millisecond)
+		net.lock.Lock()
+		net.early = netip.AddrPort{}
+		net.lock.Unlock()
+		pass(100 * time.Millisecond)
+		if _, ok := net.dir.survey().live[netip.MustParseAddrPort(c.Address())]; !ok {
+			t.Error("it answered too early, and was not asked again")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		net := startJoiner(t, server("self"), "10.0.0.2:1", "10.0.0.3:1")
+		net.early = netip.MustParseAddrPort("10.0.0.3:1") // for ever: it advertises another address
+		net.start(server("b"), "10.0.0.2:1")
+		net.start(server("c"), "10.0.0.3:1")
+		pass(time.Hour)
+		if got := net.tries("10.0.0.3:1"); got != 2 {
+			t.Errorf("a seed that answers and advertises another address was joined %d times, want 2", got)
 		}
 	})
 }

@@ -23,6 +23,9 @@ const (
 	founderMinPause = 20 * time.Millisecond
 	founderMaxPause = 2 * time.Second
 	founderCall     = 2 * time.Second
+	// founderSlow is after how long a step that has not come back is complained
+	// about: calls end before, so that it is the disk.
+	founderSlow = 5 * time.Second
 	// lonelyAfter is for how long a server of a cluster must have had no leader
 	// before it asks whether it still belongs there: who was away when it was
 	// removed is told by nobody.
@@ -69,7 +72,8 @@ func (s *Server) found(ctx context.Context) error {
 				retry = time.After(founderMaxPause)
 				pause = founderMinPause
 			}
-		} else if now.initialized && !leaderless.IsZero() {
+		} else if !leaderless.IsZero() {
+			// Nobody is waited for without a look now and then.
 			retry = time.After(lonelyAfter)
 		}
 		select {
@@ -138,6 +142,10 @@ func (s *Server) situation() situation {
 func (s *Server) take(ctx context.Context, next step, proposed string) error {
 	ctx, cancel := context.WithTimeout(ctx, founderCall)
 	defer cancel()
+	slow := time.AfterFunc(founderSlow, func() {
+		s.log.Warn("a step into the cluster does not end: does the disk of the data directory answer?", "step", next.reason, "data", s.cfg.DataDir, "since", founderSlow)
+	})
+	defer slow.Stop()
 	switch next.action {
 	case bootstrap:
 		return s.bootstrap(ctx, proposed, next.servers)

@@ -144,7 +144,7 @@ func decideNew(s situation) step {
 	if founders[0].ID != s.self {
 		return step{reason: fmt.Sprintf("server %s (%s) founds the cluster", founders[0].Name, founders[0].ID)}
 	}
-	return step{action: bootstrap, servers: founders}
+	return step{action: bootstrap, servers: founders, reason: fmt.Sprintf("this server founds the cluster (%s), and waits for the others or its disk", names(founders))}
 }
 
 func only(servers []membership.Member, id string) []membership.Member {

@@ -315,9 +315,35 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("start cluster: %w (logs are in %s)", err, filepath.Join(c.config.Dir, LogDir))
+		return fmt.Errorf("start cluster: %w (logs are in %s)\n%s", err, filepath.Join(c.config.Dir, LogDir), c.testimony())
 	}
 	return nil
+}
+
+// testimony is what each server says for itself, and the end of its log.
+func (c *Cluster) testimony() string {
+	var all strings.Builder
+	for _, p := range c.Servers {
+		fmt.Fprintf(&all, "%s: %s\n%s\n", p.Name, c.opinion(p), lastLines(p.LogPath, 5))
+	}
+	return all.String()
+}
+
+// opinion is what one server says of who leads.
+func (c *Cluster) opinion(p *Process) string {
+	cl, err := c.Client(client.Config{Endpoints: []string{p.Endpoint()}})
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = cl.Close() }()
+	status, err := askStatus(context.Background(), cl)
+	switch {
+	case err != nil:
+		return err.Error()
+	case status.GetHeader().GetLeaderId() == "":
+		return status.GetNoLeaderReason()
+	}
+	return "server " + status.GetHeader().GetLeaderId() + " leads"
 }
 
 func (c *Cluster) runningAgents() int {
