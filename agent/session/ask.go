@@ -104,7 +104,10 @@ func (s *Session) ask(ctx context.Context, p *prospect, hello *argosyv1.AgentHel
 	}
 	streamCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	deadline := time.AfterFunc(s.cfg.ConnectTimeout, func() { cancel(errNoConnect) })
+	// The machine has answered: it lives. When thousands of agents come at once
+	// it is a while until one of them has its turn, and each that gives up and
+	// comes again is one more.
+	deadline := time.AfterFunc(s.cfg.AnswerTimeout, func() { cancel(errLate) })
 	defer func() {
 		deadline.Stop()
 		detach()

@@ -33,11 +33,12 @@ type Config struct {
 	// TLS is how servers are dialled; nil means without TLS.
 	TLS *tls.Config
 
-	// ConnectTimeout bounds connecting to one server. Default 1 s. Others are
-	// asked meanwhile, so that it costs little to be patient.
+	// ConnectTimeout bounds reaching the machine of one server. Default 1 s. Others
+	// are asked meanwhile, so that it costs little to be patient.
 	ConnectTimeout time.Duration
-	// AnswerTimeout bounds the time from Hello to the answer. Default 5 s: a new
-	// leader may have to catch up first.
+	// AnswerTimeout bounds the time that setting up the connection takes from
+	// there, and that from Hello to the answer. Default 5 s each: a new leader may
+	// have to catch up first, and to set up the connections of thousands.
 	AnswerTimeout time.Duration
 	// Hedge is how long the most probable leader is waited for before all
 	// others are asked too. Default 15 ms. Shorter asks servers for nothing;

@@ -3,8 +3,11 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +125,67 @@ func TestAHungServerDelaysNobody(t *testing.T) {
 		c.ConnectTimeout, c.AnswerTimeout = time.Hour, time.Hour
 	})
 	leader.mustJoin(t)
+}
+
+// slowFront stands before a server and passes each connection on only after so
+// long, as one does that has thousands to set up. It counts them.
+func slowFront(t *testing.T, server string, after time.Duration) (address string, accepted *atomic.Int64) {
+	t.Helper()
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted = new(atomic.Int64)
+	var tasks sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	tasks.Go(func() {
+		for {
+			conn, err := front.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			tasks.Go(func() {
+				defer conn.Close()
+				stop := context.AfterFunc(ctx, func() { conn.Close() })
+				defer stop()
+				select {
+				case <-time.After(after):
+				case <-ctx.Done():
+					return
+				}
+				back, err := net.Dial("tcp", server)
+				if err != nil {
+					return
+				}
+				defer back.Close()
+				stopBack := context.AfterFunc(ctx, func() { back.Close() })
+				defer stopBack()
+				tasks.Go(func() { _, _ = io.Copy(conn, back) })
+				_, _ = io.Copy(back, conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		front.Close()
+		tasks.Wait()
+	})
+	return front.Addr().String(), accepted
+}
+
+func TestAServerThatIsSlowToSetUpAConnectionIsNotGivenAnother(t *testing.T) {
+	leader := startServer(t)
+	leader.lead(3)
+	address, accepted := slowFront(t, leader.address, 500*time.Millisecond)
+	startAgent(t, func(c *Config, _ *agent) {
+		c.Servers = []string{address}
+		c.ConnectTimeout, c.AnswerTimeout = 100*time.Millisecond, time.Hour
+	})
+	leader.mustJoin(t)
+	if n := accepted.Load(); n != 1 {
+		t.Errorf("%d connections were made to a server that was slow, want 1", n)
+	}
 }
 
 func TestALeaderOfAHigherTermInGossipMovesTheSessionAtOnce(t *testing.T) {

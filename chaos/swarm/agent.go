@@ -114,7 +114,7 @@ func (a *agent) ask(ctx context.Context, address string) (*session, string, erro
 		return nil, "", err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	timer := time.AfterFunc(a.swarm.cfg.ConnectTimeout, cancel)
+	timer := time.AfterFunc(a.swarm.cfg.AnswerTimeout, cancel)
 	defer timer.Stop()
 	s, err := argosyv1.NewAgentServiceClient(conn).Session(ctx)
 	if err != nil {

@@ -35,9 +35,9 @@ type Config struct {
 	// PerConnection is how many agents share a connection. Default 1, as it is
 	// with real ones. More spares files and memory, here and at the servers.
 	PerConnection int
-	// ConnectTimeout bounds connecting to one server, AnswerTimeout the time from
-	// hello to its answer. Defaults 1 s and 5 s.
-	ConnectTimeout, AnswerTimeout time.Duration
+	// AnswerTimeout bounds connecting to one server, and the time from hello to
+	// its answer. Default 5 s each.
+	AnswerTimeout time.Duration
 	// PaceMin and PaceMax bound the time after which an agent asks again, a tenth
 	// of how long it has been without a session. Defaults 10 ms and 2 s.
 	PaceMin, PaceMax time.Duration
@@ -57,7 +57,7 @@ func (c Config) withDefaults() (Config, error) {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.ConnectTimeout, time.Second}, {&c.AnswerTimeout, 5 * time.Second},
+		{&c.AnswerTimeout, 5 * time.Second},
 		{&c.PaceMin, 10 * time.Millisecond}, {&c.PaceMax, 2 * time.Second},
 	} {
 		if *each.field == 0 {
