@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -263,7 +264,8 @@ func TestAWriteOnAStreamMovesOnUnderItsOwnID(t *testing.T) {
 			}
 			first.mu.Lock()
 			defer first.mu.Unlock()
-			if after := good.requests(); len(first.ids) != 1 || string(first.ids[0]) != after[len(after)-1] || len(first.ids[0]) != 16 {
+			// The write that occupies the client may come there as well, before or after.
+			if after := good.requests(); len(first.ids) != 1 || !slices.Contains(after, string(first.ids[0])) || len(first.ids[0]) != 16 {
 				t.Errorf("the first server got %x, the second %x", first.ids, after)
 			}
 		})
