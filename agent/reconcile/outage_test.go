@@ -192,7 +192,7 @@ func TestARemovalIsGoneOnWithByTheNextLifeOfTheAgent(t *testing.T) {
 		s.pods.OnRemove(nil)
 		s.pods.SetDown(false)
 		// Once more with its id, which is known again.
-		s.mustTell("web: Stopping(RequestedAtRuntime)", "job: Removed", "web: Removed")
+		s.mustTellOfEach("web: Stopping(RequestedAtRuntime)", "job: Removed", "web: Removed")
 		if len(s.leaving) != 0 || s.pods.Count() != 0 {
 			t.Errorf("left over: %v", s.leaving)
 		}

@@ -121,6 +121,27 @@ func (s *stage) apply(c assignments.Change) {
 // mustTell checks the changes of state that were told since the last call.
 func (s *stage) mustTell(want ...string) {
 	s.t.Helper()
+	s.compare(s.told(), want)
+}
+
+// mustTellOfEach is mustTell for what happens to several workloads at the same
+// time: the order of what is told of one counts, that of the workloads does not.
+func (s *stage) mustTellOfEach(want ...string) {
+	s.t.Helper()
+	byWorkload := func(a, b string) int {
+		nameA, _, _ := strings.Cut(a, ":")
+		nameB, _, _ := strings.Cut(b, ":")
+		return strings.Compare(nameA, nameB)
+	}
+	got := s.told()
+	slices.SortStableFunc(got, byWorkload)
+	slices.SortStableFunc(want, byWorkload)
+	s.compare(got, want)
+}
+
+// told returns what was told of states since the last call.
+func (s *stage) told() []string {
+	s.t.Helper()
 	synctest.Wait()
 	states, whole := s.m.Journal().Take()
 	var got []string
@@ -134,6 +155,11 @@ func (s *stage) mustTell(want ...string) {
 	if whole {
 		s.t.Fatal("the journal overflowed")
 	}
+	return got
+}
+
+func (s *stage) compare(got, want []string) {
+	s.t.Helper()
 	if !slices.Equal(got, want) {
 		s.t.Fatalf("told:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
