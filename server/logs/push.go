@@ -87,6 +87,8 @@ func (r *Relay) follow(reader *reader, instance *argosyv1.InstanceName, options 
 		return
 	}
 	r.await(p, link)
+	// Whoever is told to stop and has not begun finds nothing to begin with.
+	r.remove(p)
 	select {
 	case <-link.Done(): // it knows
 	default:
