@@ -40,7 +40,9 @@ func mustLookedOver(t *testing.T, all ...*replica) *replica {
 
 func TestSettingsAreChangedThroughAnyServer(t *testing.T) {
 	all := mustCluster(t, 3, nil)
-	follower := others(all, mustLeader(t, all...))[0]
+	leader := mustLeader(t, all...)
+	eventually(t, "the settings that a new leader writes", func() bool { return level(leader) == argosyv1.FeatureLevel })
+	follower := others(all, leader)[0]
 	quota := uint64(64 << 20)
 	changed, err := operatorsOf(follower).UpdateSettings(requestContext(t), &argosyv1.UpdateSettingsRequest{
 		Autopilot: &argosyv1.AutopilotSettings{MinVoters: 5}, StateQuotaBytes: &quota})

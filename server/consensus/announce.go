@@ -36,6 +36,15 @@ func (n *Node) announce(r *reign) {
 			return
 		}
 		committed := n.raft.CommitIndex()
+		// On a busy machine Raft has yet to notice that a majority has the entry, and
+		// nothing will wake us when it does. After as long as Raft itself waits it
+		// tells them.
+		for waited := settle; n.uncommitted(r.term, committed) && waited < n.cfg.Timing.Commit; waited += linger {
+			if !wait(linger) {
+				return
+			}
+			committed = n.raft.CommitIndex()
+		}
 		if len(n.untold(r.term, committed)) == 0 {
 			continue
 		}
@@ -57,6 +66,16 @@ func (n *Node) untold(term, committed uint64) (servers []raft.Server) {
 		}
 	}
 	return servers
+}
+
+// uncommitted tells whether a follower has an entry that is not committed yet.
+func (n *Node) uncommitted(term, committed uint64) bool {
+	for _, s := range n.configuration().Servers {
+		if peer, ok := n.transport.progress.of(s.ID, term); ok && peer.match > committed {
+			return true
+		}
+	}
+	return false
 }
 
 // tell sends a follower what Raft itself would send when CommitTimeout has
