@@ -26,8 +26,7 @@ func TestMovedServerIsStillTheSame(t *testing.T) {
 	moved.stop(t)
 	written := mustApply(t, leader, applyOf(workload("w", "one")))
 
-	cfg := moved.cfg
-	cfg.APIAddress, cfg.RaftAddress, cfg.GossipAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg := elsewhere(moved.cfg)
 	cfg.Join = []string{leader.Addresses().Gossip}
 	back := mustStart(t, cfg)
 	if back.ID() != id {
@@ -65,8 +64,7 @@ func TestMovedClusterComesBack(t *testing.T) {
 	}
 	var back []*replica
 	for _, r := range all {
-		cfg := r.cfg
-		cfg.APIAddress, cfg.RaftAddress, cfg.GossipAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+		cfg := elsewhere(r.cfg)
 		cfg.Join = nil
 		for _, b := range back {
 			cfg.Join = append(cfg.Join, b.Addresses().Gossip)
@@ -85,8 +83,7 @@ func TestMovedOneByOneAndAllAtOnce(t *testing.T) {
 	leader := mustLeader(t, all...)
 	mustApply(t, leader, applyOf(workload("w", "one")))
 	move := func(r *replica, seeds ...*replica) *replica {
-		cfg := r.cfg
-		cfg.APIAddress, cfg.RaftAddress, cfg.GossipAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+		cfg := elsewhere(r.cfg)
 		cfg.Join = nil
 		for _, seed := range seeds {
 			cfg.Join = append(cfg.Join, seed.Addresses().Gossip)

@@ -131,8 +131,7 @@ func (s *Session) ask(ctx context.Context, p *prospect, hello *argosyv1.AgentHel
 	if err != nil {
 		return fail(err)
 	}
-	deadline.Stop()
-	deadline = time.AfterFunc(s.cfg.AnswerTimeout, func() { cancel(errLate) })
+	deadline.Reset(s.cfg.AnswerTimeout)
 	// An error of Send is only that the stream has ended; Recv tells why.
 	_ = stream.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Hello{Hello: hello}})
 	message, err := stream.Recv()

@@ -122,8 +122,7 @@ func (a *agent) ask(ctx context.Context, address string) (*session, string, erro
 		a.pool.drop(address, conn)
 		return nil, "", err
 	}
-	timer.Stop()
-	timer = time.AfterFunc(a.swarm.cfg.AnswerTimeout, cancel)
+	timer.Reset(a.swarm.cfg.AnswerTimeout)
 	// An error of Send is only that the stream has ended; Recv tells why.
 	_ = s.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Hello{Hello: a.hello()}})
 	message, err := s.Recv()
