@@ -51,7 +51,7 @@ type Config struct {
 	// from them the time that they need to find the next leader.
 	AnnouncementWait time.Duration
 	// Scatter is the time within which an agent, at random, asks a leader that it
-	// was told of. Default 15 ms: all agents are told at the same moment, which is
+	// was told of. Default 40 ms: all agents are told at the same moment, which is
 	// the one at which that leader has the writes to do that waited for it.
 	Scatter time.Duration
 	// PaceMin and PaceMax bound the time after which a server is asked again.
@@ -84,7 +84,7 @@ func DefaultConfig() Config {
 		AnswerTimeout:    5 * time.Second,
 		Hedge:            15 * time.Millisecond,
 		AnnouncementWait: 40 * time.Millisecond,
-		Scatter:          15 * time.Millisecond,
+		Scatter:          40 * time.Millisecond,
 		PaceMin:          20 * time.Millisecond,
 		PaceMax:          2 * time.Second,
 		FollowPace:       100 * time.Millisecond,

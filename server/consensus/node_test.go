@@ -386,6 +386,39 @@ func TestServerCatchesUpFromASnapshot(t *testing.T) {
 	}
 }
 
+func TestAStopSparesTheNextStartItsLog(t *testing.T) {
+	for _, tc := range []struct {
+		entries int
+		taken   bool
+	}{{entries: 5, taken: false}, {entries: 30, taken: true}} {
+		t.Run(fmt.Sprintf("%d entries", tc.entries), func(t *testing.T) {
+			c := mustFound(t, 3, func(cfg *Config) { cfg.SnapshotThreshold = 20 * stopSnapshotShare })
+			leader := c.mustLead()
+			var want []string
+			for i := range tc.entries {
+				want = append(want, fmt.Sprint(i))
+				mustWrite(t, leader, want[i])
+			}
+			follower := c.followers(leader)[0]
+			mustHave(t, follower, want...)
+			applied := follower.deps.Machine.Applied()
+			if err := follower.Shutdown(deadline(t)); err != nil {
+				t.Fatal(err)
+			}
+			c.mustOpen(follower)
+			var at uint64
+			if newest := follower.snapshots.newest.Load(); newest != nil {
+				at = newest.index
+			}
+			if taken := at == applied; taken != tc.taken || !taken && at != 0 {
+				t.Fatalf("%d entries were applied and the snapshot is at %d", applied, at)
+			}
+			mustWrite(t, c.mustLead(), "one more")
+			mustHave(t, follower, append(want, "one more")...)
+		})
+	}
+}
+
 func TestRestartKeepsTheIdentity(t *testing.T) {
 	c := mustFound(t, 3)
 	follower := c.followers(c.mustLead())[0]

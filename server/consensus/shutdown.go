@@ -5,11 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // drainLimit bounds how long a stop waits for what is under way to be
 // answered.
 const drainLimit = 500 * time.Millisecond
+
+// A stop takes a snapshot when at least one in stopSnapshotShare of the entries
+// has come since the last one that would cause a snapshot anyway, and waits for
+// it no longer than stopSnapshotLimit. Raft reads every entry after the snapshot
+// twice when it starts: at a moment at which, in a rolling restart, the others
+// carry the load with a server less.
+const (
+	stopSnapshotShare = 8
+	stopSnapshotLimit = 2 * time.Second
+)
 
 // Shutdown stops the node. A leader hands over first, so that the cluster does
 // not notice. It may be called twice. When the context ends before Raft has
@@ -23,6 +35,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 func (n *Node) stop(ctx context.Context, graceful bool) error {
 	if graceful && n.Err() == nil {
 		n.handOver(ctx)
+		n.snapshotAtStop(ctx)
 	}
 	n.halted.Store(true)
 	// Raft panics when it is shut down while it takes a state over.
@@ -86,6 +99,32 @@ func (n *Node) handOver(ctx context.Context) {
 		}
 		cancel()
 		failed = err
+	}
+}
+
+// snapshotAtStop spares the next start the entries since the last snapshot. What
+// goes wrong costs nothing but that.
+func (n *Node) snapshotAtStop(ctx context.Context) {
+	applied := n.deps.Machine.Applied()
+	if newest := n.snapshots.newest.Load(); newest != nil {
+		applied -= min(applied, newest.index)
+	}
+	if applied < max(n.cfg.SnapshotThreshold/stopSnapshotShare, 1) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopSnapshotLimit)
+	defer cancel()
+	done := make(chan error, 1)
+	future := n.raft.Snapshot()
+	go func() { done <- future.Error() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		n.log.Warn("no snapshot was taken before stopping; the next start reads the log instead", "entries", applied, "error", err)
 	}
 }
 
