@@ -1,0 +1,69 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+
+	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/client"
+)
+
+var (
+	// ErrUnavailable is returned by what cannot be done on this machine.
+	ErrUnavailable = errors.New("not available here")
+	// ErrNoTarget is returned when there is nothing to do it to at the moment, such
+	// as a leader.
+	ErrNoTarget = errors.New("no target")
+	// ErrBudget is returned by what would make a majority lose what it has, or is
+	// in the way of another fault in effect.
+	ErrBudget = errors.New("more than a quorum survives")
+	// ErrStuck is returned when a fault could not be undone.
+	ErrStuck = errors.New("fault cannot be undone")
+)
+
+// World is what faults are done to.
+type World struct {
+	Site    *lab.Site
+	Cluster *cluster.Cluster
+	// Client asks who leads, and moves leadership; it is of no load.
+	Client *client.Client
+	// Rand is the step's own: all of its chance.
+	Rand *rand.Rand
+	Log  *slog.Logger
+	// Ledger knows what other faults have taken.
+	Ledger *Ledger
+}
+
+// Active is a fault in effect.
+type Active struct {
+	// Targets are the names of the servers and agents that it strikes.
+	Targets []string
+	// Leader is the name of the leader when it was done, empty when not known.
+	Leader string
+	// Detail is what was done, with the values.
+	Detail string
+	// Heal undoes it and waits until that is so: processes run, links and disks
+	// answer. It does not wait until the cluster has recovered. It may be nil.
+	Heal func(ctx context.Context) error
+}
+
+// Fault is one kind of fault.
+type Fault struct {
+	// Kind is its name.
+	Kind plan.Kind
+	// What it does, in one line for people.
+	What string
+	// Changes is how many changes of leader it may cost when nothing else is wrong.
+	Changes int
+	// Available returns why it cannot be done here, nil when it can. It wraps
+	// ErrUnavailable.
+	Available func(w *World) error
+	// Inject does it. What it takes of the quorum it takes from the world's ledger
+	// first, and gives back when it is healed. A fault that failed half-way has
+	// undone what it did.
+	Inject func(ctx context.Context, w *World, step plan.Step) (*Active, error)
+}

@@ -1,0 +1,321 @@
+package history
+
+// Version is that of the records. A directory of another version is refused.
+const Version = 1
+
+// Action is what an operation does.
+type Action string
+
+// The actions.
+const (
+	// Apply creates or replaces objects, all or none.
+	Apply Action = "apply"
+	// Delete removes objects, all or none.
+	Delete Action = "delete"
+	// Get reads one object.
+	Get Action = "get"
+	// List reads all objects at one revision.
+	List Action = "list"
+	// Ask reads the status of the cluster; it says nothing of objects.
+	Ask Action = "status"
+)
+
+// Outcome is how an operation ended, as far as its client can tell.
+type Outcome string
+
+// The outcomes.
+const (
+	// Done was acknowledged.
+	Done Outcome = "ok"
+	// Refused was certainly not carried out.
+	Refused Outcome = "refused"
+	// Unknown may have been carried out, at any time after its call.
+	Unknown Outcome = "unknown"
+)
+
+// Operation is one call of a client and its answer.
+type Operation struct {
+	// Client is who called. A client makes one call after the other: its
+	// operations are a session.
+	Client string `json:"client"`
+	// N counts the operations of the client, from 1.
+	N int64 `json:"n"`
+	// Action is what was asked for.
+	Action Action `json:"action"`
+	// Stale is set for a read that may be old.
+	Stale bool `json:"stale,omitempty"`
+	// Server is the name of the only server that was asked; empty when the client
+	// was free to ask any.
+	Server string `json:"server,omitempty"`
+	// Request is the id of a write, in hexadecimal digits.
+	Request string `json:"request,omitempty"`
+	// Objects are the names that it concerns, in their order; none for List.
+	Objects []string `json:"objects,omitempty"`
+	// Values are what an Apply sets them to, one for each object. No two writes of
+	// a history set the same value.
+	Values []string `json:"values,omitempty"`
+	// Expected is the revision that every object had to have, 0 for any.
+	Expected uint64 `json:"expected,omitempty"`
+	// ExpectedState is the revision after which no object may have changed, 0 for
+	// any.
+	ExpectedState uint64 `json:"expected_state,omitempty"`
+	// MustNotExist is set when no object was allowed to exist, IgnoreMissing when
+	// a Delete took a missing one for deleted.
+	MustNotExist  bool `json:"must_not_exist,omitempty"`
+	IgnoreMissing bool `json:"ignore_missing,omitempty"`
+
+	// Call and Return are when it was called and answered.
+	Call   Micros `json:"call"`
+	Return Micros `json:"return"`
+	// Outcome is how it ended.
+	Outcome Outcome `json:"outcome"`
+	// Code is the name of the error's code (argosyv1.ErrorCode without its
+	// prefix), Error its text.
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+
+	// Revision is that of a write, or of the state that was read from.
+	Revision uint64 `json:"revision,omitempty"`
+	// AnsweredBy is the id of the server that answered, Leader that of the leader
+	// that it knew, Term the term that it was in.
+	AnsweredBy string `json:"answered_by,omitempty"`
+	Leader     string `json:"leader,omitempty"`
+	Term       uint64 `json:"term,omitempty"`
+	// Incarnation is that of the cluster.
+	Incarnation string `json:"incarnation,omitempty"`
+	// StalenessMs is how old a stale read said that it may be.
+	StalenessMs uint64 `json:"staleness_ms,omitempty"`
+	// Replayed is set when the answer was a remembered one.
+	Replayed bool `json:"replayed,omitempty"`
+	// Found is what a read returned: for Get the object, none when it was not
+	// there; for List all objects of the load.
+	Found []Object `json:"found,omitempty"`
+	// Changes is what a write did to each object (argosyv1.ChangeKind without its
+	// prefix, in lower case).
+	Changes []string `json:"changes,omitempty"`
+}
+
+// Object is a desired object at one time.
+type Object struct {
+	// Name of the object.
+	Name string `json:"name"`
+	// Value that the write set which made it so.
+	Value string `json:"value"`
+	// Revision of its last change, Created that of its creation.
+	Revision uint64 `json:"revision"`
+	Created  uint64 `json:"created,omitempty"`
+}
+
+// Sight is a message of a watch.
+type Sight struct {
+	// Watcher is who watches.
+	Watcher string `json:"watcher"`
+	// N counts what the watcher saw, from 1.
+	N int64 `json:"n"`
+	// At is when it came.
+	At Micros `json:"at"`
+	// Server is the name of the server that was asked, empty when free.
+	Server string `json:"server,omitempty"`
+	// AnsweredBy is the id of the server that sent it.
+	AnsweredBy string `json:"answered_by,omitempty"`
+	// Resumed is set in the first message after the watch was begun again: the
+	// revision that it was to go on after.
+	Resumed uint64 `json:"resumed,omitempty"`
+	// SnapshotBegin and SnapshotEnd bound a snapshot.
+	SnapshotBegin bool `json:"snapshot_begin,omitempty"`
+	SnapshotEnd   bool `json:"snapshot_end,omitempty"`
+	// Revision up to which every change was shown.
+	Revision uint64 `json:"revision"`
+	// Incarnation is that of the cluster.
+	Incarnation string `json:"incarnation,omitempty"`
+	// Put are objects that were created or changed, Deleted names of those that
+	// are gone.
+	Put     []Object `json:"put,omitempty"`
+	Deleted []string `json:"deleted,omitempty"`
+	// States are observed states.
+	States []State `json:"states,omitempty"`
+}
+
+// State is the observed state of an instance of a workload.
+type State struct {
+	// Workload, instance id and agent.
+	Workload string `json:"workload"`
+	Instance string `json:"instance"`
+	Agent    string `json:"agent"`
+	// Text is the state as people read it, such as "Running(Ok)".
+	Text string `json:"text"`
+	// RuntimeID is its id at the runtime.
+	RuntimeID string `json:"runtime_id,omitempty"`
+}
+
+// Beat is a sign of life that a workload of the load gives by itself.
+type Beat struct {
+	// Workload, Instance and Agent are what it was started as.
+	Workload string `json:"workload"`
+	Instance string `json:"instance"`
+	Agent    string `json:"agent"`
+	// Value is that of the write that asked for it.
+	Value string `json:"value"`
+	// PID of the process: two of one instance are two starts.
+	PID int `json:"pid"`
+	// What it is: BeatStart, BeatOn, BeatStop or BeatClash.
+	What string `json:"what"`
+	// At is when.
+	At Micros `json:"at"`
+}
+
+// What a Beat is.
+const (
+	// BeatStart is the first of a process.
+	BeatStart = "start"
+	// BeatOn is one of many.
+	BeatOn = "beat"
+	// BeatStop is the last, of a process that was told to end.
+	BeatStop = "stop"
+	// BeatClash is given instead of BeatStart by a process that found another one
+	// of its workload running.
+	BeatClash = "clash"
+)
+
+// Fault is something that was done to the cluster.
+type Fault struct {
+	// Step is the number of the plan's step.
+	Step int `json:"step"`
+	// Kind is the name of the fault.
+	Kind string `json:"kind"`
+	// Targets are the names of the servers and agents that it struck.
+	Targets []string `json:"targets,omitempty"`
+	// Leader is the name of the leader at that moment, empty when none was known.
+	Leader string `json:"leader,omitempty"`
+	// Begun and Struck are when it was begun and in effect; Healing and Healed when
+	// its end was begun and reached. Never healed is 0.
+	Begun   Micros `json:"begun"`
+	Struck  Micros `json:"struck"`
+	Healing Micros `json:"healing,omitempty"`
+	Healed  Micros `json:"healed,omitempty"`
+	// Quorum is set when a majority of servers was untouched, up and connected all
+	// the time, by this fault and all others that were in effect.
+	Quorum bool `json:"quorum"`
+	// Changes is how many changes of leader it may cost; see Calm.
+	Changes int `json:"changes"`
+	// Detail is what was done, with the values.
+	Detail string `json:"detail,omitempty"`
+	// Error is why it could not be done, or not be healed.
+	Error string `json:"error,omitempty"`
+	// Skipped is set when it was not done on purpose, and Error says why: it was
+	// not available, or would have cost what the plan may not spend.
+	Skipped bool `json:"skipped,omitempty"`
+}
+
+// Leadership is a line of a server's log that says that it leads, or no more.
+type Leadership struct {
+	// Server is its name, ID its id.
+	Server string `json:"server"`
+	ID     string `json:"id"`
+	// Term of Raft.
+	Term uint64 `json:"term"`
+	// Gained tells whether it began or ended.
+	Gained bool `json:"gained"`
+	// At is when.
+	At Micros `json:"at"`
+}
+
+// Look is what was seen of an agent at a moment.
+type Look struct {
+	// Agent is its name.
+	Agent string `json:"agent"`
+	// At is when.
+	At Micros `json:"at"`
+	// Connected tells whether it has a session with the leader.
+	Connected bool `json:"connected"`
+	// Converged is the revision up to which it has done what it was told, Wanted
+	// the one of the state at that moment.
+	Converged uint64 `json:"converged"`
+	Wanted    uint64 `json:"wanted"`
+}
+
+// Line is something that was found in a log and should not be there.
+type Line struct {
+	// Process is the name of whose log it is.
+	Process string `json:"process"`
+	// At is when it was printed, 0 when the line does not say.
+	At Micros `json:"at,omitempty"`
+	// Kind is "panic", "race" or "error".
+	Kind string `json:"kind"`
+	// Text is the line.
+	Text string `json:"text"`
+}
+
+// Replica is what one server had in the end.
+type Replica struct {
+	// Server is its name, ID its id.
+	Server string `json:"server"`
+	ID     string `json:"id"`
+	// Revision that it had applied, and the hash of its state there.
+	Revision uint64 `json:"revision"`
+	Hash     string `json:"hash"`
+	// Objects are those of the load, by name.
+	Objects []Object `json:"objects"`
+	// Entries are what its log held of writes of the load: empty when that was not
+	// read. See Entry.
+	Entries []Entry `json:"entries,omitempty"`
+	// Snapshots are the hashes of snapshots that were restored into an empty state
+	// machine, beside the hashes that they say they have.
+	Snapshots []SnapshotHash `json:"snapshots,omitempty"`
+}
+
+// Entry is an entry of a replica's log that changed objects of the load.
+type Entry struct {
+	// Index and Term of Raft; the index is the revision.
+	Index uint64 `json:"index"`
+	Term  uint64 `json:"term"`
+	// Sum is a hash of the entry as it was stored.
+	Sum string `json:"sum"`
+	// Requests are the ids of the writes in it, in hexadecimal digits.
+	Requests []string `json:"requests,omitempty"`
+	// Put and Deleted are what it did.
+	Put     []Object `json:"put,omitempty"`
+	Deleted []string `json:"deleted,omitempty"`
+}
+
+// SnapshotHash is a snapshot that was restored into an empty state machine.
+type SnapshotHash struct {
+	// Index it is of.
+	Index uint64 `json:"index"`
+	// Said is the hash that it carries, Had the one that its state has.
+	Said string `json:"said"`
+	Had  string `json:"had"`
+}
+
+// Meta says what a trial was.
+type Meta struct {
+	// Version of the records.
+	Version int `json:"version"`
+	// Seed and Profile of its plan.
+	Seed    uint64 `json:"seed"`
+	Profile string `json:"profile"`
+	// Commit of the source, Binary the SHA-256 of the program.
+	Commit string `json:"commit,omitempty"`
+	Binary string `json:"binary,omitempty"`
+	// Planted is the name of the bug that was planted, empty for none.
+	Planted string `json:"planted,omitempty"`
+	// Simulated is set when nothing of it was real, the time least of all.
+	Simulated bool `json:"simulated,omitempty"`
+	// Started is the wall time at which it began (RFC 3339), Began the same
+	// moment, and Ended its end, by the history's clock.
+	Started string `json:"started"`
+	Began   Micros `json:"began"`
+	Ended   Micros `json:"ended"`
+	// Quiet is when the last fault was healed and the cluster left alone, 0 when it
+	// never was.
+	Quiet Micros `json:"quiet,omitempty"`
+	// Settings are those of the cluster, for people.
+	Settings map[string]string `json:"settings,omitempty"`
+	// Cores and Load are those of the machine, the load at the beginning.
+	Cores int     `json:"cores,omitempty"`
+	Load  float64 `json:"load,omitempty"`
+	// Whole is set last: nothing of the trial is missing.
+	Whole bool `json:"whole"`
+	// Error is why the trial itself failed, which is no judgement of the cluster.
+	Error string `json:"error,omitempty"`
+}
