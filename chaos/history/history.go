@@ -29,11 +29,12 @@ var (
 // History is everything that was recorded of one trial.
 type History struct {
 	Meta Meta
-	// Operations by the time of their call, Sights and Beats by their time, Faults
-	// by their beginning, Leaderships and Looks by their time.
+	// Operations by the time of their call, Sights and Beats by their time,
+	// LogRuns and Faults by their beginning, Leaderships and Looks by their time.
 	Operations  []Operation
 	Sights      []Sight
 	Beats       []Beat
+	LogRuns     []LogRun
 	Faults      []Fault
 	Leaderships []Leadership
 	Looks       []Look
@@ -65,6 +66,7 @@ func Read(dir string) (*History, error) {
 	}
 	err = errors.Join(
 		load(h, dir, operationsFile, &h.Operations, false), load(h, dir, sightsFile, &h.Sights, false),
+		load(h, dir, logRunsFile, &h.LogRuns, false),
 		load(h, dir, faultsFile, &h.Faults, false), load(h, dir, leadershipsFile, &h.Leaderships, false),
 		load(h, dir, looksFile, &h.Looks, false), load(h, dir, linesFile, &h.Lines, false),
 		load(h, dir, replicasFile, &h.Replicas, false), h.loadBeats(dir))
@@ -126,6 +128,7 @@ func (h *History) sort() {
 	slices.SortStableFunc(h.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 	slices.SortStableFunc(h.Sights, func(a, b Sight) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Beats, func(a, b Beat) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.LogRuns, func(a, b LogRun) int { return cmp.Compare(a.First, b.First) })
 	slices.SortStableFunc(h.Faults, func(a, b Fault) int { return cmp.Compare(a.Begun, b.Begun) })
 	slices.SortStableFunc(h.Leaderships, func(a, b Leadership) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Looks, func(a, b Look) int { return cmp.Compare(a.At, b.At) })

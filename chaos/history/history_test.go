@@ -16,6 +16,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	r.Operation(Operation{Client: "b", N: 1, Action: Get, Call: 20, Return: 30, Outcome: Done})
 	r.Operation(Operation{Client: "a", N: 1, Action: Apply, Call: 10, Return: 40, Outcome: Unknown, Objects: []string{"x"}, Values: []string{"a-1"}})
 	r.Sight(Sight{Watcher: "w", N: 1, At: 5, SnapshotBegin: true, Put: []Object{{Name: "x", Value: "a-1", Revision: 3}}})
+	r.LogRun(LogRun{Follower: "f", Stream: 1, From: 1, To: 3})
 	r.Fault(Fault{Step: 1, Kind: "kill", Begun: 1, Struck: 2, Quorum: true})
 	r.Leadership(Leadership{Server: "server-1", Term: 2, Gained: true, At: 3})
 	r.Look(Look{Agent: "agent-1", At: 4, Connected: true})
@@ -39,7 +40,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	if len(h.Operations) != 2 || h.Operations[0].Client != "a" || h.Operations[0].Values[0] != "a-1" {
 		t.Errorf("operations %+v", h.Operations)
 	}
-	if len(h.Sights) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Beats) != 1 {
+	if len(h.Sights) != 1 || len(h.LogRuns) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Beats) != 1 {
 		t.Errorf("read %+v", h)
 	}
 }

@@ -15,6 +15,7 @@ const (
 	metaFile        = "meta.json"
 	operationsFile  = "operations.jsonl"
 	sightsFile      = "sights.jsonl"
+	logRunsFile     = "logruns.jsonl"
 	faultsFile      = "faults.jsonl"
 	leadershipsFile = "leaderships.jsonl"
 	looksFile       = "looks.jsonl"
@@ -77,6 +78,9 @@ func (r *Recorder) Operation(o Operation) { record(r, operationsFile, &r.memory.
 
 // Sight records a message of a watch.
 func (r *Recorder) Sight(s Sight) { record(r, sightsFile, &r.memory.Sights, s) }
+
+// LogRun records lines that a follower was shown.
+func (r *Recorder) LogRun(l LogRun) { record(r, logRunsFile, &r.memory.LogRuns, l) }
 
 // Fault records a fault that was healed, or never will be.
 func (r *Recorder) Fault(f Fault) { record(r, faultsFile, &r.memory.Faults, f) }

@@ -47,7 +47,8 @@ type Operation struct {
 	// Server is the name of the only server that was asked; empty when the client
 	// was free to ask any.
 	Server string `json:"server,omitempty"`
-	// Request is the id of a write, in hexadecimal digits.
+	// Request is the id of a write, in hexadecimal digits. A write that is repeated
+	// has the id of the first try, and all else that was asked for, too.
 	Request string `json:"request,omitempty"`
 	// Objects are the names that it concerns, in their order; none for List.
 	Objects []string `json:"objects,omitempty"`
@@ -176,6 +177,32 @@ const (
 	// of its workload running.
 	BeatClash = "clash"
 )
+
+// LogRun is a run of lines of one process that a follower of logs was shown
+// without interruption.
+type LogRun struct {
+	// Follower is who follows, Stream counts his calls from 1.
+	Follower string `json:"follower"`
+	Stream   int64  `json:"stream"`
+	// Workload, Instance, Agent, Value and PID are of the process that printed.
+	Workload string `json:"workload"`
+	Instance string `json:"instance"`
+	Agent    string `json:"agent"`
+	Value    string `json:"value"`
+	PID      int    `json:"pid"`
+	// From and To are the numbers of the first and the last line. Between two runs
+	// of one process in one stream lines are missing, or came again or in another
+	// order.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// First and Last are when these came.
+	First Micros `json:"first"`
+	Last  Micros `json:"last"`
+	// End is set when the log of the instance ended with this run, Why says why
+	// when that was not the end of the instance.
+	End bool   `json:"end,omitempty"`
+	Why string `json:"why,omitempty"`
+}
 
 // Fault is something that was done to the cluster.
 type Fault struct {

@@ -1,0 +1,27 @@
+package history
+
+import "strings"
+
+// valueFlag precedes the value in the runtime configuration of a workload that
+// runs.
+const valueFlag = "--value"
+
+// Value extracts from a runtime configuration the value that a write of the load
+// set. That of an object that nothing runs is its value; that of a probe is a
+// command with "--value" and the value, however the list is written.
+func Value(runtimeConfig string) string {
+	_, after, command := strings.Cut(runtimeConfig, valueFlag)
+	if !command {
+		return strings.TrimSpace(runtimeConfig)
+	}
+	after = strings.TrimLeftFunc(after, func(r rune) bool { return !alphanumeric(r) })
+	end := strings.IndexFunc(after, func(r rune) bool { return !alphanumeric(r) && r != '-' && r != '_' && r != '.' })
+	if end >= 0 {
+		after = after[:end]
+	}
+	return after
+}
+
+func alphanumeric(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
