@@ -24,6 +24,10 @@ type guard struct {
 	// running is set when NewRaft has returned. Before that it is our own
 	// goroutine that asks, and its panic is caught there.
 	running atomic.Bool
+	// leaving is set when the node stops: what a snapshot made superfluous is left
+	// to the next one, since removing it is many flushes of a disk that others may
+	// share.
+	leaving atomic.Bool
 	// restored returns index and term of the state that Raft last took over as a
 	// whole; 0 when there is none.
 	restored func() (index, term uint64)
@@ -80,4 +84,15 @@ func (g *guard) SetUint64(key []byte, value uint64) error {
 		runtime.Goexit()
 	}
 	return err
+}
+
+// DeleteRange removes entries for Raft: those that a snapshot made superfluous,
+// or the end of the log where it differs from the leader's.
+func (g *guard) DeleteRange(first, last uint64) error {
+	if g.leaving.Load() {
+		if end, err := g.LastIndex(); err == nil && last < end {
+			return nil
+		}
+	}
+	return g.Store.DeleteRange(first, last)
 }

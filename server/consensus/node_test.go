@@ -392,7 +392,10 @@ func TestAStopSparesTheNextStartItsLog(t *testing.T) {
 		taken   bool
 	}{{entries: 5, taken: false}, {entries: 30, taken: true}} {
 		t.Run(fmt.Sprintf("%d entries", tc.entries), func(t *testing.T) {
-			c := mustFound(t, 3, func(cfg *Config) { cfg.SnapshotThreshold = 20 * stopSnapshotShare })
+			c := mustFound(t, 3, func(cfg *Config) {
+				cfg.SnapshotThreshold = 20 * stopSnapshotShare
+				cfg.TrailingLogs = 5
+			})
 			leader := c.mustLead()
 			var want []string
 			for i := range tc.entries {
@@ -412,6 +415,9 @@ func TestAStopSparesTheNextStartItsLog(t *testing.T) {
 			}
 			if taken := at == applied; taken != tc.taken || !taken && at != 0 {
 				t.Fatalf("%d entries were applied and the snapshot is at %d", applied, at)
+			}
+			if first, err := follower.store.FirstIndex(); err != nil || first != 1 {
+				t.Errorf("the log was cut by a stop, to begin at %d: %v", first, err)
 			}
 			mustWrite(t, c.mustLead(), "one more")
 			mustHave(t, follower, append(want, "one more")...)

@@ -114,6 +114,7 @@ func (n *Node) snapshotAtStop(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopSnapshotLimit)
 	defer cancel()
+	n.guard.leaving.Store(true)
 	done := make(chan error, 1)
 	future := n.raft.Snapshot()
 	go func() { done <- future.Error() }()
