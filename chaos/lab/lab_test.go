@@ -126,6 +126,13 @@ func TestWhatIsCutDoesNotArriveAndWhatIsHealedDoes(t *testing.T) {
 	exchange("both ways")
 	mustReceive(t, ct, "a to c, both ways")
 
+	must(t, l.HealOneWay(a, b))
+	must(t, l.HealOneWay(a, c))
+	exchange("the other way")
+	mustReceive(t, bt, "a to b, the other way")
+	mustReceive(t, ct, "a to c, the other way")
+	must(t, l.CutOneWay(a, b))
+
 	must(t, l.Isolate(a))
 	exchange("alone")
 	must(t, l.Heal(b))

@@ -56,21 +56,36 @@ func (l *Lab) Isolate(host *Host) error {
 	return l.Cut(host, all...)
 }
 
+// HealOneWay ends the cut of one direction, and no other.
+func (l *Lab) HealOneWay(from, to *Host) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heal(link{from, to})
+}
+
+// heal ends the cut of one direction; l.mu is held.
+func (l *Lab) heal(direction link) error {
+	rule := l.rules[direction]
+	if rule == nil {
+		return nil
+	}
+	if err := l.routes.RuleDel(rule); err != nil {
+		return fmt.Errorf("heal %s to %s: %w", direction.from.Name, direction.to.Name, err)
+	}
+	delete(l.rules, direction)
+	return nil
+}
+
 // Heal ends every cut between one of the hosts and any other; every cut at all
 // when no host is named.
 func (l *Lab) Heal(hosts ...*Host) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
-	for direction, rule := range l.rules {
-		if len(hosts) > 0 && !slices.Contains(hosts, direction.from) && !slices.Contains(hosts, direction.to) {
-			continue
+	for direction := range l.rules {
+		if len(hosts) == 0 || slices.Contains(hosts, direction.from) || slices.Contains(hosts, direction.to) {
+			errs = append(errs, l.heal(direction))
 		}
-		if err := l.routes.RuleDel(rule); err != nil {
-			errs = append(errs, fmt.Errorf("heal %s to %s: %w", direction.from.Name, direction.to.Name, err))
-			continue
-		}
-		delete(l.rules, direction)
 	}
 	return errors.Join(errs...)
 }
