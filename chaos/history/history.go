@@ -40,6 +40,8 @@ type History struct {
 	Looks       []Look
 	Lines       []Line
 	Replicas    []Replica
+	// Samples by their time.
+	Samples []Sample
 	// Cut names what is not whole. Nothing may be called right that rests on it.
 	Cut []string
 }
@@ -69,7 +71,8 @@ func Read(dir string) (*History, error) {
 		load(h, dir, logRunsFile, &h.LogRuns, false),
 		load(h, dir, faultsFile, &h.Faults, false), load(h, dir, leadershipsFile, &h.Leaderships, false),
 		load(h, dir, looksFile, &h.Looks, false), load(h, dir, linesFile, &h.Lines, false),
-		load(h, dir, replicasFile, &h.Replicas, false), h.loadBeats(dir))
+		load(h, dir, replicasFile, &h.Replicas, false), load(h, dir, samplesFile, &h.Samples, false),
+		h.loadBeats(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -132,5 +135,6 @@ func (h *History) sort() {
 	slices.SortStableFunc(h.Faults, func(a, b Fault) int { return cmp.Compare(a.Begun, b.Begun) })
 	slices.SortStableFunc(h.Leaderships, func(a, b Leadership) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Looks, func(a, b Look) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Samples, func(a, b Sample) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Lines, func(a, b Line) int { return cmp.Compare(a.At, b.At) })
 }

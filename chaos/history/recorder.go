@@ -21,6 +21,7 @@ const (
 	looksFile       = "looks.jsonl"
 	linesFile       = "lines.jsonl"
 	replicasFile    = "replicas.jsonl"
+	samplesFile     = "samples.jsonl"
 	beatsDir        = "beats"
 	// PlanFile is the plan of the trial, LogDir what its processes printed.
 	PlanFile = "plan.json"
@@ -98,6 +99,9 @@ func (r *Recorder) Line(l Line) { record(r, linesFile, &r.memory.Lines, l) }
 
 // Replica records what a server had in the end.
 func (r *Recorder) Replica(p Replica) { record(r, replicasFile, &r.memory.Replicas, p) }
+
+// Sample records what a process took of its machine.
+func (r *Recorder) Sample(s Sample) { record(r, samplesFile, &r.memory.Samples, s) }
 
 // Beat records a sign of life; real workloads write their own.
 func (r *Recorder) Beat(b Beat) {

@@ -283,24 +283,71 @@ type Replica struct {
 	Hash     string `json:"hash"`
 	// Objects are those of the load, by name.
 	Objects []Object `json:"objects"`
-	// Entries are what its log held of writes of the load: empty when that was not
-	// read. See Entry.
+	// First and Last are the indices between which its log was read, 0 when it was
+	// not: what it holds of writes of the load there is in Entries.
+	First   uint64  `json:"first,omitempty"`
+	Last    uint64  `json:"last,omitempty"`
 	Entries []Entry `json:"entries,omitempty"`
+	// Hashes are those of its state at some indices, as its log alone leads to
+	// them, by index.
+	Hashes []IndexHash `json:"hashes,omitempty"`
 	// Snapshots are the hashes of snapshots that were restored into an empty state
 	// machine, beside the hashes that they say they have.
 	Snapshots []SnapshotHash `json:"snapshots,omitempty"`
+	// Damaged are parts of its data that said of themselves that they are damaged.
+	Damaged []string `json:"damaged,omitempty"`
+	// Error is why its data could not be read; nothing else is known then.
+	Error string `json:"error,omitempty"`
 }
+
+// IndexHash is the hash that a state has at an index.
+type IndexHash struct {
+	Index uint64 `json:"index"`
+	Hash  string `json:"hash"`
+}
+
+// Sample is what a process took of its machine at a moment.
+type Sample struct {
+	// Process is its name, PID that of its life.
+	Process string `json:"process"`
+	PID     int    `json:"pid"`
+	// At is when.
+	At Micros `json:"at"`
+	// RSS is its memory and Disk what its data directory takes, in bytes; Goroutines
+	// and Files are how many it has. 0 means not known.
+	RSS        int64 `json:"rss,omitempty"`
+	Disk       int64 `json:"disk,omitempty"`
+	Goroutines int64 `json:"goroutines,omitempty"`
+	Files      int64 `json:"files,omitempty"`
+}
+
+// Kinds of records that a trial may have promised; see Meta.Promised.
+const (
+	KindSights      = "sights"
+	KindBeats       = "beats"
+	KindLogRuns     = "logruns"
+	KindLeaderships = "leaderships"
+	KindLooks       = "looks"
+	KindReplicas    = "replicas"
+	KindSamples     = "samples"
+	// KindLines is promised by who has read the logs for lines that should not be
+	// there: there may be none.
+	KindLines = "lines"
+)
 
 // Entry is an entry of a replica's log that changed objects of the load.
 type Entry struct {
-	// Index and Term of Raft; the index is the revision.
+	// Index and Term of Raft; the index is the revision. An entry that no server
+	// carries out, because it was appended in another term than the one that it was
+	// proposed for, is left out.
 	Index uint64 `json:"index"`
 	Term  uint64 `json:"term"`
 	// Sum is a hash of the entry as it was stored.
 	Sum string `json:"sum"`
-	// Requests are the ids of the writes in it, in hexadecimal digits.
+	// Requests are the ids of the writes in it, in hexadecimal digits, in the order
+	// in which they were carried out.
 	Requests []string `json:"requests,omitempty"`
-	// Put and Deleted are what it did.
+	// Put and Deleted are what it did in all, each object once.
 	Put     []Object `json:"put,omitempty"`
 	Deleted []string `json:"deleted,omitempty"`
 }
@@ -336,6 +383,12 @@ type Meta struct {
 	// Quiet is when the last fault was healed and the cluster left alone, 0 when it
 	// never was.
 	Quiet Micros `json:"quiet,omitempty"`
+	// Promised are the kinds of records that the trial makes besides operations and
+	// faults. What rests on one that is not promised is not judged; one that is
+	// promised and has no record could not be judged, which is no success.
+	Promised []string `json:"promised,omitempty"`
+	// Versions are those of the programs, when servers of several ran together.
+	Versions []string `json:"versions,omitempty"`
 	// Settings are those of the cluster, for people.
 	Settings map[string]string `json:"settings,omitempty"`
 	// Cores and Load are those of the machine, the load at the beginning.
