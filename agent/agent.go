@@ -89,7 +89,7 @@ func (a *Agent) session(dir *dataDir, store *assignments.Store, manager *reconci
 		return nil, err
 	}
 	cfg.HomeID = home
-	cfg.Servers, cfg.TLS, cfg.Logger = a.cfg.Servers, a.cfg.TLS, a.logger
+	cfg.Servers, cfg.TLS, cfg.Network, cfg.Logger = a.cfg.Servers, a.cfg.TLS, a.cfg.Network, a.logger
 	return session.New(cfg, session.Deps{
 		Assignments: &orders{store: store, manager: manager},
 		States:      manager.Journal(),

@@ -14,6 +14,7 @@ import (
 	"github.com/argosy-cluster/argosy/agent/reconcile"
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/session"
+	"github.com/argosy-cluster/argosy/network"
 )
 
 // Config is how an agent works.
@@ -34,6 +35,8 @@ type Config struct {
 	Runtimes []runtime.Runtime
 	// TLS is how servers are dialled; nil means without TLS.
 	TLS *tls.Config
+	// Network is by what servers are dialled. Default nil: the system's.
+	Network network.Streams
 	// Tags of the agent. Default: none.
 	Tags map[string]string
 	// Version of the binary, for people.

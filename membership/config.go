@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/argosy-cluster/argosy/network"
 )
 
 // Config is how a member takes part in gossip. Start from DefaultConfig.
@@ -43,6 +45,8 @@ type Config struct {
 	RememberDead time.Duration
 	// Resolver looks up names of hosts. Default net.DefaultResolver.
 	Resolver Resolver
+	// Network is by what it talks to others. Default: the system's.
+	Network network.Network
 	// Logger hears of members that come and go and of refused ones. Default: none.
 	Logger *slog.Logger
 }
@@ -55,6 +59,7 @@ func DefaultConfig() Config {
 		Timing:       TimingLAN(),
 		RememberDead: time.Hour,
 		Resolver:     net.DefaultResolver,
+		Network:      network.System{},
 		Logger:       slog.New(slog.DiscardHandler),
 	}
 }
@@ -68,6 +73,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LeaveTimeout, c.Timing.GossipInterval*6/5)
 	setDefault(&c.RememberDead, defaults.RememberDead)
 	setDefault(&c.Resolver, defaults.Resolver)
+	setDefault(&c.Network, defaults.Network)
 	setDefault(&c.Logger, defaults.Logger)
 	return c
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// network is what a joiner finds: it answers at some addresses.
-type network struct {
+// world is what a joiner finds: it answers at some addresses.
+type world struct {
 	lock  sync.Mutex
 	up    map[netip.AddrPort]*memberlist.Node
 	tried map[netip.AddrPort]int
@@ -26,7 +26,7 @@ type network struct {
 	dir   *directory
 }
 
-func (n *network) join(address netip.AddrPort) error {
+func (n *world) join(address netip.AddrPort) error {
 	n.lock.Lock()
 	defer n.lock.Unlock()
 	n.tried[address]++
@@ -41,7 +41,7 @@ func (n *network) join(address netip.AddrPort) error {
 }
 
 // tries returns how often an address was tried since the last call.
-func (n *network) tries(address string) int {
+func (n *world) tries(address string) int {
 	n.lock.Lock()
 	defer n.lock.Unlock()
 	key := netip.MustParseAddrPort(address)
@@ -49,7 +49,7 @@ func (n *network) tries(address string) int {
 	return n.tried[key]
 }
 
-func (n *network) start(member Member, address string) *memberlist.Node {
+func (n *world) start(member Member, address string) *memberlist.Node {
 	n.lock.Lock()
 	defer n.lock.Unlock()
 	node := testNode(member, address, 1)
@@ -69,11 +69,11 @@ func testNode(member Member, address string, generation int64) *memberlist.Node 
 }
 
 // startJoiner runs a joiner of server "self" at 10.0.0.1:1 until the test ends.
-func startJoiner(t *testing.T, self Member, seeds ...string) *network {
+func startJoiner(t *testing.T, self Member, seeds ...string) *world {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	dir := newDirectory(self.nodeName(), "", time.Hour, log)
-	net := &network{up: map[netip.AddrPort]*memberlist.Node{}, tried: map[netip.AddrPort]int{}, dir: dir}
+	net := &world{up: map[netip.AddrPort]*memberlist.Node{}, tried: map[netip.AddrPort]int{}, dir: dir}
 	dir.put(testNode(self, "10.0.0.1:1", 1), true)
 	j := &joiner{directory: dir, resolver: &fakeDNS{}, log: log, role: self.Role, join: net.join}
 	for _, text := range seeds {
@@ -273,7 +273,7 @@ func TestASeedMayHaveSeveralAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
 		dir := newDirectory("s-self", "", time.Hour, log)
-		net := &network{up: map[netip.AddrPort]*memberlist.Node{}, tried: map[netip.AddrPort]int{}, dir: dir}
+		net := &world{up: map[netip.AddrPort]*memberlist.Node{}, tried: map[netip.AddrPort]int{}, dir: dir}
 		net.start(server("b"), "10.0.0.3:25553")
 		j := &joiner{directory: dir, resolver: names{"10.0.0.2", "10.0.0.3"}, log: log, join: net.join,
 			seeds: []*seed{{endpoint: endpoint{"argosy.example", 25553}}}}

@@ -106,7 +106,7 @@ func (m *Membership) start(ctx context.Context, settings *memberlist.Config) (*m
 	if err != nil {
 		return nil, fmt.Errorf("bind: %w", err)
 	}
-	transport, err := listen(bind, m.log)
+	transport, err := listen(ctx, m.config.Network, bind, m.log)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/argosy-cluster/argosy/network"
 )
 
 const (
@@ -31,8 +33,10 @@ const (
 // fills, not 64 KiB, and Shutdown ends every connection, so that no goroutine
 // outlives it by more than a moment.
 type transport struct {
-	tcp       *net.TCPListener
-	udp       *net.UDPConn
+	network   network.Streams
+	tcp       net.Listener
+	udp       network.PacketConn
+	bound     netip.AddrPort
 	advertise netip.AddrPort
 	log       *slog.Logger
 
@@ -50,16 +54,18 @@ type transport struct {
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
 // listen binds TCP and UDP to the same port.
-func listen(bind netip.AddrPort, log *slog.Logger) (*transport, error) {
-	tcp, udp, err := listenBoth(bind)
+func listen(ctx context.Context, on network.Network, bind netip.AddrPort, log *slog.Logger) (*transport, error) {
+	tcp, udp, bound, err := listenBoth(ctx, on, bind)
 	if err != nil {
 		return nil, err
 	}
 	// As much as the kernel gives: losing packets of a burst costs time only.
 	_ = udp.SetReadBuffer(socketBuffer)
 	t := &transport{
+		network: on,
 		tcp:     tcp,
 		udp:     udp,
+		bound:   bound,
 		log:     log,
 		packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn),
@@ -69,33 +75,29 @@ func listen(bind netip.AddrPort, log *slog.Logger) (*transport, error) {
 	return t, nil
 }
 
-func listenBoth(bind netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
-	var ip net.IP // none listens at all addresses of every family there is
-	if bind.Addr() != netip.IPv6Unspecified() {
-		ip = bind.Addr().AsSlice()
-	}
+func listenBoth(ctx context.Context, on network.Network, bind netip.AddrPort) (net.Listener, network.PacketConn, netip.AddrPort, error) {
 	for attempt := 1; ; attempt++ {
-		tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Zone: bind.Addr().Zone(), Port: int(bind.Port())})
+		tcp, err := on.Listen(ctx, bind.String())
 		if err != nil {
-			return nil, nil, fmt.Errorf("listen for gossip at TCP %s: %w: is another process using it? choose another --gossip-address", bind, err)
+			return nil, nil, netip.AddrPort{}, fmt.Errorf("listen for gossip at TCP %s: %w: is another process using it? choose another --gossip-address", bind, err)
 		}
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip, Zone: bind.Addr().Zone(), Port: port})
+		bound, err := netip.ParseAddrPort(tcp.Addr().String())
+		if err != nil {
+			return nil, nil, netip.AddrPort{}, errors.Join(fmt.Errorf("listen for gossip at TCP %s: %w", bind, err), tcp.Close())
+		}
+		udp, err := on.ListenPacket(ctx, netip.AddrPortFrom(bind.Addr(), bound.Port()))
 		if err == nil {
-			return tcp, udp, nil
+			return tcp, udp, netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port()), nil
 		}
 		tcp.Close()
 		if bind.Port() != 0 || attempt == bindAttempts {
-			return nil, nil, fmt.Errorf("listen for gossip at UDP %s: %w: is another process using it? choose another --gossip-address", bind, err)
+			return nil, nil, netip.AddrPort{}, fmt.Errorf("listen for gossip at UDP %s: %w: is another process using it? choose another --gossip-address", bind, err)
 		}
 	}
 }
 
 // address returns where it listens.
-func (t *transport) address() netip.AddrPort {
-	bound := t.tcp.Addr().(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
-}
+func (t *transport) address() netip.AddrPort { return t.bound }
 
 // start begins to receive. advertise is what the others are told.
 func (t *transport) start(advertise netip.AddrPort) {
@@ -132,8 +134,9 @@ func (t *transport) WriteToAddress(packet []byte, address memberlist.Address) (t
 
 // DialTimeout implements memberlist.Transport.
 func (t *transport) DialTimeout(address string, timeout time.Duration) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: min(timeout, dialLimit)}
-	conn, err := dialer.DialContext(t.stopped, "tcp", address)
+	ctx, cancel := context.WithTimeout(t.stopped, min(timeout, dialLimit))
+	defer cancel()
+	conn, err := t.network.Dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}

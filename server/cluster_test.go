@@ -88,7 +88,7 @@ func mustStart(t *testing.T, cfg Config) *replica {
 	r := &replica{Server: s, cfg: cfg, ended: make(chan struct{})}
 	// The same addresses when it is started again.
 	r.cfg.APIAddress, r.cfg.RaftAddress, r.cfg.GossipAddress = s.Addresses().API, s.Addresses().Raft, s.Addresses().Gossip
-	if r.conn, err = grpc.NewClient("passthrough:///"+s.Addresses().API, peers.ClientOptions(s.clientTLS())...); err != nil {
+	if r.conn, err = grpc.NewClient("passthrough:///"+s.Addresses().API, peers.ClientOptions(s.clientTLS(), nil)...); err != nil {
 		t.Fatal(err)
 	}
 	r.ClusterServiceClient = argosyv1.NewClusterServiceClient(r.conn)
@@ -241,7 +241,7 @@ func retryable(err error) bool {
 
 func mustDial(t *testing.T, address string, config *tls.Config) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+address, peers.ClientOptions(config)...)
+	conn, err := grpc.NewClient("passthrough:///"+address, peers.ClientOptions(config, nil)...)
 	if err != nil {
 		t.Fatal(err)
 	}

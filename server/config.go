@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/argosy-cluster/argosy/membership/identity"
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/audit"
 	"github.com/argosy-cluster/argosy/server/backup"
@@ -104,6 +107,12 @@ type Config struct {
 
 	// Limits bound what clients can take.
 	Limits limits.Config
+
+	// Network is by what the server talks to everybody. Default nil: the system's.
+	Network network.Network
+	// Disk is put around the files of the log, so that a simulation has disks that
+	// hang and fail. Default nil: nothing is.
+	Disk func(raft.LogStore) raft.LogStore
 
 	// measureDisk is set by tests; nil means diskspace.Of.
 	measureDisk func(dir string) (diskspace.Usage, error)

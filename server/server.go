@@ -18,6 +18,7 @@ import (
 	"github.com/argosy-cluster/argosy/manifest"
 	"github.com/argosy-cluster/argosy/membership"
 	"github.com/argosy-cluster/argosy/membership/identity"
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/audit"
 	"github.com/argosy-cluster/argosy/server/autopilot"
@@ -175,14 +176,18 @@ func (s *Server) loadIdentity() error {
 }
 
 func (s *Server) listen() error {
+	var streams network.Streams = network.System{}
+	if s.cfg.Network != nil {
+		streams = s.cfg.Network
+	}
 	var err error
-	if s.listeners.api, err = net.Listen("tcp", s.cfg.APIAddress); err != nil {
+	if s.listeners.api, err = streams.Listen(s.serving, s.cfg.APIAddress); err != nil {
 		return fmt.Errorf("listen for the API: %w; is another server running? choose another --api-address", err)
 	}
 	if s.cfg.HTTPAddress == "" {
 		return nil
 	}
-	if s.listeners.http, err = net.Listen("tcp", s.cfg.HTTPAddress); err != nil {
+	if s.listeners.http, err = streams.Listen(s.serving, s.cfg.HTTPAddress); err != nil {
 		return fmt.Errorf("listen for HTTP: %w; choose another --http-address, or \"off\"", err)
 	}
 	return nil
@@ -194,7 +199,7 @@ func (s *Server) openState() error {
 	if s.machine, err = fsm.New(fsm.DefaultConfig()); err != nil {
 		return err
 	}
-	s.peers = peers.NewPool(peers.ClientOptions(s.clientTLS()), s.kick)
+	s.peers = peers.NewPool(peers.ClientOptions(s.clientTLS(), s.cfg.Network), s.kick)
 	timing, err := consensus.TimingProfile(s.cfg.Timing, s.cfg.TimingMultiplier)
 	if err != nil {
 		return err
@@ -202,6 +207,8 @@ func (s *Server) openState() error {
 	raft := consensus.DefaultConfig(s.cfg.DataDir, s.cfg.RaftAddress)
 	raft.Timing = timing
 	raft.LogStore = s.cfg.LogStore
+	raft.Network = s.cfg.Network
+	raft.Disk = s.cfg.Disk
 	raft.SnapshotThreshold = s.cfg.SnapshotThreshold
 	raft.TrailingLogs = s.cfg.TrailingLogs
 	raft.DiskStall = time.Duration(float64(raft.DiskStall) * max(s.cfg.TimingMultiplier, 1))
@@ -289,6 +296,7 @@ func (s *Server) openMembership() error {
 	cfg.Join = seeds
 	cfg.KeyringFile = s.cfg.KeyringFile
 	cfg.Timing = timing.Scale(s.cfg.TimingMultiplier)
+	cfg.Network = s.cfg.Network
 	cfg.Logger = s.log.With("part", "gossip")
 	cfg.Self = membership.Member{
 		ID:              s.node.ID(),

@@ -49,7 +49,7 @@ func (s *Server) checkTwin(ctx context.Context) error {
 func (s *Server) askRival(ctx context.Context, address string) (*argosyv1.DescribeResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, rivalCall)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///"+address, peers.ClientOptions(s.clientTLS())...)
+	conn, err := grpc.NewClient("passthrough:///"+address, peers.ClientOptions(s.clientTLS(), s.cfg.Network)...)
 	if err != nil {
 		return nil, err
 	}

@@ -53,10 +53,9 @@ type answer struct {
 // that refuses, as one does that has just been killed, is asked often, and all
 // that gRPC builds up for it costs twenty times as much as the refusal.
 func (s *Session) dial(ctx context.Context, address string) (*grpc.ClientConn, error) {
-	var dialer net.Dialer
 	bounded, cancel := context.WithTimeoutCause(ctx, s.cfg.ConnectTimeout, errNoConnect)
 	defer cancel()
-	first, err := dialer.DialContext(bounded, "tcp", address)
+	first, err := s.cfg.Network.Dial(bounded, address)
 	if err != nil {
 		if bounded.Err() != nil {
 			err = context.Cause(bounded)
@@ -74,7 +73,7 @@ func (s *Session) dial(ctx context.Context, address string) (*grpc.ClientConn, e
 			if taken.CompareAndSwap(false, true) {
 				return first, nil
 			}
-			return dialer.DialContext(ctx, "tcp", address)
+			return s.cfg.Network.Dial(ctx, address)
 		}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),

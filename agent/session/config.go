@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/assignments"
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	Servers []string
 	// TLS is how servers are dialled; nil means without TLS.
 	TLS *tls.Config
+	// Network is by what servers are dialled. Default nil: the system's.
+	Network network.Streams
 
 	// ConnectTimeout bounds reaching the machine of one server. Default 1 s. Others
 	// are asked meanwhile, so that it costs little to be patient.

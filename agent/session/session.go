@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -48,6 +49,9 @@ func New(cfg Config, deps Deps) (*Session, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Network == nil {
+		cfg.Network = network.System{}
 	}
 	return &Session{cfg: cfg, deps: deps, logger: cfg.Logger, complaints: make(map[string]complaint)}, nil
 }

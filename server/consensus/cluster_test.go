@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -195,24 +196,38 @@ func (f *fabric) ice(name string) <-chan struct{} {
 	return f.frozen[name]
 }
 
-func (f *fabric) network(name string) network {
+func (f *fabric) network(name string) network.Streams {
 	system := systemNetwork()
-	return network{
+	return bent{
 		listen: func(ctx context.Context, address string) (net.Listener, error) {
-			listener, err := system.listen(ctx, address)
+			listener, err := system.Listen(ctx, address)
 			if err != nil {
 				return nil, err
 			}
 			return &fabricListener{listener, f, name}, nil
 		},
 		dial: func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := system.dial(ctx, address)
+			conn, err := system.Dial(ctx, address)
 			if err != nil {
 				return nil, err
 			}
 			return newFabricConn(conn, f, name), nil
 		},
 	}
+}
+
+// bent is a network made of two functions.
+type bent struct {
+	listen func(ctx context.Context, address string) (net.Listener, error)
+	dial   func(ctx context.Context, address string) (net.Conn, error)
+}
+
+func (b bent) Listen(ctx context.Context, address string) (net.Listener, error) {
+	return b.listen(ctx, address)
+}
+
+func (b bent) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return b.dial(ctx, address)
 }
 
 type fabricListener struct {
@@ -281,7 +296,7 @@ type cluster struct {
 	fabric    *fabric
 	id        string
 	configure func(*Config)
-	wrap      func(name string, network network) network
+	wrap      func(name string, streams network.Streams) network.Streams
 	resolve   func(id string) string
 	members   []*member
 
@@ -347,11 +362,11 @@ func (c *cluster) mustAdd() *member {
 func (c *cluster) mustOpen(m *member) {
 	c.t.Helper()
 	m.machine = newCounter()
-	network := c.fabric.network(m.name)
+	m.cfg.Network = c.fabric.network(m.name)
 	if c.wrap != nil {
-		network = c.wrap(m.name, network)
+		m.cfg.Network = c.wrap(m.name, m.cfg.Network)
 	}
-	node, err := open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m), RaftAddress: c.resolve}, network)
+	node, err := Open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m), RaftAddress: c.resolve})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/argosy-cluster/argosy/membership/identity"
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 )
@@ -52,11 +53,14 @@ type Config struct {
 	// FeatureLevel is the highest feature level that this binary knows. Default
 	// argosyv1.FeatureLevel.
 	FeatureLevel uint32
+	// Network is by what the servers talk to each other. Default nil: the
+	// system's.
+	Network network.Streams
+	// Disk is put around the files of the log, so that a simulation and tests have
+	// disks that hang and fail. Default nil: nothing is.
+	Disk func(raft.LogStore) raft.LogStore
 	// Logger takes the log. Default nil: none.
 	Logger *slog.Logger
-
-	// disk is put around the files of the log by tests.
-	disk func(raft.LogStore) raft.LogStore
 }
 
 // DefaultConfig returns the defaults for a data directory and an address.

@@ -61,9 +61,7 @@ type Node struct {
 // Open opens the data directory and starts the node. A server that is in a
 // cluster takes part in it at once; an empty one waits for Bootstrap, or to be
 // led by others once it knows the cluster's id.
-func Open(cfg Config, deps Deps) (*Node, error) { return open(cfg, deps, systemNetwork()) }
-
-func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
+func Open(cfg Config, deps Deps) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -104,7 +102,7 @@ func open(cfg Config, deps Deps, network network) (_ *Node, err error) {
 	if err := n.tentative.open(filepath.Join(cfg.DataDir, "raft", tentativeFile)); err != nil {
 		return nil, err
 	}
-	if err := n.openTransport(network); err != nil {
+	if err := n.openTransport(); err != nil {
 		return nil, err
 	}
 	n.leadership = newLeadership(
@@ -141,7 +139,7 @@ func (n *Node) openStore() (err error) {
 	cfg := storage.DefaultConfig(filepath.Join(n.cfg.DataDir, "raft"))
 	cfg.Kind = n.cfg.LogStore
 	cfg.Stall = n.cfg.DiskStall
-	cfg.Disk = n.cfg.disk
+	cfg.Disk = n.cfg.Disk
 	cfg.Logger = n.log
 	cfg.OnStore = n.deps.Meter.Stored
 	cfg.OnStall = func(stalled bool) {
@@ -163,8 +161,12 @@ func (n *Node) openStore() (err error) {
 	return nil
 }
 
-func (n *Node) openTransport(network network) error {
-	listener, err := network.listen(n.ctx, n.cfg.RaftAddress)
+func (n *Node) openTransport() error {
+	streams := n.cfg.Network
+	if streams == nil {
+		streams = systemNetwork()
+	}
+	listener, err := streams.Listen(n.ctx, n.cfg.RaftAddress)
 	if err != nil {
 		return fmt.Errorf("listen for Raft on %s: %w: is another server running? choose another --raft-address", n.cfg.RaftAddress, err)
 	}
@@ -180,7 +182,7 @@ func (n *Node) openTransport(network network) error {
 	n.vigil.probe = func(ctx context.Context, address string) error {
 		ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Silence/2)
 		defer cancel()
-		conn, err := network.dial(ctx, address)
+		conn, err := streams.Dial(ctx, address)
 		if err != nil {
 			return err
 		}
@@ -194,7 +196,7 @@ func (n *Node) openTransport(network network) error {
 		process:   newProcessID(),
 		realm:     n.dir.realm,
 		tls:       n.cfg.TLS,
-		network:   network,
+		network:   streams,
 		patience:  max(5*n.cfg.Timing.Heartbeat, time.Second),
 		lost:      n.connectionLost,
 		dialled:   routes.note,

@@ -183,7 +183,7 @@ func TestLeaderWhoseDiskHangsIsReplacedAndFollowsWhenItAnswers(t *testing.T) {
 	c := mustFound(t, 3, func(cfg *Config) {
 		cfg.DiskStall = 100 * time.Millisecond
 		dir := cfg.DataDir
-		cfg.disk = func(files raft.LogStore) raft.LogStore {
+		cfg.Disk = func(files raft.LogStore) raft.LogStore {
 			mu.Lock()
 			defer mu.Unlock()
 			disks[dir] = &hungDisk{LogStore: files}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/argosy-cluster/argosy/network"
 )
 
 func TestReadIndexCoversEveryWriteBeforeIt(t *testing.T) {
@@ -153,9 +155,9 @@ func pauseMainLoop(t *testing.T, m *member) (goOn func()) {
 func TestRaftsOwnVerificationIsNotEnough(t *testing.T) {
 	c := newCluster(t)
 	gates := make(map[string]*answerGate)
-	c.wrap = func(name string, network network) network {
+	c.wrap = func(name string, streams network.Streams) network.Streams {
 		gates[name] = newAnswerGate()
-		return gates[name].wrap(network)
+		return gates[name].wrap(streams)
 	}
 	c.mustFound(3)
 	eventually(t, "Raft is misled while leadership holds", func() bool {
@@ -249,16 +251,14 @@ func (g *answerGate) wait() {
 	<-held
 }
 
-func (g *answerGate) wrap(n network) network {
-	dial := n.dial
-	n.dial = func(ctx context.Context, address string) (net.Conn, error) {
-		conn, err := dial(ctx, address)
+func (g *answerGate) wrap(streams network.Streams) network.Streams {
+	return bent{listen: streams.Listen, dial: func(ctx context.Context, address string) (net.Conn, error) {
+		conn, err := streams.Dial(ctx, address)
 		if err != nil {
 			return nil, err
 		}
 		return gatedConn{conn, g}, nil
-	}
-	return n
+	}}
 }
 
 type gatedConn struct {

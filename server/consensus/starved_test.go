@@ -39,7 +39,7 @@ func TestAFollowerWhoseDiskRefusedEntriesCatchesUp(t *testing.T) {
 	disks := map[string]*moodyDisk{}
 	c := mustFound(t, 3, func(cfg *Config) {
 		dir := cfg.DataDir
-		cfg.disk = func(files raft.LogStore) raft.LogStore {
+		cfg.Disk = func(files raft.LogStore) raft.LogStore {
 			mu.Lock()
 			defer mu.Unlock()
 			disks[dir] = &moodyDisk{LogStore: files}

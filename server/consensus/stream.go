@@ -16,28 +16,13 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/argosy-cluster/argosy/membership/identity"
+	"github.com/argosy-cluster/argosy/network"
 )
 
-// network is what the layer needs of the operating system; tests bend it.
-type network struct {
-	listen func(ctx context.Context, address string) (net.Listener, error)
-	dial   func(ctx context.Context, address string) (net.Conn, error)
-}
-
-func systemNetwork() network {
-	// A server that lost power leaves half-open connections behind; the probes
-	// clear them away within seconds.
-	alive := net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
-	listener := net.ListenConfig{KeepAliveConfig: alive}
-	dialer := net.Dialer{KeepAliveConfig: alive}
-	return network{
-		listen: func(ctx context.Context, address string) (net.Listener, error) {
-			return listener.Listen(ctx, "tcp", address)
-		},
-		dial: func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", address)
-		},
-	}
+// systemNetwork is the system's, with probes that clear away within seconds the
+// half-open connections that a server leaves behind when it loses power.
+func systemNetwork() network.Streams {
+	return network.System{KeepAlive: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
 }
 
 // layer is the stream layer below raft.NetworkTransport: mutual TLS when there
@@ -51,7 +36,7 @@ type layer struct {
 	process  string
 	realm    func() realm
 	tls      *identity.Identity
-	network  network
+	network  network.Streams
 	patience time.Duration // for a connection to be set up
 	lost     func(peer string)
 	dialled  func(peer, address string, err error)
@@ -140,7 +125,7 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, min(timeout, l.patience))
 	defer cancel()
-	conn, err := l.network.dial(ctx, address)
+	conn, err := l.network.Dial(ctx, address)
 	l.dialled(id, address, err)
 	if err != nil {
 		return nil, fmt.Errorf("%w %s at %s: %w", errDial, id, address, err)

@@ -47,8 +47,8 @@ func (b *lockedBuffer) String() string {
 
 func mustListen(t *testing.T, id, cluster string, tls *identity.Identity) *end {
 	t.Helper()
-	network := systemNetwork()
-	listener, err := network.listen(context.Background(), "127.0.0.1:0")
+	streams := systemNetwork()
+	listener, err := streams.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func mustListen(t *testing.T, id, cluster string, tls *identity.Identity) *end {
 		self:      id,
 		realm:     func() realm { return parseRealm(cluster) },
 		tls:       tls,
-		network:   network,
+		network:   streams,
 		patience:  10 * time.Second,
 		lost:      func(peer string) { e.lostPeers <- peer },
 		dialled:   func(string, string, error) {},

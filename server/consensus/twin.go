@@ -39,7 +39,7 @@ func (l *layer) answersAs(ctx context.Context, id, address, process string) bool
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
-	conn, err := l.network.dial(ctx, address)
+	conn, err := l.network.Dial(ctx, address)
 	if err != nil {
 		return false
 	}

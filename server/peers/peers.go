@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -30,13 +31,14 @@ const (
 	connectionWindow = 8 << 20
 )
 
-// ClientOptions are the dial options for calls to a server; nil means no TLS.
-func ClientOptions(config *tls.Config) []grpc.DialOption {
+// ClientOptions are the dial options for calls to a server; a nil config means no
+// TLS, a nil network the system's.
+func ClientOptions(config *tls.Config, through network.Streams) []grpc.DialOption {
 	transport := insecure.NewCredentials()
 	if config != nil {
 		transport = credentials.NewTLS(config)
 	}
-	return []grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithNoProxy(),
 		grpc.WithIdleTimeout(0),
@@ -49,6 +51,10 @@ func ClientOptions(config *tls.Config) []grpc.DialOption {
 		grpc.WithInitialConnWindowSize(connectionWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 	}
+	if through != nil {
+		options = append(options, grpc.WithContextDialer(through.Dial))
+	}
+	return options
 }
 
 // ServerOptions are the options of a server that such clients call; nil means

@@ -48,7 +48,7 @@ func serve(t *testing.T, address, id string) (string, func()) {
 func mustPool(t *testing.T) (*Pool, <-chan struct{}) {
 	t.Helper()
 	changed := make(chan struct{}, 1)
-	p := NewPool(ClientOptions(nil), func() {
+	p := NewPool(ClientOptions(nil, nil), func() {
 		select {
 		case changed <- struct{}{}:
 		default:

@@ -58,7 +58,7 @@ func mustStart(t *testing.T, cfg server.Config) *replica {
 		t.Fatal(err)
 	}
 	cfg.APIAddress, cfg.RaftAddress, cfg.GossipAddress = s.Addresses().API, s.Addresses().Raft, s.Addresses().Gossip
-	conn, err := grpc.NewClient("passthrough:///"+s.Addresses().API, peers.ClientOptions(nil)...)
+	conn, err := grpc.NewClient("passthrough:///"+s.Addresses().API, peers.ClientOptions(nil, nil)...)
 	if err != nil {
 		t.Fatal(err)
 	}
