@@ -94,6 +94,12 @@ const (
 	KillPodman   Kind = "kill-podman"
 )
 
+// The stores of the log that a server has.
+const (
+	BoltDB = "boltdb"
+	WAL    = "wal"
+)
+
 // Plan is everything that a trial leaves to chance.
 type Plan struct {
 	// Version of the file.
@@ -150,7 +156,7 @@ type Settings struct {
 	TrailingLogs      uint64 `json:"trailing_logs"`
 	// TimingMultiplier stretches the profile "lan".
 	TimingMultiplier float64 `json:"timing_multiplier"`
-	// LogStore is "boltdb" or "wal".
+	// LogStore is BoltDB or WAL.
 	LogStore string `json:"log_store"`
 	// TLS turns mutual TLS on.
 	TLS bool `json:"tls"`

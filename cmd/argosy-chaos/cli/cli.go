@@ -1,0 +1,40 @@
+// Package cli is the program of the chaos suite: its commands, one file each. It
+// wires the rooms together and decides nothing. It is apart from main so that a
+// test binary can behave as the program.
+//
+// The invariant it protects: exit code 0 means that everything was looked at and
+// nothing was wrong, and nothing else does.
+package cli
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes of the program.
+const (
+	// ExitHeld says that everything was checked and held.
+	ExitHeld = 0
+	// ExitViolated says that an invariant did not hold.
+	ExitViolated = 1
+	// ExitUnjudged says that this cannot be known: the suite was called wrongly, or
+	// could not do what it was to do, or not judge what it saw.
+	ExitUnjudged = 2
+)
+
+// Main runs the program with its arguments and returns its exit code.
+func Main(version string) int {
+	// The first signal asks for an orderly end: what is broken is healed and
+	// everything taken down. A second one ends at once; a lab is gone with its
+	// process, however that went.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	a := &app{version: version, in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	return a.execute(ctx, os.Args[1:])
+}
