@@ -27,7 +27,7 @@ func measureFaults(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer clean()
-	site, err := lab.NewSite(dir, faultDisk)
+	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: faultDisk})
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,10 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"syscall"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -24,9 +22,6 @@ const (
 	shutdownNow = 2
 )
 
-// filler is the file that a disk is filled with.
-const filler = ".filler"
-
 // Disk is an ext4 file system of its own, in an image file on a loop device.
 type Disk struct {
 	// Path is where the lab's programs find it. Others see an empty directory
@@ -35,18 +30,22 @@ type Disk struct {
 
 	lab   *Lab
 	image string
+	size  int64
+
+	mu sync.Mutex
 	// device keeps the loop device while the disk is off.
 	device *os.File
 	// root is the directory of the disk; nil while it is off.
 	root *os.File
-	// keeper lets the disk go on when this process dies; nil while it does.
-	keeper *keeper
+	// stalled lets the disk go on when this process dies, slowed takes its bound
+	// away; nil while it has none.
+	stalled, slowed *keeper
 }
 
 // Disk makes a disk of so many bytes. The name is that of its directory.
 func (l *Lab) Disk(name string, size int64) (*Disk, error) {
-	d := &Disk{lab: l, Path: filepath.Join(l.dir, name), image: filepath.Join(l.dir, name+".img")}
-	if err := d.make(size); err != nil {
+	d := &Disk{lab: l, Path: filepath.Join(l.dir, name), image: filepath.Join(l.dir, name+".img"), size: size}
+	if err := d.make(); err != nil {
 		return nil, errors.Join(fmt.Errorf("make disk %s: %w", name, err), d.close())
 	}
 	l.mu.Lock()
@@ -55,7 +54,10 @@ func (l *Lab) Disk(name string, size int64) (*Disk, error) {
 	return d, nil
 }
 
-func (d *Disk) make(size int64) error {
+func (d *Disk) make() error {
+	if err := d.hasRoom(); err != nil {
+		return err
+	}
 	if err := os.Mkdir(d.Path, 0o755); err != nil {
 		return err
 	}
@@ -65,12 +67,16 @@ func (d *Disk) make(size int64) error {
 	}
 	// The loop device has its own hold on the image.
 	defer func() { _ = image.Close() }()
-	if err := image.Truncate(size); err != nil {
+	if err := image.Truncate(d.size); err != nil {
 		return err
 	}
 	// Nothing is kept back for root, so that full is full; and no idle thread of
 	// the kernel shall write what is measured as the servers' own.
-	if text, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.image).CombinedOutput(); err != nil {
+	text, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.image).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: %w: install e2fsprogs", ErrUnable, err)
+	}
+	if err != nil {
 		return fmt.Errorf("format: %w: %s", err, text)
 	}
 	if d.device, err = attach(image); err != nil {
@@ -79,55 +85,35 @@ func (d *Disk) make(size int64) error {
 	return d.mount()
 }
 
-// attach puts an image on a free loop device that lets go of it when nobody uses
-// it any more.
-func attach(image *os.File) (*os.File, error) {
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
+// hasRoom checks that the file system of the lab's directory has room for the
+// whole image, and for what the images that are there have not used yet: they
+// take it as they are written, and a disk must not fail because another one
+// does.
+func (d *Disk) hasRoom() error {
+	var there unix.Statfs_t
+	if err := unix.Statfs(d.lab.dir, &there); err != nil {
+		return fmt.Errorf("see how much room %s has: %w", d.lab.dir, err)
 	}
-	defer func() { _ = control.Close() }()
-	// Somebody else may take the number that was free a moment ago.
-	for range 16 {
-		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("find a free loop device: %w", err)
-		}
-		device, err := openLoop(number)
-		if err != nil {
-			return nil, err
-		}
-		config := unix.LoopConfig{Fd: uint32(image.Fd())}
-		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-		err = unix.IoctlLoopConfigure(int(device.Fd()), &config)
-		if err == nil {
-			return device, nil
-		}
-		_ = device.Close()
-		if !errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("configure %s: %w", device.Name(), err)
+	d.lab.mu.Lock()
+	defer d.lab.mu.Unlock()
+	promised := int64(0)
+	for _, other := range d.lab.disks {
+		var stat unix.Stat_t
+		if err := unix.Stat(other.image, &stat); err == nil {
+			promised += max(0, other.size-stat.Blocks*512)
 		}
 	}
-	return nil, errors.New("find a free loop device: others took each that was free")
-}
-
-func openLoop(number int) (*os.File, error) {
-	path := "/dev/loop" + strconv.Itoa(number)
-	device, err := os.OpenFile(path, os.O_RDWR, 0)
-	if !errors.Is(err, os.ErrNotExist) {
-		return device, err
+	if free := int64(there.Bavail)*there.Bsize - promised; free < d.size {
+		return fmt.Errorf("%w: it needs %d MiB, and %s has %d MiB left: remove something there, or take another directory or smaller disks",
+			ErrFull, d.size>>20, d.lab.dir, max(0, free)>>20)
 	}
-	// Where nothing looks after /dev, a new number has no file yet.
-	const major = 7
-	if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(major, uint32(number)))); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make %s: %w", path, err)
-	}
-	return os.OpenFile(path, os.O_RDWR, 0)
+	return nil
 }
 
 func (d *Disk) mount() error {
 	return d.lab.thread.do(func() error {
-		if err := unix.Mount(d.device.Name(), d.Path, "ext4", unix.MS_NOATIME, ""); err != nil {
+		// An error of the disk makes it read-only, as distributions have it.
+		if err := unix.Mount(d.device.Name(), d.Path, "ext4", unix.MS_NOATIME, "errors=remount-ro"); err != nil {
 			return fmt.Errorf("mount %s: %w", d.device.Name(), err)
 		}
 		root, err := os.Open(d.Path)
@@ -144,102 +130,31 @@ func (d *Disk) unmount() error {
 	}
 	_ = d.root.Close()
 	d.root = nil
-	return d.lab.thread.do(func() error {
-		err := unix.Unmount(d.Path, 0)
-		for attempt := 0; errors.Is(err, unix.EBUSY) && attempt < 500; attempt++ {
-			time.Sleep(10 * time.Millisecond)
-			err = unix.Unmount(d.Path, 0)
-		}
-		if err != nil {
-			return fmt.Errorf("unmount %s: %w: end what uses it first", d.Path, err)
-		}
-		return nil
-	})
+	unmount := func() error { return unix.Unmount(d.Path, 0) }
+	err := d.lab.thread.do(unmount)
+	for attempt := 0; errors.Is(err, unix.EBUSY) && attempt < 1000; attempt++ {
+		time.Sleep(10 * time.Millisecond)
+		err = d.lab.thread.do(unmount)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w: end what uses it first", d.Path, err)
+	}
+	return nil
 }
 
 // Outside is where this process finds what is on the disk, and others through
-// it: the mount is not visible outside the lab. It changes with PowerOn.
-func (d *Disk) Outside() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), d.root.Fd()) }
-
-// Stall lets every write to the disk, and every flush, wait until Resume.
-func (d *Disk) Stall() error {
-	keeper, err := d.newKeeper()
-	if err != nil {
-		return fmt.Errorf("stall disk %s: %w", d.Path, err)
+// it: the mount is not visible outside the lab. It changes with PowerOn, and
+// while the disk is off there is nothing.
+func (d *Disk) Outside() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.root == nil {
+		return filepath.Join(d.Path, "off")
 	}
-	if err := d.request(requestFreeze, 0); err != nil {
-		keeper.dismiss()
-		return fmt.Errorf("stall disk %s: %w", d.Path, err)
-	}
-	d.keeper = keeper
-	return nil
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), d.root.Fd())
 }
 
-// Resume lets a stalled disk go on.
-func (d *Disk) Resume() error {
-	if d.keeper == nil {
-		return nil
-	}
-	if err := d.request(requestThaw, 0); err != nil {
-		return fmt.Errorf("resume disk %s: %w", d.Path, err)
-	}
-	d.keeper.dismiss()
-	d.keeper = nil
-	return nil
-}
-
-// PowerOff makes the disk lose, at once and for good, everything that was not
-// flushed. Whatever uses it gets errors from then on; end it, then use PowerOn.
-func (d *Disk) PowerOff() error {
-	if err := d.request(requestShutdown, shutdownNow); err != nil {
-		return fmt.Errorf("cut disk %s from power: %w", d.Path, err)
-	}
-	return nil
-}
-
-// PowerOn mounts a disk again that was cut from power, with what was flushed.
-func (d *Disk) PowerOn() error {
-	if err := errors.Join(d.unmount(), d.mount()); err != nil {
-		return fmt.Errorf("turn disk %s on: %w", d.Path, err)
-	}
-	return nil
-}
-
-// Fill takes all space that is left.
-func (d *Disk) Fill() error {
-	file, err := os.OpenFile(filepath.Join(d.Outside(), filler), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("fill disk %s: %w", d.Path, err)
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("fill disk %s: %w", d.Path, err)
-	}
-	end := info.Size()
-	for size := int64(1 << 30); size >= 4096; {
-		err := unix.Fallocate(int(file.Fd()), 0, end, size)
-		switch {
-		case err == nil:
-			end += size
-		case errors.Is(err, unix.ENOSPC):
-			size /= 2
-		case !errors.Is(err, unix.EINTR):
-			return fmt.Errorf("fill disk %s: %w", d.Path, err)
-		}
-	}
-	return nil
-}
-
-// Empty gives back the space that Fill took.
-func (d *Disk) Empty() error {
-	if err := os.Remove(filepath.Join(d.Outside(), filler)); err != nil {
-		return fmt.Errorf("empty disk %s: %w", d.Path, err)
-	}
-	return nil
-}
-
-// request makes one request to the file system.
+// request makes one request to the file system; d.mu is held.
 func (d *Disk) request(number uintptr, flags uint32) error {
 	if d.root == nil {
 		return os.ErrClosed
@@ -251,39 +166,13 @@ func (d *Disk) request(number uintptr, flags uint32) error {
 }
 
 func (d *Disk) close() error {
-	err := errors.Join(d.Resume(), d.unmount())
+	err := errors.Join(d.Resume(), d.Fast())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err = errors.Join(err, d.unmount())
 	if d.device != nil {
 		err = errors.Join(err, d.device.Close())
 		d.device = nil
 	}
 	return errors.Join(err, os.RemoveAll(d.Path), os.RemoveAll(d.image))
-}
-
-// keeper is a process that lets a disk go on when this one is gone: else whoever
-// waits for the disk could not even be killed.
-type keeper struct {
-	cmd *exec.Cmd
-	// lifeline is closed by the kernel when this process ends.
-	lifeline io.Closer
-}
-
-func (d *Disk) newKeeper() (*keeper, error) {
-	cmd := exec.Command("/bin/sh", "-c", `read -r never; exec fsfreeze --unfreeze "$1"`, "keeper", d.Path)
-	// It outlives this process, and a Ctrl-C at the terminal.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	lifeline, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := d.lab.thread.do(cmd.Start); err != nil {
-		return nil, err
-	}
-	return &keeper{cmd: cmd, lifeline: lifeline}, nil
-}
-
-func (k *keeper) dismiss() {
-	// It has no more to do, and tells nothing by how it ends.
-	_ = k.cmd.Process.Kill()
-	_ = k.cmd.Wait()
-	_ = k.lifeline.Close()
 }

@@ -12,3 +12,9 @@ func PIDs(b *Burners) []int {
 	}
 	return pids
 }
+
+// Device returns the number of a disk's device, as the kernel writes it.
+func Device(d *Disk) string {
+	_, number, _ := d.throttle()
+	return number
+}

@@ -32,7 +32,7 @@ type world struct {
 func mustWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	site, err := lab.NewSite(dir, 64<<20)
+	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 64 << 20})
 	if errors.Is(err, lab.ErrUnable) {
 		t.Skip(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os/exec"
 	"runtime"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -17,6 +16,9 @@ import (
 // maxHosts is how many hosts a lab may have: each has a network of its own.
 const maxHosts = 250
 
+// device is the name of a host's interface, on the host.
+const device = "eth0"
+
 // Host is a machine with a network of its own.
 type Host struct {
 	// Name of the host.
@@ -25,9 +27,15 @@ type Host struct {
 	Address string
 
 	lab *Lab
-	// port is the router's end of the host's cable.
-	port      string
+	// number is its own among the hosts of the lab, from 1.
+	number    int
 	namespace netns.NsHandle
+	// kernel is that of its network.
+	kernel *netlink.Handle
+	// reaper ends what is left on the host when this process dies.
+	reaper *keeper
+	// mute is why nothing is heard of it, 0 when it is.
+	mute muteness
 }
 
 // Host returns the host of a name; it is built when it is asked for first.
@@ -41,77 +49,48 @@ func (l *Lab) Host(name string) (*Host, error) {
 	if n > maxHosts {
 		return nil, fmt.Errorf("build host %s: there are %d already, the most that a lab has", name, maxHosts)
 	}
-	host := &Host{Name: name, Address: fmt.Sprintf("10.99.%d.2", n), lab: l, port: fmt.Sprintf("port%d", n), namespace: netns.None()}
-	if err := host.build(fmt.Sprintf("10.99.%d.1", n)); err != nil {
+	host := &Host{Name: name, Address: fmt.Sprintf("10.99.%d.2", n), lab: l, number: n, namespace: netns.None()}
+	if err := host.build(); err != nil {
 		return nil, errors.Join(fmt.Errorf("build host %s: %w", name, err), host.close())
 	}
 	l.hosts[name] = host
 	return host, nil
 }
 
-// build makes the namespace and lays a cable to the router, whose address at
-// that end is the host's gateway.
-func (h *Host) build(gateway string) error {
+// build makes the namespace and joins it to the others.
+func (h *Host) build() error {
 	err := h.lab.thread.do(func() error {
 		namespace, err := netns.New()
 		if err != nil {
 			return fmt.Errorf("make network namespace: %w", err)
 		}
 		h.namespace = namespace
-		return netns.Set(h.lab.router)
+		return netns.Set(h.lab.home)
 	})
 	if err != nil {
 		return err
 	}
-	cable := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(h.namespace)}
-	cable.Name = h.port
-	if err := h.lab.routes.LinkAdd(cable); err != nil {
-		return fmt.Errorf("lay cable: %w", err)
-	}
-	if err := plug(h.lab.routes, h.port, gateway); err != nil {
-		return err
-	}
-	inside, err := netlink.NewHandleAt(h.namespace, unix.NETLINK_ROUTE)
-	if err != nil {
+	if h.kernel, err = netlink.NewHandleAt(h.namespace, unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("talk to its kernel: %w", err)
 	}
-	defer inside.Close()
-	if err := plug(inside, "lo", ""); err != nil {
+	if err := turnOn(h.kernel, "lo", "", 0); err != nil {
 		return err
 	}
-	if err := plug(inside, "eth0", h.Address); err != nil {
-		return err
+	if err := h.newReaper(); err != nil {
+		return fmt.Errorf("start its reaper: %w", err)
 	}
-	if err := inside.RouteAdd(&netlink.Route{Gw: net.ParseIP(gateway)}); err != nil {
-		return fmt.Errorf("set route: %w", err)
-	}
-	return errors.Join(carries(h.lab.routes, h.port), carries(inside, "eth0"))
+	return h.lab.fabric.join(h)
 }
 
-// carries waits until an interface sends: the kernel sees a moment later that
-// its other end is there, and drops what is sent before.
-func carries(handle *netlink.Handle, name string) error {
-	for range 1000 {
-		device, err := handle.LinkByName(name)
-		if err != nil {
-			return fmt.Errorf("find interface %s: %w", name, err)
-		}
-		if device.Attrs().OperState == netlink.OperUp {
-			return nil
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return fmt.Errorf("interface %s does not find its other end", name)
-}
-
-// plug gives an interface its address and turns it on.
-func plug(handle *netlink.Handle, name, address string) error {
+// turnOn turns an interface on; it is given an address before, unless that is
+// empty, in a network of so many bits.
+func turnOn(handle *netlink.Handle, name, address string, bits int) error {
 	device, err := handle.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find interface %s: %w", name, err)
 	}
 	if address != "" {
-		network := &net.IPNet{IP: net.ParseIP(address).To4(), Mask: net.CIDRMask(24, 32)}
+		network := &net.IPNet{IP: net.ParseIP(address).To4(), Mask: net.CIDRMask(bits, 32)}
 		if err := handle.AddrAdd(device, &netlink.Addr{IPNet: network}); err != nil {
 			return fmt.Errorf("give interface %s address %s: %w", name, address, err)
 		}
@@ -122,16 +101,32 @@ func plug(handle *netlink.Handle, name, address string) error {
 	return nil
 }
 
+// turnOff turns the host's interface off.
+func (h *Host) turnOff() error {
+	cable, err := h.kernel.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("find interface %s: %w", device, err)
+	}
+	if err := h.kernel.LinkSetDown(cable); err != nil {
+		return fmt.Errorf("turn interface %s off: %w", device, err)
+	}
+	return nil
+}
+
 // Start starts a program on the host. It ends with the lab.
 func (h *Host) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = child()
 	}
+	return h.start(cmd)
+}
+
+func (h *Host) start(cmd *exec.Cmd) error {
 	return h.lab.thread.do(func() error {
 		if err := netns.Set(h.namespace); err != nil {
 			return fmt.Errorf("enter host %s: %w", h.Name, err)
 		}
-		return errors.Join(cmd.Start(), netns.Set(h.lab.router))
+		return errors.Join(cmd.Start(), netns.Set(h.lab.home))
 	})
 }
 
@@ -170,8 +165,18 @@ func (h *Host) within(f func() error) error {
 }
 
 func (h *Host) close() error {
-	if !h.namespace.IsOpen() {
-		return nil
+	var err error
+	if h.namespace.IsOpen() {
+		err = h.KillAll()
 	}
-	return h.namespace.Close()
+	if h.reaper != nil {
+		h.reaper.dismiss()
+	}
+	if h.kernel != nil {
+		h.kernel.Close()
+	}
+	if h.namespace.IsOpen() {
+		err = errors.Join(err, h.namespace.Close())
+	}
+	return err
 }

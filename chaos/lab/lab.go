@@ -3,12 +3,13 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,9 @@ import (
 var (
 	// ErrUnable is returned when this machine, or this user, cannot have a lab.
 	ErrUnable = errors.New("cannot build machines here")
+	// ErrFull is returned when a disk of the lab has no room on the disk of this
+	// machine.
+	ErrFull = errors.New("no room for the disk")
 	// ErrClosed is returned when a lab is used after its end.
 	ErrClosed = errors.New("lab is closed")
 )
@@ -24,15 +28,14 @@ var (
 type Lab struct {
 	dir    string
 	thread *thread
-	// router is the network namespace that all hosts are joined by, and routes
-	// its rules and links.
-	router netns.NsHandle
-	routes *netlink.Handle
+	// home is the network namespace of the lab itself: that of the router.
+	home netns.NsHandle
 
-	mu    sync.Mutex
-	hosts map[string]*Host
-	disks []*Disk
-	rules map[link]*netlink.Rule
+	mu     sync.Mutex
+	fabric fabric
+	hosts  map[string]*Host
+	disks  []*Disk
+	cuts   map[link]bool
 
 	closing sync.Once
 	closed  error
@@ -51,13 +54,15 @@ func New(dir string) (*Lab, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("build lab: %w", err)
 	}
-	l := &Lab{dir: dir, thread: newThread(), router: netns.None(), hosts: map[string]*Host{}, rules: map[link]*netlink.Rule{}}
+	l := &Lab{dir: dir, thread: newThread(), home: netns.None(), hosts: map[string]*Host{}, cuts: map[link]bool{}}
 	if err := l.thread.do(l.enter); err != nil {
 		return nil, errors.Join(fmt.Errorf("build lab: %w: %w", ErrUnable, err), l.Close())
 	}
-	if l.routes, err = netlink.NewHandleAt(l.router, unix.NETLINK_ROUTE); err != nil {
-		return nil, errors.Join(fmt.Errorf("build lab: talk to the router's kernel: %w", err), l.Close())
+	router, err := newRouter(l.home)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("build lab: %w", err), l.Close())
 	}
+	l.fabric = router
 	return l, nil
 }
 
@@ -70,33 +75,43 @@ func (l *Lab) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return os.NewSyscallError("mount", err)
 	}
-	router, err := netns.Get()
+	home, err := netns.Get()
 	if err != nil {
 		return err
 	}
-	l.router = router
+	l.home = home
 	// Names of settings under /proc are those of the thread that opens them.
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
 }
 
-// Close lets all disks go on, unmounts them and takes the hosts apart. What runs
-// on them must have ended. It may be called twice.
+// Hosts returns all hosts that there are, by their numbers.
+func (l *Lab) Hosts() []*Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.hosts), func(a, b *Host) int { return a.number - b.number })
+}
+
+// Close lets all disks go on, kills what is left on the hosts, unmounts the disks
+// and takes the hosts apart. It may be called twice.
 func (l *Lab) Close() error {
 	l.closing.Do(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		var errs []error
 		for _, disk := range l.disks {
-			errs = append(errs, disk.close())
+			errs = append(errs, disk.Resume())
 		}
 		for _, host := range l.hosts {
 			errs = append(errs, host.close())
 		}
-		if l.routes != nil {
-			l.routes.Close()
+		for _, disk := range l.disks {
+			errs = append(errs, disk.close())
 		}
-		if l.router.IsOpen() {
-			errs = append(errs, l.router.Close())
+		if l.fabric != nil {
+			errs = append(errs, l.fabric.close())
+		}
+		if l.home.IsOpen() {
+			errs = append(errs, l.home.Close())
 		}
 		l.thread.close()
 		l.closed = errors.Join(errs...)

@@ -354,3 +354,8 @@ func loopDevices(t *testing.T, dir string) []string {
 	}
 	return found
 }
+
+// onEachFabric runs a test on hosts that are joined in each way.
+func onEachFabric(t *testing.T, test func(*testing.T, *lab.Lab)) {
+	t.Run("router", func(t *testing.T) { test(t, mustLab(t)) })
+}

@@ -20,20 +20,26 @@ type Site struct {
 	// Client is the host that clients connect from.
 	Client *Host
 
-	dir      string
-	diskSize int64
-	mu       sync.Mutex
-	disks    map[string]*Disk
+	dir    string
+	config SiteConfig
+	mu     sync.Mutex
+	disks  map[string]*Disk
 }
 
-// NewSite builds a site. Its servers get disks of so many bytes; with 0 bytes
-// they have directories, as agents do.
-func NewSite(dir string, diskSize int64) (*Site, error) {
+// SiteConfig says what machines a site has.
+type SiteConfig struct {
+	// DiskSize is the size of each server's disk in bytes, AgentDiskSize that of
+	// each agent's. With 0 they have directories instead.
+	DiskSize, AgentDiskSize int64
+}
+
+// NewSite builds a site.
+func NewSite(dir string, config SiteConfig) (*Site, error) {
 	l, err := New(filepath.Join(dir, "disks"))
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Lab: l, dir: dir, diskSize: diskSize, disks: map[string]*Disk{}}
+	s := &Site{Lab: l, dir: dir, config: config, disks: map[string]*Disk{}}
 	if s.Client, err = l.Host("client"); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -51,10 +57,14 @@ func (s *Site) place(name string) (cluster.Place, error) {
 		return cluster.Place{}, err
 	}
 	place := cluster.Place{Host: host.Address, DataDir: filepath.Join(s.dir, name), Start: host.Start}
-	if s.diskSize == 0 || !strings.HasPrefix(name, "server-") {
+	size := s.config.AgentDiskSize
+	if isServer(name) {
+		size = s.config.DiskSize
+	}
+	if size == 0 {
 		return place, nil
 	}
-	disk, err := s.Lab.Disk(name, s.diskSize)
+	disk, err := s.Lab.Disk(name, size)
 	if err != nil {
 		return cluster.Place{}, err
 	}
@@ -65,6 +75,9 @@ func (s *Site) place(name string) (cluster.Place, error) {
 	return place, nil
 }
 
+// isServer tells servers from agents by the names that package cluster gives.
+func isServer(name string) bool { return strings.HasPrefix(name, "server-") }
+
 // Dial connects as the clients do.
 func (s *Site) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return s.Client.Dial(ctx, address)
@@ -73,24 +86,39 @@ func (s *Site) Dial(ctx context.Context, address string) (net.Conn, error) {
 // Host returns the host of a process.
 func (s *Site) Host(p *cluster.Process) (*Host, error) { return s.Lab.Host(p.Name) }
 
-// Disk returns the disk of a server; nil when it has none.
+// Disk returns the disk of a process; nil when it has none.
 func (s *Site) Disk(p *cluster.Process) *Disk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.disks[p.Name]
 }
 
+// Data returns the data directory of a process as this one sees it, to tamper
+// with it. It changes when a disk is mounted again.
+func (s *Site) Data(p *cluster.Process) string {
+	if disk := s.Disk(p); disk != nil {
+		return filepath.Join(disk.Outside(), "data")
+	}
+	return p.DataDir
+}
+
 // Cut cuts a process off from others, both ways.
 func (s *Site) Cut(p *cluster.Process, others ...*cluster.Process) error {
-	return s.cut(p, others, func(host, other *Host) error { return s.Lab.Cut(host, other) })
+	return s.each(p, others, func(host, other *Host) error { return s.Lab.Cut(host, other) })
 }
 
 // CutOneWay drops what a process sends to others; what they send arrives.
 func (s *Site) CutOneWay(p *cluster.Process, others ...*cluster.Process) error {
-	return s.cut(p, others, s.Lab.CutOneWay)
+	return s.each(p, others, s.Lab.CutOneWay)
 }
 
-func (s *Site) cut(p *cluster.Process, others []*cluster.Process, cut func(host, other *Host) error) error {
+// HealOneWay ends the cuts of what a process sends to others; all other cuts
+// stay.
+func (s *Site) HealOneWay(p *cluster.Process, others ...*cluster.Process) error {
+	return s.each(p, others, s.Lab.HealOneWay)
+}
+
+func (s *Site) each(p *cluster.Process, others []*cluster.Process, do func(host, other *Host) error) error {
 	host, err := s.Host(p)
 	if err != nil {
 		return err
@@ -103,7 +131,7 @@ func (s *Site) cut(p *cluster.Process, others []*cluster.Process, cut func(host,
 		if other == host {
 			continue
 		}
-		if err := cut(host, other); err != nil {
+		if err := do(host, other); err != nil {
 			return err
 		}
 	}
@@ -123,25 +151,46 @@ func (s *Site) Heal(processes ...*cluster.Process) error {
 	return s.Lab.Heal(hosts...)
 }
 
-// PowerOff turns a server's machine off as a cut cable does: nobody hears of it
-// again, nothing more reaches its disk, and what was not flushed is lost.
+// PowerOff turns the machine of a process off as a cut cable does: nobody hears
+// of it again, nothing more reaches its disk, what was not flushed is lost, and
+// everything on it has ended, the workloads of an agent too.
 func (s *Site) PowerOff(p *cluster.Process) error {
 	host, err := s.Host(p)
 	if err != nil {
 		return err
 	}
 	disk := s.Disk(p)
-	if disk == nil {
+	if disk == nil && isServer(p.Name) {
 		return fmt.Errorf("turn %s off: it has no disk of its own", p.Name)
 	}
 	// In this order nothing that the dying process does is heard by anybody.
-	return errors.Join(s.Lab.Isolate(host), disk.PowerOff(), p.Kill())
+	if err := host.goDark(); err != nil {
+		return err
+	}
+	if disk != nil {
+		if err := disk.PowerOff(); err != nil {
+			return err
+		}
+	}
+	if err := p.Kill(); err != nil && !errors.Is(err, cluster.ErrNotRunning) {
+		return err
+	}
+	return host.KillAll()
 }
 
-// PowerOn turns the machine on again: its disk and its network. The server is
-// not started.
+// PowerOn turns the machine on again: its disk and its network. Nothing is
+// started, and what was cut stays cut.
 func (s *Site) PowerOn(p *cluster.Process) error {
-	return errors.Join(s.Disk(p).PowerOn(), s.Heal(p))
+	host, err := s.Host(p)
+	if err != nil {
+		return err
+	}
+	if disk := s.Disk(p); disk != nil {
+		if err := disk.PowerOn(); err != nil {
+			return err
+		}
+	}
+	return host.PowerOn()
 }
 
 // Close takes the site apart; the cluster must have been closed. It may be
