@@ -75,7 +75,8 @@ type Operation struct {
 	Code  string `json:"code,omitempty"`
 	Error string `json:"error,omitempty"`
 
-	// Revision is that of a write, or of the state that was read from.
+	// Revision is that of a write, or of the state that was read from; 0 for a read
+	// whose answer does not tell, as that of an object that is not there may.
 	Revision uint64 `json:"revision,omitempty"`
 	// AnsweredBy is the id of the server that answered, Leader that of the leader
 	// that it knew, Term the term that it was in.
