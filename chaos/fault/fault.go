@@ -9,6 +9,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/podmand"
 	"github.com/argosy-cluster/argosy/client"
 )
 
@@ -25,7 +26,9 @@ var (
 	ErrStuck = errors.New("fault cannot be undone")
 )
 
-// World is what faults are done to.
+// World is what faults are done to. Supervise should be running beside it: a
+// server may end by itself when its disk fails, and is then started again as by
+// a machine's own supervisor.
 type World struct {
 	Site    *lab.Site
 	Cluster *cluster.Cluster
@@ -36,11 +39,14 @@ type World struct {
 	Log  *slog.Logger
 	// Ledger knows what other faults have taken.
 	Ledger *Ledger
+	// Podman is the service that the agents use; nil when they have none.
+	Podman *podmand.Service
 }
 
 // Active is a fault in effect.
 type Active struct {
-	// Targets are the names of the servers and agents that it strikes.
+	// Targets are the names of the servers and agents that it strikes; of a workload
+	// its agent's and its own.
 	Targets []string
 	// Leader is the name of the leader when it was done, empty when not known.
 	Leader string

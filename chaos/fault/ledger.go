@@ -6,23 +6,46 @@ import (
 	"sync"
 )
 
+// ClientHost is the name of the host of the clients: a quorum that they do not
+// reach is none to them.
+const ClientHost = "client"
+
 // Harm is what a fault takes from the servers while it is in effect.
 type Harm struct {
-	// Down are servers that do not run, or do not answer.
+	// Down are servers and agents that do not run, or do not answer. Nobody but the
+	// fault starts them again.
 	Down []string
 	// Slow are servers that answer, but cannot be expected to do so in time.
 	Slow []string
-	// Cut are pairs of servers of which the second is not reached by the first.
+	// Cut are pairs of servers of which the second is not reached by the first;
+	// ClientHost may be one of them.
 	Cut [][2]string
 	// Spoiled are servers whose data is damaged or gone. They count until they have
 	// been rebuilt.
 	Spoiled []string
+	// Busy are servers and agents whose process or disk the fault has its hands on:
+	// another one would undo what it did, or wait for it.
+	Busy []string
+	// Alone is set when nothing else may be wrong with any server at the same time:
+	// Raft does not survive a server that has forgotten and does not know it while
+	// another one is away.
+	Alone bool
 }
 
+// strikes tells whether it takes anything from servers.
+func (h Harm) strikes() bool { return len(h.Down)+len(h.Slow)+len(h.Cut)+len(h.Spoiled) > 0 }
+
 // Ledger knows what faults have taken from the servers. It keeps the rule that
-// no majority ever loses data, and tells whether there was a quorum.
+// no majority ever loses data, and tells whether there was a quorum. It also
+// knows which links are cut by how many of them, and which servers are still on
+// their way back after what was done to them.
+//
+// All faults of a cluster share one. Settle waits for those that are on their
+// way back, Close gives them up.
 type Ledger struct {
 	servers []string
+	links   links
+	returns returns
 
 	mu    sync.Mutex
 	taken map[int]Harm
@@ -33,48 +56,114 @@ type Ledger struct {
 
 // NewLedger makes the ledger of a cluster's servers.
 func NewLedger(servers []string) *Ledger {
-	return &Ledger{servers: slices.Clone(servers), taken: map[int]Harm{}}
+	l := &Ledger{servers: slices.Clone(servers), taken: map[int]Harm{}}
+	l.links.held = map[direction]int{}
+	l.returns.begin()
+	return l
 }
 
 // Take notes harm until it is released. It is refused with ErrBudget when a
 // majority would be spoiled, or when it concerns a server that another fault has
-// down or spoiled: the one would undo the other.
+// down, spoiled or its hands on: the one would undo the other.
 func (l *Ledger) Take(harm Harm) (release func(), err error) {
+	h, err := l.take(harm)
+	if err != nil {
+		return nil, err
+	}
+	return h.release, nil
+}
+
+// hold is harm that was taken.
+type hold struct {
+	ledger *Ledger
+	id     int
+}
+
+// release gives back what was taken.
+func (h *hold) release() {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
+	delete(h.ledger.taken, h.id)
+}
+
+// become changes what is taken, which must not be more than before.
+func (h *hold) become(harm Harm) {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
+	h.ledger.taken[h.id] = harm
+}
+
+func (l *Ledger) take(harm Harm) (*hold, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.refuse(harm); err != nil {
+		return nil, err
+	}
+	h := &hold{l, l.next}
+	l.next++
+	had := l.quorum()
+	l.taken[h.id] = harm
+	if had && !l.quorum() {
+		l.lost++
+	}
+	return h, nil
+}
+
+// refuse says why harm may not be done now.
+func (l *Ledger) refuse(harm Harm) error {
 	spoiled := map[string]bool{}
 	for _, other := range l.taken {
 		for _, server := range other.Spoiled {
 			spoiled[server] = true
 		}
-		for _, server := range slices.Concat(harm.Down, harm.Spoiled, harm.Slow) {
-			if slices.Contains(other.Down, server) || slices.Contains(other.Spoiled, server) {
-				return nil, fmt.Errorf("%w: another fault has %s down", ErrBudget, server)
+		for _, name := range slices.Concat(harm.Down, harm.Spoiled, harm.Slow) {
+			if slices.Contains(other.Down, name) || slices.Contains(other.Spoiled, name) {
+				return fmt.Errorf("%w: another fault has %s down", ErrBudget, name)
 			}
+		}
+		for _, name := range harm.Busy {
+			if slices.Contains(other.Busy, name) {
+				return fmt.Errorf("%w: another fault has its hands on %s", ErrBudget, name)
+			}
+		}
+		if harm.Alone && other.strikes() || other.Alone && harm.strikes() {
+			return fmt.Errorf("%w: a server that may have forgotten something without knowing it must be the only one with which something is wrong", ErrBudget)
 		}
 	}
 	for _, server := range harm.Spoiled {
 		spoiled[server] = true
 	}
 	if len(harm.Spoiled) > 0 && len(spoiled) > (len(l.servers)-1)/2 {
-		return nil, fmt.Errorf("%w: %d of %d servers would have lost data", ErrBudget, len(spoiled), len(l.servers))
+		return fmt.Errorf("%w: %d of %d servers would have lost data", ErrBudget, len(spoiled), len(l.servers))
 	}
-	id := l.next
-	l.next++
-	had := l.quorum()
-	l.taken[id] = harm
-	if had && !l.quorum() {
-		l.lost++
-	}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.taken, id)
-	}, nil
+	return nil
 }
 
-// Quorum tells whether a majority of the servers is up, whole, in time, and each
-// of it reached by each other.
+// Down tells whether a fault keeps a server or agent from running.
+func (l *Ledger) Down(name string) bool {
+	return l.any(func(harm Harm) bool { return slices.Contains(harm.Down, name) })
+}
+
+// free tells whether no fault has a server or agent down, spoiled or its hands on.
+func (l *Ledger) free(name string) bool {
+	return !l.any(func(harm Harm) bool {
+		return slices.Contains(harm.Down, name) || slices.Contains(harm.Spoiled, name) || slices.Contains(harm.Busy, name)
+	})
+}
+
+func (l *Ledger) any(is func(Harm) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, harm := range l.taken {
+		if is(harm) {
+			return true
+		}
+	}
+	return false
+}
+
+// Quorum tells whether a majority of the servers is up, whole, in time, each of
+// it reached by each other, and one of it by the clients.
 func (l *Ledger) Quorum() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +212,9 @@ func (l *Ledger) quorum() bool {
 				members = append(members, server)
 			}
 		}
-		if len(members) >= majority && l.connected(members) {
+		if len(members) >= majority && l.connected(members) && slices.ContainsFunc(members, func(server string) bool {
+			return l.connected([]string{server, ClientHost})
+		}) {
 			return true
 		}
 	}

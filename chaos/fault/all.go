@@ -1,0 +1,54 @@
+package fault
+
+import (
+	"slices"
+
+	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+)
+
+// table is all faults, in the order of package plan.
+var table = []Fault{
+	{plan.KillLeader, "kill the leader and start it again", 1, always, to(theLeader, down, late, killed)},
+	{plan.KillServer, "kill a server and start it again", 1, always, to(aServer, down, late, killed)},
+	{plan.KillTwice, "kill two servers within moments", 2, always, killedInTurn()},
+	{plan.KillAll, "kill all servers at once", 1, always, to(allServers, down, late, killed)},
+	{plan.StopLeader, "stop the leader in order and start it again", 1, always, to(theLeader, down, late, stopped)},
+	{plan.TransferLeader, "have the leader give leadership away", 1, always, transferLeader},
+	{plan.RollServers, "restart one server after the other, in order", 1, always, rollServers},
+	{plan.PauseLeader, "freeze the leader and let it go on", 1, always, to(theLeader, down, late, paused)},
+	{plan.PauseFollower, "freeze a follower and let it go on", 0, always, to(aFollower, down, late, paused)},
+	{plan.PauseAgent, "freeze an agent and let it go on", 0, anyAgents, to(anAgent, down, late, paused)},
+	{plan.CutLeader, "cut the leader off from everybody", 1, always, cutting(fromAll(theLeader))},
+	{plan.Halves, "cut everything in two, clients and agents too", 1, always, cutting(halves)},
+	{plan.Bridge, "leave one server as the only one that reaches both halves of the others", 1, always, cutting(bridge)},
+	{plan.Ring, "give each server a majority of its own", 2, fiveServers, cutting(ring)},
+	{plan.CutIn, "drop everything that a server is sent", 1, always, cutting(oneWay(onlyTo))},
+	{plan.CutOut, "drop everything that a server sends", 1, always, cutting(oneWay(onlyFrom))},
+	{plan.CutPair, "drop what one server sends another", 1, always, cutting(pair)},
+	{plan.Isolate, "cut every server off from every other", 1, always, cutting(isolated)},
+	{plan.Swizzle, "cut servers off one by one and heal them in another order", 3, always, swizzle},
+	{plan.PowerLeader, "cut the power of the leader's machine", 1, ownDisks, to(theLeader, down, late, powerLost)},
+	{plan.PowerServer, "cut the power of a server's machine", 1, ownDisks, to(aServer, down, late, powerLost)},
+	{plan.PowerAll, "cut the power of all servers at once", 1, ownDisks, to(allServers, down, late, powerLost)},
+	{plan.PowerAgent, "cut the power of an agent's machine, with all that runs on it", 0, anyAgents, to(anAgent, down, late, agentPowerLost)},
+	{plan.StallDisk, "let a server's disk answer nothing", 1, ownDisks, to(leaderOrServer, slow, late, onDisk("answers nothing", (*lab.Disk).Stall, (*lab.Disk).Resume))},
+	{plan.FillDisk, "fill a server's disk", 1, ownDisks, to(leaderOrServer, slow, late, onDisk("is full", (*lab.Disk).Fill, (*lab.Disk).Empty))},
+	{plan.KillAgent, "kill an agent, which its workloads survive", 0, anyAgents, to(anAgent, down, late, killed)},
+	{plan.KillKeeper, "kill what is the parent of an agent's processes", 0, anyAgents, killKeeper},
+	{plan.KillWorkload, "kill one workload", 0, anyAgents, killWorkload},
+	{plan.CutAgent, "cut an agent off from everybody", 0, anyAgents, cutting(fromAll(anAgent))},
+	{plan.KillPodman, "end the podman service and start it again", 0, podmanRuns, killPodman},
+}
+
+// All returns all faults.
+func All() []Fault { return slices.Clone(table) }
+
+// Of returns the fault of a kind.
+func Of(kind plan.Kind) (Fault, bool) {
+	i := slices.IndexFunc(table, func(f Fault) bool { return f.Kind == kind })
+	if i < 0 {
+		return Fault{}, false
+	}
+	return table[i], true
+}

@@ -1,0 +1,32 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+)
+
+// onDisk does something to a server's disk.
+func onDisk(what string, do, undo func(*lab.Disk) error) deed {
+	return func(_ context.Context, w *World, _ plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+		disk := w.Site.Disk(p)
+		if disk == nil {
+			return "", nil, fmt.Errorf("the disk of %s: it has none of its own", p.Name)
+		}
+		if err := do(disk); err != nil {
+			return "", nil, err
+		}
+		return fmt.Sprintf("the disk of %s %s", p.Name, what), func(context.Context) error { return undo(disk) }, nil
+	}
+}
+
+// leaderOrServer is the leader in half of all cases, any server in the others.
+func leaderOrServer(ctx context.Context, w *World, step plan.Step) ([]*cluster.Process, error) {
+	if w.Rand.IntN(2) == 0 {
+		return theLeader(ctx, w, step)
+	}
+	return aServer(ctx, w, step)
+}
