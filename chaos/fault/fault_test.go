@@ -34,7 +34,7 @@ type arena struct {
 func mustArena(t *testing.T, servers int) *arena {
 	t.Helper()
 	dir := t.TempDir()
-	site, err := lab.NewSite(dir, 64<<20)
+	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 64 << 20})
 	if errors.Is(err, lab.ErrUnable) {
 		t.Skip(err)
 	}
