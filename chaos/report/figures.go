@@ -1,0 +1,190 @@
+package report
+
+import (
+	"slices"
+	"time"
+
+	"github.com/argosy-cluster/argosy/chaos/history"
+)
+
+// The sorts of operations whose latency is told apart.
+const (
+	writes     = "writes"
+	reads      = "linearizable reads"
+	staleReads = "stale reads"
+)
+
+// sortOf returns which sort an operation is of, empty for those of none.
+func sortOf(o *history.Operation) string {
+	switch o.Action {
+	case history.Apply, history.Delete:
+		return writes
+	case history.Get, history.List:
+		if o.Stale {
+			return staleReads
+		}
+		return reads
+	}
+	return ""
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// latencies returns how long acknowledged operations took, in milliseconds.
+func latencies(h *history.History) map[string][]float64 {
+	ms := map[string][]float64{}
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		if what := sortOf(o); what != "" && o.Outcome == history.Done {
+			ms[what] = append(ms[what], milliseconds(o.Return.Sub(o.Call)))
+		}
+	}
+	return ms
+}
+
+// span is from one moment to another.
+type span struct{ from, to history.Micros }
+
+func (s span) length() time.Duration { return s.to.Sub(s.from) }
+
+// acknowledged returns when writes were acknowledged, in order.
+func acknowledged(h *history.History) []history.Micros {
+	var at []history.Micros
+	for i := range h.Operations {
+		if o := &h.Operations[i]; sortOf(o) == writes && o.Outcome == history.Done {
+			at = append(at, o.Return)
+		}
+	}
+	slices.Sort(at)
+	return at
+}
+
+// gaps returns the spans without an acknowledged write that are so long that
+// somebody notices: 50 ms, or 20 times as long as in the middle when the load is
+// so light.
+func gaps(h *history.History) []span {
+	at := acknowledged(h)
+	if len(at) < 2 {
+		return nil
+	}
+	between := make([]time.Duration, 0, len(at)-1)
+	for i := 1; i < len(at); i++ {
+		between = append(between, at[i].Sub(at[i-1]))
+	}
+	slices.Sort(between)
+	noticed := max(50*time.Millisecond, 20*between[len(between)/2])
+	var found []span
+	for i := 1; i < len(at); i++ {
+		if gap := (span{at[i-1], at[i]}); gap.length() >= noticed {
+			found = append(found, gap)
+		}
+	}
+	return found
+}
+
+// outagesByKind returns, for each fault that was done, the longest span without
+// an acknowledged write that reaches into its time, in milliseconds: one that
+// begins before it and ends after it is as much an outage as one within.
+func outagesByKind(h *history.History) map[string][]float64 {
+	at := acknowledged(h)
+	ms := map[string][]float64{}
+	if len(at) < 2 {
+		return ms
+	}
+	for _, f := range h.Faults {
+		if f.Skipped || f.Error != "" || f.Struck == 0 {
+			continue
+		}
+		ms[f.Kind] = append(ms[f.Kind], milliseconds(longestGap(at, span{f.Begun, max(f.Healed, f.Struck)})))
+	}
+	return ms
+}
+
+// longestGap returns the longest of the spans between moments that have a part
+// in a window.
+func longestGap(at []history.Micros, window span) time.Duration {
+	first, _ := slices.BinarySearch(at, window.from)
+	var longest time.Duration
+	for i := max(first, 1); i < len(at); i++ {
+		if at[i-1] > window.to {
+			break
+		}
+		longest = max(longest, at[i].Sub(at[i-1]))
+	}
+	return longest
+}
+
+// behind returns the spans in which an agent was seen not to be where it shall
+// be, and those in which it had no session, by agent.
+func behind(h *history.History) (late, away map[string][]span) {
+	late, away = map[string][]span{}, map[string][]span{}
+	last := map[string]*history.Look{}
+	for i := range h.Looks {
+		look := &h.Looks[i]
+		if before := last[look.Agent]; before != nil {
+			switch passed := (span{before.At, look.At}); {
+			case !before.Connected:
+				away[look.Agent] = extend(away[look.Agent], passed)
+			case before.Converged < before.Wanted:
+				late[look.Agent] = extend(late[look.Agent], passed)
+			}
+		}
+		last[look.Agent] = look
+	}
+	return late, away
+}
+
+// extend adds a span, to the last one when they touch.
+func extend(spans []span, s span) []span {
+	if n := len(spans); n > 0 && spans[n-1].to == s.from {
+		spans[n-1].to = s.to
+		return spans
+	}
+	return append(spans, s)
+}
+
+// convergences returns how long after the end of a fault agents were where they
+// shall be, of those that were not at its end, in milliseconds. Another fault
+// that begins meanwhile makes that no figure of the first one.
+func convergences(h *history.History) []float64 {
+	looks := map[string][]history.Look{}
+	for _, look := range h.Looks {
+		looks[look.Agent] = append(looks[look.Agent], look)
+	}
+	var ms []float64
+	for _, f := range h.Faults {
+		if f.Healed == 0 || f.Skipped {
+			continue
+		}
+		for _, seen := range looks {
+			if at, ok := converged(seen, f.Healed); ok && !inEffect(h.Faults, span{f.Healed + 1, at}) {
+				ms = append(ms, milliseconds(at.Sub(f.Healed)))
+			}
+		}
+	}
+	return ms
+}
+
+// converged returns when an agent that was not where it shall be at a moment was
+// seen to be.
+func converged(looks []history.Look, from history.Micros) (history.Micros, bool) {
+	i, _ := slices.BinarySearchFunc(looks, from, func(l history.Look, at history.Micros) int { return int(l.At - at) })
+	if i == 0 || good(looks[i-1]) {
+		return 0, false
+	}
+	for ; i < len(looks); i++ {
+		if good(looks[i]) {
+			return looks[i].At, true
+		}
+	}
+	return 0, false
+}
+
+func good(l history.Look) bool { return l.Connected && l.Converged >= l.Wanted }
+
+// inEffect tells whether a fault was in effect in a span.
+func inEffect(faults []history.Fault, during span) bool {
+	return slices.ContainsFunc(faults, func(f history.Fault) bool {
+		return !f.Skipped && f.Struck != 0 && f.Begun <= during.to && (f.Healed == 0 || f.Healed >= during.from)
+	})
+}

@@ -1,0 +1,230 @@
+package report
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argosy-cluster/argosy/chaos/check"
+	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+)
+
+func mustPage(t *testing.T, h *history.History, v *check.Verdict) string {
+	t.Helper()
+	out := &strings.Builder{}
+	if err := Page(out, h, v); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestWriteLeavesAPageAndASummary(t *testing.T) {
+	dir := t.TempDir()
+	h := made(7, 75*time.Second, 5000, 40)
+	for range 2 {
+		s, err := Write(dir, h, held(h))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Judgement != Held || s.Checked != 5000 || sum(s.Faults) != 38 || sum(s.Skipped) != 2 || len(s.OutageMs) == 0 {
+			t.Errorf("summary %+v", s)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, SummaryFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Summary
+	if err := json.Unmarshal(text, &s); err != nil || s.Judgement != Held || s.Replay != "argosy-chaos run --profile ci --seed 7" {
+		t.Errorf("summary on disk: %+v, %v", s, err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("left in the directory: %v", entries)
+	}
+}
+
+func TestHeldHasToBeEarned(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(h *history.History, v *check.Verdict) *check.Verdict
+		want   Judgement
+		says   string
+	}{
+		{"everything is well", func(_ *history.History, v *check.Verdict) *check.Verdict { return v }, Held, "nothing was wrong"},
+		{"no checker has run", func(*history.History, *check.Verdict) *check.Verdict { return nil }, NotJudged, "no checker has run"},
+		{"no operation was judged", func(_ *history.History, v *check.Verdict) *check.Verdict { v.Operations = 0; return v }, NotJudged, "no operation was judged"},
+		{"a checker gave up", func(_ *history.History, v *check.Verdict) *check.Verdict {
+			v.Unjudged = map[string]string{"S4": "it took too long"}
+			return v
+		}, NotJudged, "S4 could not be judged: it took too long"},
+		{"the history was cut off", func(h *history.History, v *check.Verdict) *check.Verdict {
+			h.Cut = []string{"operations.jsonl"}
+			return v
+		}, NotJudged, "operations.jsonl was cut off"},
+		{"the trial failed", func(h *history.History, v *check.Verdict) *check.Verdict {
+			h.Meta.Error = "no server came up"
+			return v
+		}, NotJudged, "no server came up"},
+		{"a fault was never healed", func(h *history.History, v *check.Verdict) *check.Verdict {
+			h.Faults[3].Healed, h.Faults[3].Error = 0, "still frozen"
+			return v
+		}, NotJudged, "was never healed: still frozen"},
+		{"something was wrong, and something was not judged", func(h *history.History, _ *check.Verdict) *check.Verdict {
+			h.Cut = []string{"operations.jsonl"}
+			return violated(h)
+		}, Violated, "S1 was violated 3 times"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := made(1, 20*time.Second, 500, 10)
+			v := tc.change(h, held(h))
+			if s := Summarize(h, v); s.Judgement != tc.want {
+				t.Errorf("judged %q for %q", s.Judgement, s.Reasons)
+			}
+			page := mustPage(t, h, v)
+			if !strings.Contains(page, tc.says) {
+				t.Errorf("the page does not say %q", tc.says)
+			}
+			if strings.Contains(page, "✓ Held") != (tc.want == Held) {
+				t.Errorf("the page of a trial that was %s", tc.want)
+			}
+		})
+	}
+}
+
+func TestThePageNeedsNoNetwork(t *testing.T) {
+	h := made(3, 75*time.Second, 2000, 30)
+	page := mustPage(t, h, violated(h))
+	if found := regexp.MustCompile(`(?i)(src|href)=|https?://|@import|url\(`).FindString(page); found != "" {
+		t.Errorf("the page refers to something else: %s", found)
+	}
+	// What a history says is text, whatever it contains.
+	h.Faults[0].Detail = `</script><script>alert(1)</script>`
+	if page := mustPage(t, h, nil); strings.Contains(page, "<script>alert") {
+		t.Error("text of a history became part of the page")
+	}
+}
+
+func TestThePageIsWellFormedAndSaysTheVerdictFirst(t *testing.T) {
+	h := made(3, 75*time.Second, 2000, 30)
+	page := mustPage(t, h, violated(h))
+	var open []string
+	single := []string{"meta", "br", "path", "circle"}
+	body := regexp.MustCompile(`(?s)<(style|script)>.*?</(style|script)>`).ReplaceAllString(page, "")
+	for _, tag := range regexp.MustCompile(`<(/?)([a-z0-9]+)[^>]*>`).FindAllStringSubmatch(body, -1) {
+		switch end, name := tag[1] != "", tag[2]; {
+		case slices.Contains(single, name):
+		case !end:
+			open = append(open, name)
+		case len(open) == 0 || open[len(open)-1] != name:
+			t.Fatalf("</%s> ends none of %v", name, open)
+		default:
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("never ended: %v", open)
+	}
+	last := -1
+	for _, part := range []string{"✗ Violated", "What was wrong", "is in no replica &lt;&amp;&gt;", "What happened around it", "Timeline", "Outages of writes", "What was checked", "argosy-chaos run --profile ci --seed 3"} {
+		at := strings.Index(page, part)
+		if at <= last {
+			t.Errorf("%q is at %d, after what is at %d", part, at, last)
+		}
+		last = at
+	}
+	for _, name := range []string{"server-1", "server-2", "server-3", "agent-1", "agent-2"} {
+		if !strings.Contains(page, `<div class="name">`+name) {
+			t.Errorf("%s has no row", name)
+		}
+	}
+}
+
+func TestALargeTrialMakesNoLargePage(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		length             time.Duration
+		operations, faults int
+	}{
+		{"of a hundred thousand operations", 5 * time.Minute, 100_000, 250},
+		{"of a virtual day", 24 * time.Hour, 100_000, 13_000},
+	} {
+		h := made(9, tc.length, tc.operations, tc.faults)
+		if page := mustPage(t, h, held(h)); len(page) > 2<<20 {
+			t.Errorf("a trial %s makes a page of %d bytes", tc.name, len(page))
+		}
+	}
+}
+
+func TestATrialOfNothingHasAPage(t *testing.T) {
+	page := mustPage(t, &history.History{}, nil)
+	for _, want := range []string{"? Not judged", "no checker has run", "no faults were done"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+}
+
+func TestEveryKindHasAFamily(t *testing.T) {
+	for _, kind := range plan.Kinds() {
+		if classes[string(kind)] == "" {
+			t.Errorf("%s has none", kind)
+		}
+	}
+}
+
+func TestAnOutageIsWhatReachesIntoAFault(t *testing.T) {
+	at := []history.Micros{0, 1000, 2000, 502_000, 503_000, 700_000}
+	for _, tc := range []struct {
+		name     string
+		from, to history.Micros
+		want     time.Duration
+	}{
+		{"nothing was missing", 500, 1500, time.Millisecond},
+		{"the gap is around it", 100_000, 200_000, 500 * time.Millisecond},
+		{"the gap begins in it", 1500, 2500, 500 * time.Millisecond},
+		{"the gap ends in it", 501_000, 502_500, 500 * time.Millisecond},
+		{"it begins as the gap ends", 502_500, 600_000, 197 * time.Millisecond},
+		{"nothing comes after it", 800_000, 900_000, 0},
+	} {
+		if got := longestGap(at, span{tc.from, tc.to}); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestConvergenceCountsFromTheEndOfAFaultAlone(t *testing.T) {
+	look := func(ms int64, good bool) history.Look {
+		return history.Look{Agent: "a", At: history.Micros(ms * 1000), Connected: good}
+	}
+	h := &history.History{
+		Looks: []history.Look{look(0, true), look(100, false), look(200, false), look(300, true), look(500, false), look(700, true)},
+		Faults: []history.Fault{
+			{Kind: "a", Begun: 50_000, Struck: 50_000, Healed: 150_000},
+			{Kind: "another one begins meanwhile", Begun: 400_000, Struck: 400_000, Healed: 510_000},
+			{Kind: "b", Begun: 600_000, Struck: 600_000, Healed: 610_000},
+		},
+	}
+	if ms := convergences(h); !slices.Equal(ms, []float64{150, 90}) {
+		t.Errorf("%v", ms)
+	}
+}
+
+func TestLeadersThatWereKilledLeadUntilTheNext(t *testing.T) {
+	h := &history.History{Meta: history.Meta{Began: 0, Ended: 1000}, Leaderships: []history.Leadership{
+		{Server: "a", Term: 1, Gained: true, At: 10}, {Server: "b", Term: 2, Gained: true, At: 50},
+		{Server: "b", Term: 2, At: 80}, {Server: "a", Term: 3, Gained: true, At: 90},
+	}}
+	tl := newTimeline(h)
+	if got := tl.leads("a"); len(got) != 2 || got[0].to != 50 || got[1].to != 1000 {
+		t.Errorf("a led %+v", got)
+	}
+	if got := tl.leads("b"); len(got) != 1 || got[0].to != 80 {
+		t.Errorf("b led %+v", got)
+	}
+}
