@@ -207,6 +207,11 @@ func mustEnd(t *testing.T, tr *traffic.Traffic, recorder *history.Recorder) *his
 	if err != nil {
 		t.Fatal(err)
 	}
+	if h == nil {
+		if h, err = history.Read(recorder.Dir()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if !slices.IsSortedFunc(h.Operations, func(a, b history.Operation) int { return int(a.Call - b.Call) }) {
 		t.Error("operations are not in order of time")
 	}

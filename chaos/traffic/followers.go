@@ -66,6 +66,7 @@ func (f *follower) take(line *argosyv1.LogLine) {
 		f.finish(key, true, string(line.GetLine()))
 		return
 	}
+	f.counts.lines.Add(1)
 	now := f.config.Clock()
 	printed, err := probe.ParseLine(line.GetLine())
 	if err != nil {

@@ -40,21 +40,21 @@ type Traffic struct {
 	settler *session
 }
 
-type counts struct{ acknowledged, reads, failed, sights atomic.Int64 }
+type counts struct{ acknowledged, reads, failed, sights, lines atomic.Int64 }
 
 // Counts is how much traffic there was.
 type Counts struct {
 	// Acknowledged writes, answered Reads, and calls of both sorts that Failed.
 	Acknowledged, Reads, Failed int64
-	// Sights are messages of watches.
-	Sights int64
+	// Sights are messages of watches, Lines those that were followed.
+	Sights, Lines int64
 }
 
 // Counts tells how much there was so far.
 func (t *Traffic) Counts() Counts {
 	return Counts{
 		Acknowledged: t.counts.acknowledged.Load(), Reads: t.counts.reads.Load(),
-		Failed: t.counts.failed.Load(), Sights: t.counts.sights.Load(),
+		Failed: t.counts.failed.Load(), Sights: t.counts.sights.Load(), Lines: t.counts.lines.Load(),
 	}
 }
 

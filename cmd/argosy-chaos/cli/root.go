@@ -69,6 +69,7 @@ not hold, 2 that cannot be said.`,
 	for _, cmd := range []*cobra.Command{
 		a.planCommand(),
 		a.listCommand(),
+		a.probeCommand(),
 	} {
 		root.AddCommand(cmd)
 	}
