@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ type arena struct {
 	supervisor *fault.Supervisor
 }
 
-func mustArena(t *testing.T, servers int) *arena {
+func mustArena(t *testing.T, servers int, args ...string) *arena {
 	t.Helper()
 	dir := t.TempDir()
 	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 64 << 20})
@@ -42,7 +43,7 @@ func mustArena(t *testing.T, servers int) *arena {
 	t.Cleanup(func() { must(t, site.Close()) })
 	config := cluster.Config{
 		Dir: dir, Servers: servers, Agents: 2, TLS: true, StartTimeout: patience, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		ServerArgs:  []string{"--timing-multiplier", "2", "--snapshot-threshold", "300"},
+		ServerArgs:  append(args, "--timing-multiplier", "2", "--snapshot-threshold", "300"),
 		Environment: []string{"GORACE=" + strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")},
 	}
 	site.Use(&config)
@@ -66,7 +67,7 @@ func mustArena(t *testing.T, servers int) *arena {
 	must(t, err)
 	t.Cleanup(func() { _ = cl.Close() })
 	a.World = &fault.World{
-		Site: site, Cluster: c, Client: cl, Rand: rand.New(rand.NewPCG(1, 2)),
+		Site: site, Cluster: c, Client: cl, Rand: rand.New(rand.NewPCG(seed(t), 2)),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Ledger: fault.NewLedger(processNames(c.Servers)),
 	}
 	t.Cleanup(a.Ledger.Close)
@@ -78,6 +79,17 @@ func mustArena(t *testing.T, servers int) *arena {
 	t.Cleanup(a.load.Stop)
 	a.goesOn()
 	return a
+}
+
+// seed is 1, or what somebody looks for something with.
+func seed(t *testing.T) uint64 {
+	text := os.Getenv("ARGOSY_FAULT_SEED")
+	if text == "" {
+		return 1
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	must(t, err)
+	return number
 }
 
 // startWorkloads starts a process on each agent.
@@ -185,6 +197,35 @@ func TestEveryFaultIsDoneAndUndone(t *testing.T) {
 			a.settles()
 		})
 	}
+	a.ends()
+}
+
+// What was done to a server's data is found by itself, or does no harm.
+func TestSpoiledDataIsFoundOrDoesNoHarm(t *testing.T) {
+	rounds := 2
+	if more, err := strconv.Atoi(os.Getenv("ARGOSY_FAULT_ROUNDS")); err == nil {
+		rounds = more
+	}
+	for _, store := range []string{"boltdb", "wal"} {
+		t.Run(store, func(t *testing.T) {
+			a := mustArena(t, 3, "--log-store", store)
+			for round := range rounds {
+				for _, kind := range []plan.Kind{plan.FlipBits, plan.CutFile, plan.OldFile, plan.WipeServer} {
+					active := a.suffers(plan.Step{Fault: kind, Choice: uint64(round), ForMs: 200, Strength: a.Rand.Float64()})
+					a.goesOn()
+					a.heals(active)
+					a.settles()
+				}
+			}
+			a.ends()
+		})
+	}
+}
+
+// ends checks everything in the end.
+func (a *arena) ends() {
+	a.Helper()
+	t := a.T
 	a.workloadsRun()
 	must(t, a.load.End(t.Context()))
 	must(t, a.Cluster.WaitLevel(t.Context()))

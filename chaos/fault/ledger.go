@@ -32,9 +32,6 @@ type Harm struct {
 	Alone bool
 }
 
-// strikes tells whether it takes anything from servers.
-func (h Harm) strikes() bool { return len(h.Down)+len(h.Slow)+len(h.Cut)+len(h.Spoiled) > 0 }
-
 // Ledger knows what faults have taken from the servers. It keeps the rule that
 // no majority ever loses data, and tells whether there was a quorum. It also
 // knows which links are cut by how many of them, and which servers are still on
@@ -126,7 +123,7 @@ func (l *Ledger) refuse(harm Harm) error {
 				return fmt.Errorf("%w: another fault has its hands on %s", ErrBudget, name)
 			}
 		}
-		if harm.Alone && other.strikes() || other.Alone && harm.strikes() {
+		if harm.Alone && l.strikes(other) || other.Alone && l.strikes(harm) {
 			return fmt.Errorf("%w: a server that may have forgotten something without knowing it must be the only one with which something is wrong", ErrBudget)
 		}
 	}
@@ -137,6 +134,13 @@ func (l *Ledger) refuse(harm Harm) error {
 		return fmt.Errorf("%w: %d of %d servers would have lost data", ErrBudget, len(spoiled), len(l.servers))
 	}
 	return nil
+}
+
+// strikes tells whether harm takes anything from servers.
+func (l *Ledger) strikes(harm Harm) bool {
+	return len(harm.Cut) > 0 || slices.ContainsFunc(slices.Concat(harm.Down, harm.Slow, harm.Spoiled), func(name string) bool {
+		return slices.Contains(l.servers, name)
+	})
 }
 
 // Down tells whether a fault keeps a server or agent from running.

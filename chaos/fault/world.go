@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -176,14 +175,6 @@ func (w *World) pick(from []*cluster.Process, step plan.Step, what string) ([]*c
 
 func without(all []*cluster.Process, not *cluster.Process) []*cluster.Process {
 	return slices.DeleteFunc(slices.Clone(all), func(p *cluster.Process) bool { return p == not })
-}
-
-// dataDir is where this process finds the data directory of a server.
-func (w *World) dataDir(p *cluster.Process) string {
-	if disk := w.Site.Disk(p); disk != nil {
-		return filepath.Join(disk.Outside(), filepath.Base(p.DataDir))
-	}
-	return p.DataDir
 }
 
 // start starts processes that do not run.
