@@ -4,6 +4,12 @@
 // The invariant it protects: what was not checked is never called right. A
 // judgement says how much it has looked at, and one that could not be made says
 // why.
+//
+// Most of it rests on one thing: every write has a revision, every answer the
+// revision of the state that it was read from, and the logs of the replicas tell
+// after the trial what was written at which revision. So the order in which
+// everything happened need not be searched for. It is read, and held against
+// what each client was told (see account).
 package check
 
 import (
@@ -40,6 +46,8 @@ type Checker struct {
 	Invariant, What string
 	// Check judges a history.
 	Check func(h *history.History) Result
+
+	judge func(*account) Result
 }
 
 // Verdict is what all checkers say of a history.
@@ -52,6 +60,9 @@ type Verdict struct {
 	Violations map[string]int64 `json:"violations"`
 	// Unjudged are the invariants that could not be judged, with the reasons.
 	Unjudged map[string]string `json:"unjudged,omitempty"`
+	// Idle are the invariants of which nothing in this trial could have shown a
+	// violation. They are neither held nor broken.
+	Idle []string `json:"idle,omitempty"`
 }
 
 // Held tells whether everything was judged and nothing was wrong.
