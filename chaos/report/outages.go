@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/ledger"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 )
@@ -24,10 +23,9 @@ type outageRow struct {
 
 // outageRows returns the outages by kind, the longest first, and the kinds of
 // which there are none.
-func outageRows(h *history.History, s *Summary) (rows []outageRow, unmeasured []string) {
-	all := outagesByKind(h)
+func outageRows(s *Summary) (rows []outageRow, unmeasured []string) {
 	for kind, o := range s.OutageMs {
-		r := outageRow{Kind: kind, Class: classes[kind], Outage: o, Strip: strip(all[kind])}
+		r := outageRow{Kind: kind, Class: classes[kind], Outage: o, Strip: strip(s.Outages[kind])}
 		if bound, is := ledger.Bounds[plan.Kind(kind)]; is {
 			r.Goal = bound.String()
 			// Virtual time says nothing of how fast a machine is.

@@ -114,7 +114,7 @@ func newPage(h *history.History, v *check.Verdict, s *Summary) (*page, error) {
 	if v != nil {
 		p.Findings = findings(t, v)
 	}
-	p.Outages, p.Unmeasured = outageRows(h, s)
+	p.Outages, p.Unmeasured = outageRows(s)
 	p.Latencies = latencyRows(s)
 	for _, name := range slices.Sorted(maps.Keys(s.Invariants)) {
 		p.Checks = append(p.Checks, newCheckRow(name, s.Invariants[name]))

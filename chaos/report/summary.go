@@ -67,6 +67,9 @@ type Summary struct {
 	OutageMs      map[string]ledger.Outage `json:"outage_ms"`
 	LatencyMs     map[string]ledger.Outage `json:"latency_ms"`
 	ConvergenceMs *ledger.Outage           `json:"convergence_ms,omitempty"`
+	// Outages are the single outages that OutageMs is of: percentiles of several
+	// trials can be had of nothing else.
+	Outages map[string][]float64 `json:"outages"`
 	// Leaders is how often a server began to lead.
 	Leaders int64 `json:"leaders"`
 }
@@ -110,7 +113,8 @@ func Summarize(h *history.History, v *check.Verdict) *Summary {
 			s.Invariants[name] = Invariant{Checked: r.Checked, Found: r.Found, Unjudged: cmp.Or(r.Unjudged, v.Unjudged[name])}
 		}
 	}
-	for kind, ms := range outagesByKind(h) {
+	s.Outages = outagesByKind(h)
+	for kind, ms := range s.Outages {
 		s.OutageMs[kind] = ledger.Percentiles(ms)
 	}
 	for what, ms := range latencies(h) {
