@@ -29,7 +29,7 @@ func cutting(which ways) inject {
 		heal, err := w.Ledger.links.cut(w.Site.Lab, cut)
 		if err != nil {
 			h.release()
-			return nil, fmt.Errorf("do %s: %w", step.Fault, err)
+			return nil, failed(step, err)
 		}
 		return &Active{Targets: names(targets), Leader: leader, Detail: "cut " + text(cut), Heal: func(context.Context) error {
 			if err := heal(); err != nil {

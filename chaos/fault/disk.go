@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
@@ -21,6 +22,19 @@ func onDisk(what string, do, undo func(*lab.Disk) error) deed {
 		}
 		return fmt.Sprintf("the disk of %s %s", p.Name, what), func(context.Context) error { return undo(disk) }, nil
 	}
+}
+
+// slowedDown bounds the writes of a server's disk: to 200 a second, or as few as
+// 10 when it is bad.
+func slowedDown(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+	writes := 10 + int(190*(1-step.Strength))
+	return onDisk(fmt.Sprintf("does %d writes a second", writes), func(d *lab.Disk) error { return d.Slow(writes) }, (*lab.Disk).Fast)(ctx, w, step, p)
+}
+
+// madeReadOnly lets nothing be written on a server's disk. It is repaired while
+// nobody uses it.
+func madeReadOnly(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+	return onDisk("is read-only", (*lab.Disk).ReadOnly, func(d *lab.Disk) error { return errors.Join(kill(p), d.Writable()) })(ctx, w, step, p)
 }
 
 // leaderOrServer is the leader in half of all cases, any server in the others.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/lab"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 )
 
@@ -62,7 +63,7 @@ func to(target who, during, after harms, do deed) inject {
 			return err
 		})
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("do %s: %w", step.Fault, err), heal(ctx))
+			return nil, errors.Join(failed(step, err), heal(ctx))
 		}
 		return &Active{Targets: names(targets), Leader: leader, Detail: strings.Join(details, "; "), Heal: heal}, nil
 	}
@@ -81,3 +82,12 @@ func each(processes []*cluster.Process, do func(i int, p *cluster.Process) error
 
 // always is for what can be done anywhere.
 func always(*World) error { return nil }
+
+// failed is the error of a fault that could not be done. What the machine does
+// not have is nobody's fault.
+func failed(step plan.Step, err error) error {
+	if errors.Is(err, lab.ErrUnable) {
+		return fmt.Errorf("do %s: %w: %w", step.Fault, ErrUnavailable, err)
+	}
+	return fmt.Errorf("do %s: %w", step.Fault, err)
+}
