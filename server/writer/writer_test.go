@@ -353,6 +353,27 @@ func TestWritesAreJudgedAgainstWhatIsInFlight(t *testing.T) {
 	}
 }
 
+// Also not when the writer could tell the revision that it will have.
+func TestNothingIsAnsweredBeforeItIsCommitted(t *testing.T) {
+	log := newLedger(t, true)
+	h := start(t, log, nil)
+	for range 2 {
+		first := h.send(apply(workload("w", "one")))
+		<-log.arrived
+		second := h.send(apply(workload("v", "one")))
+		<-log.arrived
+		select {
+		case o := <-first:
+			t.Fatalf("answered with %+v before it was committed", o)
+		default:
+		}
+		log.commit(nil)
+		log.commit(nil)
+		<-first
+		<-second
+	}
+}
+
 func TestADeleteInFlightIsSeen(t *testing.T) {
 	log := newLedger(t, true)
 	h := start(t, log, nil)
