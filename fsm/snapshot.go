@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -74,7 +75,9 @@ func (v *View) writeTo(to io.Writer) error {
 	for r := range v.Rows() {
 		put.Kind, put.Key, put.Group, put.Value = r.Kind, r.Key, r.Group, r.Value
 		row.CreatedRevision, row.Revision = r.CreatedRevision, r.Revision
-		out.message(rowRecord)
+		if rows > 0 || !planted.On(planted.ShortSnapshot) {
+			out.message(rowRecord)
+		}
 		sum.add(hasher.row(r))
 		rows++
 		if out.err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent/assignments"
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -149,7 +151,7 @@ func (m *Manager) Apply(change assignments.Change) {
 		touched = append(touched, s)
 		upserted[w.GetName()] = struct{}{}
 	}
-	if change.Full {
+	if change.Full && !planted.On(planted.Orphan) {
 		for name, s := range m.slots {
 			if _, there := upserted[name]; !there {
 				m.want(s, nil, false)
@@ -173,8 +175,25 @@ func (m *Manager) Confirm() {
 	if !m.vouched {
 		m.vouched = true
 		m.decideAll()
+	} else if planted.On(planted.NewBroom) {
+		for _, name := range slices.Collect(maps.Keys(m.slots)) {
+			m.renew(m.slots[name])
+		}
 	}
 	m.converge()
+}
+
+// renew removes what a slot has and makes it anew.
+func (m *Manager) renew(s *slot) {
+	if s == nil || s.desired == nil {
+		return
+	}
+	w := s.desired.workload
+	m.want(s, nil, false)
+	m.decide(s)
+	s = m.slot(s.name)
+	m.want(s, w, false)
+	m.decide(s)
 }
 
 // Runtimes tells the runtimes as they are now.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -51,7 +52,10 @@ type decision struct {
 func plan(s situation) decision {
 	var d decision
 	if s.vouched && s.clear(&d) {
-		return d
+		if !planted.On(planted.EarlyStart) || s.desired == nil || s.book.called {
+			return d
+		}
+		d = decision{gone: d.gone}
 	}
 	if s.desired == nil {
 		d.settled = s.vouched

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/network"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -85,6 +86,9 @@ func (s *Session) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			s.logger.Info("session ended", "server", link.address, "reason", "the agent stops")
 			return nil
+		}
+		if planted.On(planted.Abandon) {
+			_ = s.deps.Assignments.Assign(&argosyv1.Assignments{Term: s.term, Revision: s.deps.Assignments.Held().Revision, Full: true})
 		}
 		s.deposed = argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER
 		var redirected *redirection

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/observed"
 )
@@ -62,6 +63,12 @@ func (w *watch) begin() error {
 		after = 0
 	}
 	if after > 0 {
+		switch {
+		case planted.On(planted.LostChange):
+			after++
+		case planted.On(planted.RepeatedChange):
+			after--
+		}
 		subscription, err := w.State.Subscribe(after)
 		if err == nil {
 			w.desired, w.revision = subscription, after

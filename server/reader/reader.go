@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/route"
 )
@@ -209,6 +210,9 @@ func (r *Reader) Await(ctx context.Context) error {
 	}
 	index := current.index
 	if r.deps.Applied.Applied() >= index.Revision && r.deps.Observed.Reached(index.Term, index.Observation) {
+		return nil
+	}
+	if planted.On(planted.StaleRead) {
 		return nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)

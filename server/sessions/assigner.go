@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/argosy-cluster/argosy/fsm"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/observed"
 )
@@ -201,6 +202,9 @@ func (a *assigner) blocked(row *fsm.Row, agent string) bool {
 	other, blocked := a.store.Elsewhere(row.Key, agent)
 	if !blocked {
 		other, blocked = a.handoff.mayHave(row, agent)
+	}
+	if planted.On(planted.EarlyMove) || planted.On(planted.EmptyMemory) && a.targets[other] == nil {
+		blocked = false
 	}
 	if blocked {
 		if _, known := a.held[row.Key]; !known {

@@ -111,3 +111,23 @@ func (b *batch) abandon(cause error) {
 		}
 	}
 }
+
+// presume answers the requests of a batch that was proposed just now, with the
+// revision that it should get.
+func (w *Writer) presume(b *batch) {
+	if w.working.view.Revision() == w.ages.marks[0].revision {
+		return // nothing of this leadership is committed: there is nothing to count from
+	}
+	revision := w.working.view.Revision() + 1
+	for _, before := range w.flight {
+		if !before.empty() {
+			revision++
+		}
+	}
+	for _, it := range b.items {
+		if it.refusal == nil && it.remembered {
+			it.request.answer(Outcome{Revision: revision, Result: it.result})
+			it.request.Done = func(Outcome) {}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -26,7 +27,7 @@ func (w *Writer) judge(b *batch, r *Request) {
 		b.items = append(b.items, it)
 		return
 	}
-	if w.repeated(r) {
+	if !planted.On(planted.NoMemory) && w.repeated(r) {
 		return
 	}
 	if w.early(r) {
@@ -95,6 +96,9 @@ func (c *Working) apply(r *Request) (*argosyv1.WriteResult, func() error) {
 	if expected != 0 || mustNotExist {
 		for i := range r.puts {
 			row := c.Row(kindWorkload, r.puts[i].name)
+			if planted.On(planted.LateCompare) {
+				row = c.settled(kindWorkload, r.puts[i].name)
+			}
 			if mustNotExist && row.Exists {
 				return nil, conflict("apply", r.puts[i].name, row, "must not exist")
 			}

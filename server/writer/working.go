@@ -76,6 +76,11 @@ func (c *Working) Row(kind argosyv1.RowKind, key string) Row {
 	if p, ok := c.rows[rowKey{kind, key}]; ok {
 		return Row{Exists: !p.deleted, Value: p.value, by: p.by, size: p.size}
 	}
+	return c.settled(kind, key)
+}
+
+// settled returns a row as it is committed.
+func (c *Working) settled(kind argosyv1.RowKind, key string) Row {
 	row, ok := c.view.Row(kind, key)
 	if !ok {
 		return Row{}

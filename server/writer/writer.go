@@ -26,6 +26,7 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 
 	"github.com/argosy-cluster/argosy/fsm"
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 var (
@@ -325,6 +326,9 @@ func (w *Writer) propose() {
 		w.meter.Proposed(len(b.items), len(entry))
 		b.sent = time.Now()
 		b.pending = w.log.Propose(entry)
+		if planted.On(planted.EarlyAnswer) {
+			w.presume(b)
+		}
 	case len(b.items) > 0:
 		b.pending = w.log.Confirm()
 	default:

@@ -8,6 +8,8 @@ import (
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 func openBolt(path string) (backend, error) {
@@ -15,7 +17,8 @@ func openBolt(path string) (backend, error) {
 		return nil, err
 	}
 	opened, err := raftboltdb.New(raftboltdb.Options{
-		Path: path,
+		Path:   path,
+		NoSync: planted.On(planted.NoFlush),
 		// The free list is found by a scan when the file is opened; to write it
 		// with every batch costs more the larger it is.
 		BoltOptions: &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -57,7 +59,7 @@ func (c checksummed) GetLog(index uint64, entry *raft.Log) error {
 	}
 	want := binary.BigEndian.Uint32(entry.Extensions[body:])
 	extensions := entry.Extensions[:body:body]
-	if got := checksum(entry, extensions); got != want || entry.Index != index {
+	if got := checksum(entry, extensions); (got != want || entry.Index != index) && !planted.On(planted.FlippedBit) {
 		return fmt.Errorf("read log entry %d: %w (checksum %08x, stored %08x, index %d)", index, ErrCorrupt, got, want, entry.Index)
 	}
 	entry.Extensions = nil

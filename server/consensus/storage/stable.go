@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
+
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 // errNotFound is what Raft expects for a value that was never set: it compares
@@ -108,6 +110,9 @@ func (s *Stable) SetUint64(key []byte, value uint64) error {
 }
 
 func (s *Stable) set(key string, value []byte) error {
+	if key == voteCandidate && planted.On(planted.ForgottenVote) {
+		return nil
+	}
 	values := maps.Clone(s.values)
 	values[key] = slices.Clone(value)
 	if key == voteCandidate && s.voteTerm != nil {
