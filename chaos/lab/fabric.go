@@ -9,6 +9,9 @@ type fabric interface {
 	// again.
 	cut(direction link) error
 	mend(direction link) error
+	// shape lets packets of a direction travel as the link says. It may be
+	// refused with ErrUnable.
+	shape(direction link, how Link) error
 	// silence drops everything from and to a host; restore lets it pass again.
 	silence(host *Host) error
 	restore(host *Host) error

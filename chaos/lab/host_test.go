@@ -85,7 +85,10 @@ func TestAnUnpluggedHostIsToldAndOthersHearNothing(t *testing.T) {
 
 func TestResetConnectionsBreaksThemAndLeavesListeners(t *testing.T) {
 	t.Parallel()
-	l := mustLab(t)
+	onEachFabric(t, resetsConnections)
+}
+
+func resetsConnections(t *testing.T, l *lab.Lab) {
 	a, b, c := mustHost(t, l, "a"), mustHost(t, l, "b"), mustHost(t, l, "c")
 	listener := listenTCP(t, a)
 	var ends []net.Conn

@@ -30,20 +30,33 @@ type Lab struct {
 	thread *thread
 	// home is the network namespace of the lab itself: that of the router.
 	home netns.NsHandle
+	// newFabric makes what joins the hosts.
+	newFabric func() (fabric, error)
 
 	mu     sync.Mutex
 	fabric fabric
 	hosts  map[string]*Host
 	disks  []*Disk
 	cuts   map[link]bool
+	shapes map[link]Link
 
 	closing sync.Once
 	closed  error
 }
 
+// Option changes how a lab is built.
+type Option func(*Lab)
+
+// Shaped joins the hosts by a switch in user space, which can delay and lose
+// packets as Shape says, instead of by the kernel's router. All its chance is in
+// the seed.
+func Shaped(seed uint64) Option {
+	return func(l *Lab) { l.newFabric = func() (fabric, error) { return newCrossbar(l.thread, l.home, seed), nil } }
+}
+
 // New builds an empty lab. Images of its disks are kept in the directory; their
 // file system is what the disks are measured on.
-func New(dir string) (*Lab, error) {
+func New(dir string, options ...Option) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("build lab: %w: it needs namespaces and loop devices, and user %d is not root: run it as root", ErrUnable, os.Geteuid())
 	}
@@ -54,15 +67,19 @@ func New(dir string) (*Lab, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("build lab: %w", err)
 	}
-	l := &Lab{dir: dir, thread: newThread(), home: netns.None(), hosts: map[string]*Host{}, cuts: map[link]bool{}}
+	l := &Lab{dir: dir, thread: newThread(), home: netns.None(), hosts: map[string]*Host{}, cuts: map[link]bool{}, shapes: map[link]Link{}}
+	l.newFabric = func() (fabric, error) { return newRouter(l.home) }
+	for _, option := range options {
+		option(l)
+	}
 	if err := l.thread.do(l.enter); err != nil {
 		return nil, errors.Join(fmt.Errorf("build lab: %w: %w", ErrUnable, err), l.Close())
 	}
-	router, err := newRouter(l.home)
+	fabric, err := l.newFabric()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("build lab: %w", err), l.Close())
 	}
-	l.fabric = router
+	l.fabric = fabric
 	return l, nil
 }
 

@@ -79,6 +79,10 @@ func (r *router) cut(direction link) error {
 
 func (r *router) mend(direction link) error { return r.remove(direction) }
 
+func (r *router) shape(link, Link) error {
+	return fmt.Errorf("%w: the kernel's router lets packets pass or not: build the lab with a switch in user space", ErrUnable)
+}
+
 func (r *router) silence(h *Host) error {
 	return r.add(h, dropped(port(h), ""), dropped("", h.Address))
 }

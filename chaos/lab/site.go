@@ -31,11 +31,19 @@ type SiteConfig struct {
 	// DiskSize is the size of each server's disk in bytes, AgentDiskSize that of
 	// each agent's. With 0 they have directories instead.
 	DiskSize, AgentDiskSize int64
+	// Shaped joins the hosts by a switch in user space, which Shape needs. Seed is
+	// that of its chance.
+	Shaped bool
+	Seed   uint64
 }
 
 // NewSite builds a site.
 func NewSite(dir string, config SiteConfig) (*Site, error) {
-	l, err := New(filepath.Join(dir, "disks"))
+	var options []Option
+	if config.Shaped {
+		options = append(options, Shaped(config.Seed))
+	}
+	l, err := New(filepath.Join(dir, "disks"), options...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +120,8 @@ func (s *Site) CutOneWay(p *cluster.Process, others ...*cluster.Process) error {
 	return s.each(p, others, s.Lab.CutOneWay)
 }
 
-// HealOneWay ends the cuts of what a process sends to others; all other cuts
-// stay.
+// HealOneWay ends the cuts of what a process sends to others, and how it was
+// shaped; all else stays.
 func (s *Site) HealOneWay(p *cluster.Process, others ...*cluster.Process) error {
 	return s.each(p, others, s.Lab.HealOneWay)
 }
@@ -138,7 +146,30 @@ func (s *Site) each(p *cluster.Process, others []*cluster.Process, do func(host,
 	return nil
 }
 
-// Heal ends every cut that concerns one of the processes; all when none is named.
+// Shape lets what one process sends to another travel as the link says.
+func (s *Site) Shape(from, to *cluster.Process, how Link) error {
+	return s.each(from, []*cluster.Process{to}, func(from, to *Host) error { return s.Lab.Shape(from, to, how) })
+}
+
+// ShapeAll lets everything travel as the link says between any two hosts that
+// there are, the clients' too.
+func (s *Site) ShapeAll(how Link) error {
+	hosts := s.Lab.Hosts()
+	for _, from := range hosts {
+		for _, to := range hosts {
+			if from == to {
+				continue
+			}
+			if err := s.Lab.Shape(from, to, how); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Heal ends every cut that concerns one of the processes, and how their links
+// were shaped; all when none is named.
 func (s *Site) Heal(processes ...*cluster.Process) error {
 	var hosts []*Host
 	for _, p := range processes {
