@@ -38,6 +38,9 @@ func (h *Host) newReaper() error {
 	return err
 }
 
+// killPatience is how long a process that was killed may take to end.
+const killPatience = 30 * time.Second
+
 // inode is what a namespace is known by.
 type inode struct{ device, number uint64 }
 
@@ -77,31 +80,61 @@ func (h *Host) Processes() ([]int, error) {
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		// A thread of this process may be there for a moment.
-		if err != nil || pid == os.Getpid() || h.reaper != nil && pid == h.reaper.cmd.Process.Pid {
-			continue
-		}
-		// One that has ended meanwhile is nowhere.
-		if where, err := inodeAt(filepath.Join("/proc", entry.Name(), "ns", "net")); err == nil && where == own {
+		if err == nil && pid != os.Getpid() && pid != h.reaper.pid() && lives(pid, own) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids, nil
 }
 
+// lives tells whether a process is in a network namespace. One that has ended is
+// nowhere.
+func lives(pid int, namespace inode) bool {
+	where, err := inodeAt(filepath.Join("/proc", strconv.Itoa(pid), "ns", "net"))
+	return err == nil && where == namespace
+}
+
 // KillAll kills every process on the host and waits until they are gone.
 func (h *Host) KillAll() error {
-	for range 1000 {
+	own, err := h.inode()
+	if err != nil {
+		return err
+	}
+	// What they start meanwhile is found the next time.
+	for {
 		pids, err := h.Processes()
 		if err != nil || len(pids) == 0 {
 			return err
 		}
 		for _, pid := range pids {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := kill(pid, own); err != nil {
 				return fmt.Errorf("kill process %d on %s: %w", pid, h.Name, err)
 			}
 		}
-		// Those that wait for a disk end when it goes on.
-		time.Sleep(5 * time.Millisecond)
 	}
-	return fmt.Errorf("kill all processes on %s: some do not end: see whether they wait for a disk that is stalled", h.Name)
+}
+
+// kill ends a process and waits until it has ended. It does nothing when another
+// one has got the number that is not in the namespace.
+func kill(pid int, namespace inode) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if !lives(pid, namespace) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	for deadline := time.Now().Add(killPatience); time.Now().Before(deadline); {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+	return fmt.Errorf("it does not end within %v: see whether it waits for a disk that is stalled", killPatience)
 }

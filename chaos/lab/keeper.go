@@ -43,3 +43,11 @@ func (k *keeper) dismiss() {
 	_ = k.cmd.Wait()
 	_ = k.lifeline.Close()
 }
+
+// pid is its process id; 0 when there is none.
+func (k *keeper) pid() int {
+	if k == nil {
+		return 0
+	}
+	return k.cmd.Process.Pid
+}
