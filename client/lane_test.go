@@ -81,7 +81,7 @@ type echo struct {
 }
 
 func (e *echo) serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
-	if err := stream.Send(&argosyv1.WriteResponses{Header: &argosyv1.ResponseHeader{ServerId: "me", Term: 4}}); err != nil {
+	if err := stream.Send(&argosyv1.WriteResponses{Header: &argosyv1.ResponseHeader{ServerId: "me", Term: 4, Incarnation: "1-0000abcd"}}); err != nil {
 		return err
 	}
 	for {
@@ -149,7 +149,7 @@ func TestWritesAtOnceShareAStream(t *testing.T) {
 					response, err = c.Delete(t.Context(), &argosyv1.DeleteRequest{Names: []string{name}})
 				}
 				h := response.GetHeader()
-				if err != nil || response.GetResult().GetChanges()[0].GetName() != name || h.GetRevision() != 9 || h.GetServerId() != "me" || h.GetTerm() != 4 {
+				if err != nil || response.GetResult().GetChanges()[0].GetName() != name || h.GetRevision() != 9 || h.GetServerId() != "me" || h.GetTerm() != 4 || h.GetIncarnation() != "1-0000abcd" {
 					t.Errorf("%s was answered %v, %v", name, response, err)
 				}
 			}

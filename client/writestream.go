@@ -223,7 +223,7 @@ func (w *streamed) answer(header *argosyv1.ResponseHeader, result *argosyv1.Numb
 			Header: &argosyv1.ResponseHeader{
 				ClusterId: header.GetClusterId(), ServerId: header.GetServerId(),
 				LeaderId: header.GetLeaderId(), LeaderAddress: header.GetLeaderAddress(),
-				Term: header.GetTerm(), Revision: result.GetRevision(),
+				Term: header.GetTerm(), Revision: result.GetRevision(), Incarnation: header.GetIncarnation(),
 			},
 			Result:   result.GetResult(),
 			Replayed: result.GetReplayed(),
