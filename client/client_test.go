@@ -300,6 +300,27 @@ func TestAWatchOfDesiredStateResumesElsewhereWithoutAGap(t *testing.T) {
 	}
 }
 
+func TestAWatchOfObservedStateBeginsAgainElsewhereWithASnapshot(t *testing.T) {
+	first := &scripted{watch: func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		_ = stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: req.GetAfterRevision() + 1}})
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "it stops")
+	}}
+	second := &scripted{watch: func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		// After a revision that was given it sends changes, without a snapshot.
+		return stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: 7}, SnapshotBegin: req.GetAfterRevision() == 0})
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, first), mustServe(t, second)}})
+	err := c.Watch(t.Context(), &argosyv1.WatchRequest{AfterRevision: 5, Incarnation: "1-00000000"}, func(message *argosyv1.WatchResponse) error {
+		if message.GetHeader().GetRevision() == 7 && !message.GetSnapshotBegin() {
+			return errors.New("changes that were shown already are shown again, and nobody says so")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLogsThatBreakOffSaySo(t *testing.T) {
 	broken := &scripted{logs: func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
 		_ = stream.Send(&argosyv1.LogsResponse{})

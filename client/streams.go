@@ -58,7 +58,11 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 					return err
 				}
 				inSnapshot = (inSnapshot || message.GetSnapshotBegin()) && !message.GetSnapshotEnd()
-				if req.GetOmitObserved() && !inSnapshot {
+				switch {
+				case !req.GetOmitObserved():
+					// What the caller had is not what he has now.
+					next.AfterRevision, next.Incarnation = 0, ""
+				case !inSnapshot:
 					next.AfterRevision, next.Incarnation = message.GetHeader().GetRevision(), message.GetHeader().GetIncarnation()
 				}
 				return nil
