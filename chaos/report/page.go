@@ -14,6 +14,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/plan"
 )
 
 // mostFaults are listed on a page.
@@ -45,6 +46,8 @@ type page struct {
 	Faulted    []faultRow
 	MoreFaults int
 	Setting    []setting
+	// Plan is the text of its file, empty when it is not known.
+	Plan string
 }
 
 type tile struct{ Figure, What, Class string }
@@ -64,12 +67,13 @@ type faultRow struct {
 
 type setting struct{ Name, Value string }
 
-// Page writes the page of a trial.
-func Page(w io.Writer, h *history.History, v *check.Verdict) error {
-	return writePage(w, h, v, Summarize(h, v))
+// Page writes the page of a trial. Without a verdict nothing was judged; the plan
+// may be nil when it is not known.
+func Page(w io.Writer, h *history.History, v *check.Verdict, p *plan.Plan) error {
+	return writePage(w, h, v, p, Summarize(h, v, p))
 }
 
-func writePage(w io.Writer, h *history.History, v *check.Verdict, s *Summary) error {
+func writePage(w io.Writer, h *history.History, v *check.Verdict, did *plan.Plan, s *Summary) error {
 	text, err := files.ReadFile("page.html")
 	if err != nil {
 		return fmt.Errorf("write page: %w", err)
@@ -93,6 +97,13 @@ func writePage(w io.Writer, h *history.History, v *check.Verdict, s *Summary) er
 		return fmt.Errorf("write page: %w", err)
 	}
 	p.Style, p.Script = template.CSS(style), template.JS(script)
+	if did != nil {
+		text, err := json.MarshalIndent(did, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write page: encode plan: %w", err)
+		}
+		p.Plan = string(text)
+	}
 	// What fails half-way leaves no half page.
 	var out bytes.Buffer
 	if err := body.Execute(&out, p); err != nil {
@@ -116,8 +127,16 @@ func newPage(h *history.History, v *check.Verdict, s *Summary) (*page, error) {
 	}
 	p.Outages, p.Unmeasured = outageRows(s)
 	p.Latencies = latencyRows(s)
+	says := map[string]string{}
+	for _, c := range check.All() {
+		says[c.Invariant] = c.What
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Invariants)) {
-		p.Checks = append(p.Checks, newCheckRow(name, s.Invariants[name]))
+		row := newCheckRow(name, s.Invariants[name])
+		if row.Says = says[name]; slices.Contains(s.Idle, name) {
+			row.Class = "idle"
+		}
+		p.Checks = append(p.Checks, row)
 	}
 	slices.SortStableFunc(p.Checks, func(a, b checkRow) int { return cmp.Compare(rank(a.Name), rank(b.Name)) })
 	p.Faulted = faultRows(t)
@@ -173,7 +192,7 @@ func sentence(s *Summary) string {
 	looked := fmt.Sprintf("%s operations and %s faults", countText(s.Checked), countText(sum(s.Faults)))
 	switch s.Judgement {
 	case Held:
-		return fmt.Sprintf("%s, %d invariants: everything was judged and nothing was wrong.", looked, len(s.Invariants))
+		return fmt.Sprintf("%s, %d invariants: everything was judged and nothing was wrong.", looked, len(s.Invariants)-len(s.Idle))
 	case Violated:
 		return fmt.Sprintf("%s: %s violations were found.", looked, countText(sum(s.Violations)))
 	}

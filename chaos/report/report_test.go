@@ -18,7 +18,7 @@ import (
 func mustPage(t *testing.T, h *history.History, v *check.Verdict) string {
 	t.Helper()
 	out := &strings.Builder{}
-	if err := Page(out, h, v); err != nil {
+	if err := Page(out, h, v, nil); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -27,6 +27,13 @@ func mustPage(t *testing.T, h *history.History, v *check.Verdict) string {
 func TestWriteLeavesAPageAndASummary(t *testing.T) {
 	dir := t.TempDir()
 	h := made(7, 75*time.Second, 5000, 40)
+	p, err := plan.Make(7, plan.CI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(filepath.Join(dir, history.PlanFile)); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		s, err := Write(dir, h, held(h))
 		if err != nil {
@@ -41,11 +48,27 @@ func TestWriteLeavesAPageAndASummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s Summary
-	if err := json.Unmarshal(text, &s); err != nil || s.Judgement != Held || s.Replay != "argosy-chaos run --profile ci --seed 7" {
+	if err := json.Unmarshal(text, &s); err != nil || s.Judgement != Held || s.Replay != "argosy-chaos run --profile ci --seed 7 --for 1m15s" {
 		t.Errorf("summary on disk: %+v, %v", s, err)
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 3 {
 		t.Errorf("left in the directory: %v", entries)
+	}
+}
+
+func TestAPlanThatNoSeedMakesIsReplayedFromItsFile(t *testing.T) {
+	p, err := plan.Make(7, plan.Smoke)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Steps = p.Steps[:1]
+	h := made(7, 20*time.Second, 500, 4)
+	if s := Summarize(h, held(h), p); s.Replay != "argosy-chaos run --plan plan.json" {
+		t.Errorf("replayed by %q", s.Replay)
+	}
+	out := &strings.Builder{}
+	if err := Page(out, h, held(h), p); err != nil || !strings.Contains(out.String(), "&#34;steps&#34;: [") {
+		t.Errorf("the page does not have the plan: %v", err)
 	}
 }
 
@@ -83,7 +106,7 @@ func TestHeldHasToBeEarned(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			h := made(1, 20*time.Second, 500, 10)
 			v := tc.change(h, held(h))
-			if s := Summarize(h, v); s.Judgement != tc.want {
+			if s := Summarize(h, v, nil); s.Judgement != tc.want {
 				t.Errorf("judged %q for %q", s.Judgement, s.Reasons)
 			}
 			page := mustPage(t, h, v)
@@ -131,7 +154,7 @@ func TestThePageIsWellFormedAndSaysTheVerdictFirst(t *testing.T) {
 		t.Errorf("never ended: %v", open)
 	}
 	last := -1
-	for _, part := range []string{"✗ Violated", "What was wrong", "is in no replica &lt;&amp;&gt;", "What happened around it", "Timeline", "Outages of writes", "What was checked", "argosy-chaos run --profile ci --seed 3"} {
+	for _, part := range []string{"✗ Violated", "What was wrong", "is in no replica &lt;&amp;&gt;", "What happened around it", "Timeline", "Outages of writes", "What was checked", "argosy-chaos replay DIR"} {
 		at := strings.Index(page, part)
 		if at <= last {
 			t.Errorf("%q is at %d, after what is at %d", part, at, last)

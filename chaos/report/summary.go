@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/ledger"
+	"github.com/argosy-cluster/argosy/chaos/plan"
 )
 
 // SummaryVersion is that of the file of a summary.
@@ -60,6 +62,9 @@ type Summary struct {
 	// Violations by invariant, and what each checker looked at.
 	Violations map[string]int64     `json:"violations"`
 	Invariants map[string]Invariant `json:"invariants"`
+	// Idle are invariants of which nothing in this trial could have shown a
+	// violation: neither held nor broken.
+	Idle []string `json:"idle,omitempty"`
 	// OutageMs is for how long writes were not acknowledged, by kind of fault;
 	// LatencyMs how long acknowledged operations took, by what they were;
 	// ConvergenceMs how long after a fault was healed agents were where they shall
@@ -81,13 +86,14 @@ type Invariant struct {
 	Unjudged string `json:"unjudged,omitempty"`
 }
 
-// Summarize says what came of a trial. Without a verdict nothing was judged.
-func Summarize(h *history.History, v *check.Verdict) *Summary {
+// Summarize says what came of a trial. Without a verdict nothing was judged; the
+// plan may be nil when it is not known.
+func Summarize(h *history.History, v *check.Verdict, p *plan.Plan) *Summary {
 	m := h.Meta
 	s := &Summary{
 		Version: SummaryVersion,
 		Seed:    m.Seed, Profile: m.Profile, Commit: m.Commit, Binary: m.Binary, Planted: m.Planted, Simulated: m.Simulated,
-		Started: m.Started, Seconds: m.Ended.Sub(m.Began).Seconds(), Settings: m.Settings, Replay: replay(m),
+		Started: m.Started, Seconds: m.Ended.Sub(m.Began).Seconds(), Settings: m.Settings, Replay: replay(m, p),
 		Faults: map[string]int64{}, Skipped: map[string]int64{}, Failed: map[string]int64{},
 		Operations: map[string]int64{}, Violations: map[string]int64{}, Invariants: map[string]Invariant{},
 		OutageMs: map[string]ledger.Outage{}, LatencyMs: map[string]ledger.Outage{},
@@ -108,6 +114,7 @@ func Summarize(h *history.History, v *check.Verdict) *Summary {
 	}
 	if v != nil {
 		s.Checked = v.Operations
+		s.Idle = v.Idle
 		maps.Copy(s.Violations, v.Violations)
 		for name, r := range v.Results {
 			s.Invariants[name] = Invariant{Checked: r.Checked, Found: r.Found, Unjudged: cmp.Or(r.Unjudged, v.Unjudged[name])}
@@ -137,11 +144,13 @@ func Summarize(h *history.History, v *check.Verdict) *Summary {
 func judge(h *history.History, v *check.Verdict) (Judgement, []string) {
 	var reasons []string
 	because := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	if h.Meta.Error != "" {
-		because("the trial itself failed: %s", h.Meta.Error)
-	}
-	for _, name := range h.Cut {
-		because("the history is not whole: %s was cut off", name)
+	if v == nil || v.Unjudged[check.Trial] == "" {
+		if h.Meta.Error != "" {
+			because("the trial itself failed: %s", h.Meta.Error)
+		}
+		for _, name := range h.Cut {
+			because("the history is not whole: %s was cut off", name)
+		}
 	}
 	for _, f := range h.Faults {
 		if f.Healed == 0 && !f.Skipped && f.Struck != 0 {
@@ -156,6 +165,10 @@ func judge(h *history.History, v *check.Verdict) (Judgement, []string) {
 		because("no operation was judged")
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Unjudged)) {
+		if name == check.Trial {
+			because("%s", v.Unjudged[name])
+			continue
+		}
 		because("%s could not be judged: %s", name, v.Unjudged[name])
 	}
 	var wrong []string
@@ -179,13 +192,19 @@ func times(n int64) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// replay is the command that does the same again.
-func replay(m history.Meta) string {
+// replay is the command that does the same again, the file of the plan beside
+// it where a seed does not say it all.
+func replay(m history.Meta, p *plan.Plan) string {
 	if m.Simulated {
 		return fmt.Sprintf("argosy-chaos simulate --seed %d", m.Seed)
 	}
-	if m.Profile == "" {
-		return "argosy-chaos replay <directory of this page>"
+	if p == nil {
+		return "argosy-chaos replay DIR"
 	}
-	return fmt.Sprintf("argosy-chaos run --profile %s --seed %d", m.Profile, m.Seed)
+	// Of a plan that was written by hand or made smaller, seed and profile tell
+	// where it came from only.
+	if made, err := plan.MakeFor(p.Seed, p.Profile, p.Duration()); err == nil && reflect.DeepEqual(made, p) {
+		return fmt.Sprintf("argosy-chaos run --profile %s --seed %d --for %v", p.Profile, p.Seed, p.Duration())
+	}
+	return "argosy-chaos run --plan " + history.PlanFile
 }

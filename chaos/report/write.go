@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/plan"
 )
 
 // Names of the files in the directory of a trial.
@@ -19,12 +20,16 @@ const (
 	SummaryFile = "summary.json"
 )
 
-// Write writes page and summary into the directory of a trial. Those that are
-// there are replaced.
+// Write writes page and summary into the directory of a trial, which may have the
+// file of its plan. Those that are there are replaced.
 func Write(dir string, h *history.History, v *check.Verdict) (*Summary, error) {
-	s := Summarize(h, v)
+	p, err := plan.Read(filepath.Join(dir, history.PlanFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	s := Summarize(h, v, p)
 	var text bytes.Buffer
-	if err := writePage(&text, h, v, s); err != nil {
+	if err := writePage(&text, h, v, p, s); err != nil {
 		return nil, err
 	}
 	summary, err := json.MarshalIndent(s, "", "  ")
