@@ -68,6 +68,7 @@ not hold, 2 that cannot be said.`,
 	})
 	for _, cmd := range []*cobra.Command{
 		a.planCommand(),
+		a.ledgerCommand(),
 		a.listCommand(),
 		a.probeCommand(),
 	} {
