@@ -35,7 +35,7 @@ type arena struct {
 func mustArena(t *testing.T, servers int, args ...string) *arena {
 	t.Helper()
 	dir := t.TempDir()
-	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 64 << 20})
+	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 512 << 20})
 	if errors.Is(err, lab.ErrUnable) {
 		t.Skip(err)
 	}

@@ -43,17 +43,20 @@ func putOldBack(ctx context.Context, w *World, step plan.Step) (*Active, error) 
 		}
 	}
 	return to(leaderOrServer, harmed(spoilt), harmed(rebuilding), func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
-		forget := func(context.Context) error { return os.RemoveAll(oldCopy(w, p)) }
+		forget := func(context.Context) error { return os.RemoveAll(oldCopy(p)) }
 		detail, err := w.putBack(ctx, p, age.name, step.For()/2)
 		return detail, forget, err
 	})(ctx, w, step)
 }
 
-// oldCopy is where the copy of a server's data is, on the same disk.
-func oldCopy(w *World, p *cluster.Process) string { return w.Site.Data(p) + ".old" }
+// oldCopy is where the copy of a server's data is: not on its disk, which it
+// could fill, but beside what its cluster has printed.
+func oldCopy(p *cluster.Process) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(p.LogPath)), p.Name+".old")
+}
 
 func (w *World) putBack(ctx context.Context, p *cluster.Process, name string, after time.Duration) (string, error) {
-	dir, old := w.Site.Data(p), oldCopy(w, p)
+	dir, old := w.Site.Data(p), oldCopy(p)
 	if err := kill(p); err != nil {
 		return "", err
 	}
@@ -92,7 +95,21 @@ func (w *World) putBack(ctx context.Context, p *cluster.Process, name string, af
 	return detail, replace(filepath.Join(dir, name), filepath.Join(old, name))
 }
 
-// replace puts a file or directory in the place of another.
+// replace puts a copy of a file or directory in the place of another.
 func replace(path, by string) error {
-	return errors.Join(os.RemoveAll(path), os.Rename(by, path))
+	info, err := os.Stat(by)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.CopyFS(path, os.DirFS(by))
+	}
+	content, err := os.ReadFile(by)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
 }

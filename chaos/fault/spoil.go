@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,24 +59,39 @@ func flipBits(_ context.Context, w *World, step plan.Step, p *cluster.Process) (
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(w.Site.Data(p), name)
-	content, err := os.ReadFile(path)
+	file, used, err := openUsed(filepath.Join(w.Site.Data(p), name))
 	if err != nil {
 		return "", err
 	}
-	if len(content) == 0 {
-		return "", fmt.Errorf("%w: %s is empty", ErrNoTarget, name)
-	}
+	defer func() { _ = file.Close() }()
 	var where []string
 	for range 1 + int(step.Strength*7) {
-		at, bit := someByte(w.Rand, content), w.Rand.IntN(8)
-		content[at] ^= 1 << bit
+		at, bit := someByte(w.Rand, used), w.Rand.IntN(8)
+		used[at] ^= 1 << bit
+		if _, err := file.WriteAt(used[at:at+1], int64(at)); err != nil {
+			return "", err
+		}
 		where = append(where, fmt.Sprintf("%d.%d", at, bit))
 	}
-	return fmt.Sprintf("changed bits %s of %d bytes of %s", strings.Join(where, ", "), len(content), name), rewrite(path, content)
+	return fmt.Sprintf("changed bits %s of %d bytes of %s", strings.Join(where, ", "), len(used), name), nil
 }
 
-// someByte is the number of a byte that most likely means something: most of a
+// openUsed opens a file and returns what is in it, without the zeros at the end:
+// a log may have much room that it has not come to yet.
+func openUsed(path string) (*os.File, []byte, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	used := bytes.TrimRight(content, "\x00")
+	if len(used) == 0 {
+		return nil, nil, fmt.Errorf("%w: there is nothing in %s", ErrNoTarget, path)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	return file, used, err
+}
+
+// someByte is the number of a byte that most likely means something: much of a
 // store's file are zeros that nobody reads.
 func someByte(chance *rand.Rand, content []byte) int {
 	at := chance.IntN(len(content))
@@ -88,33 +104,19 @@ func someByte(chance *rand.Rand, content []byte) int {
 	return at
 }
 
-// rewrite changes what is in a file and leaves the file itself where it is.
-func rewrite(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	return errors.Join(err, file.Close())
-}
-
-// cutFile cuts the end of one file off.
+// cutFile cuts the end of what is in one file off.
 func cutFile(_ context.Context, w *World, step plan.Step, p *cluster.Process) (string, error) {
 	name, err := aFile(w.Rand, w.Site.Data(p))
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(w.Site.Data(p), name)
-	info, err := os.Stat(path)
+	file, used, err := openUsed(filepath.Join(w.Site.Data(p), name))
 	if err != nil {
 		return "", err
 	}
-	if info.Size() == 0 {
-		return "", fmt.Errorf("%w: %s is empty", ErrNoTarget, name)
-	}
-	most := max(1, int64(step.Strength*float64(info.Size())))
-	off := 1 + w.Rand.Int64N(most)
-	return fmt.Sprintf("cut %d of %d bytes off %s", off, info.Size(), name), os.Truncate(path, info.Size()-off)
+	defer func() { _ = file.Close() }()
+	off := 1 + w.Rand.IntN(max(1, int(step.Strength*float64(len(used)))))
+	return fmt.Sprintf("cut %d of %d bytes off %s", off, len(used), name), file.Truncate(int64(len(used) - off))
 }
 
 // aFile picks a file of a data directory that matters: of the log, of a snapshot,
