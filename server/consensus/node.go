@@ -99,6 +99,9 @@ func Open(cfg Config, deps Deps) (_ *Node, err error) {
 	if err := n.openStore(); err != nil {
 		return nil, err
 	}
+	if err := n.checkVote(); err != nil {
+		return nil, err
+	}
 	if err := n.tentative.open(filepath.Join(cfg.DataDir, "raft", tentativeFile)); err != nil {
 		return nil, err
 	}

@@ -227,29 +227,53 @@ func (n *Node) checkState() error {
 			return fmt.Errorf("start Raft: %w (this server was in the cluster, and its state does not know of it)", storage.ErrForgotten)
 		}
 	}
-	if newest := newestSnapshot(n.snapshotDir()); last < newest {
+	if newest, _ := newestSnapshot(n.snapshotDir()); last < newest {
 		return fmt.Errorf("start Raft: %w (the state ends at entry %d, and there was a snapshot of entry %d)", storage.ErrForgotten, last, newest)
+	}
+	return nil
+}
+
+// checkVote refuses a term, and with it a vote, that is older than the log or a
+// snapshot: they were stored in a term that was known before.
+func (n *Node) checkVote() error {
+	term, err := n.store.GetUint64([]byte(currentTerm))
+	if err != nil {
+		term = 0 // never set
+	}
+	_, stored := newestSnapshot(n.snapshotDir())
+	last, err := n.store.LastIndex()
+	if err != nil {
+		return fmt.Errorf("find last log entry: %w", err)
+	}
+	if last > 0 {
+		var entry raft.Log
+		if err := n.store.GetLog(last, &entry); err != nil {
+			return fmt.Errorf("read last log entry: %w", err)
+		}
+		stored = max(stored, entry.Term)
+	}
+	if term < stored {
+		return fmt.Errorf("open term and vote: %w (they are of term %d, there is something of term %d)", storage.ErrForgotten, term, stored)
 	}
 	return nil
 }
 
 func (n *Node) snapshotDir() string { return filepath.Join(n.cfg.DataDir, "raft", "snapshots") }
 
-// newestSnapshot returns the highest entry of which there is a snapshot,
-// readable or not: the name of its directory is term-index-time.
-func newestSnapshot(dir string) uint64 {
+// newestSnapshot returns the highest entry and the highest term of which there is
+// a snapshot, readable or not: the name of its directory is term-index-time.
+func newestSnapshot(dir string) (newest, latest uint64) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	var newest uint64
 	for _, entry := range entries {
 		var term, index, milliseconds uint64
 		if n, _ := fmt.Sscanf(entry.Name(), "%d-%d-%d", &term, &index, &milliseconds); n == 3 && !strings.HasSuffix(entry.Name(), ".tmp") {
-			newest = max(newest, index)
+			newest, latest = max(newest, index), max(latest, term)
 		}
 	}
-	return newest
+	return newest, latest
 }
 
 // Replaces returns the ids that this server had before its data was found

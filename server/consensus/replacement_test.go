@@ -298,6 +298,12 @@ func TestWhatWasForgottenIsNoticedAtTheStart(t *testing.T) {
 		"an entry has a flipped bit": {func(dir string) error {
 			return flipText(filepath.Join(dir, "raft", "raft.db"), "entry")
 		}, storage.ErrCorrupt},
+		"term and vote are gone": {func(dir string) error {
+			return os.Remove(filepath.Join(dir, "raft", "stable"))
+		}, storage.ErrForgotten},
+		"term and vote are older than the log": {func(dir string) error {
+			return setTerm(filepath.Join(dir, "raft", "stable"), 1)
+		}, storage.ErrForgotten},
 		"term and vote are gone in both copies": {func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "raft", "stable"), make([]byte, 8192), 0o600)
 		}, storage.ErrCorrupt},
@@ -343,6 +349,18 @@ func TestWhatWasForgottenIsNoticedAtTheStart(t *testing.T) {
 		c.mustOpen(m)
 		mustHave(t, m, want...)
 	})
+}
+
+// setTerm makes a file of term and vote one that was written in that term.
+func setTerm(path string, term uint64) error {
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	stable, err := storage.OpenStable(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(stable.SetUint64([]byte(currentTerm), term), stable.Close())
 }
 
 // A full disk, or a directory that may not be read, is no damage.

@@ -191,7 +191,8 @@ func TestLogThatEndsBeforeTheSnapshotIsCleared(t *testing.T) {
 			}
 			c.crash(m)
 			snapshots := filepath.Join(raftDir, "snapshots")
-			if err := os.Rename(snapshots, filepath.Join(before, "snapshots-after")); err != nil {
+			if err := errors.Join(os.Rename(snapshots, filepath.Join(before, "snapshots-after")), os.Remove(filepath.Join(before, "stable")),
+				os.Rename(filepath.Join(raftDir, "stable"), filepath.Join(before, "stable"))); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.RemoveAll(raftDir); err != nil {

@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -34,9 +36,10 @@ const (
 )
 
 // Stable keeps Raft's term and vote in one small file of two slots. A change
-// overwrites the older slot with one write and one flush; a torn write leaves
-// the other slot. An election needs two flushes a server this way, not the six
-// of a boltdb transaction for each value.
+// overwrites the older slot with one write and one flush. What is in a slot fits
+// into one sector, which a disk writes or does not: a slot that is not whole is
+// damage, never a write that a power loss has interrupted. An election needs two
+// flushes a server this way, not the six of a boltdb transaction for each value.
 type Stable struct {
 	mu       sync.Mutex
 	file     *os.File
@@ -71,19 +74,34 @@ func OpenStable(path string) (*Stable, error) {
 	return s, nil
 }
 
+// load takes the values of the newer slot. Both must be as they were written: of
+// a damaged one nobody can tell whether it was the newer, and with the other a
+// vote that was given would be forgotten.
 func (s *Stable) load(path string) error {
-	page := make([]byte, slotSize)
-	for slot := range int64(2) {
-		if _, err := s.file.ReadAt(page, slot*slotSize); err != nil {
-			continue // a short file: the other slot may be whole
-		}
+	content, err := io.ReadAll(io.NewSectionReader(s.file, 0, 2*slotSize))
+	if err != nil {
+		return fmt.Errorf("read term and vote: %w", Damaged(err))
+	}
+	if len(content) != 2*slotSize {
+		return fmt.Errorf("read term and vote from %s: %w (it has %d of %d bytes)", path, ErrCorrupt, len(content), 2*slotSize)
+	}
+	var sequences [2]uint64
+	for slot := range sequences {
+		page := content[slot*slotSize:][:slotSize]
 		sequence, values, ok := decodeSlot(page)
-		if ok && sequence > s.sequence {
+		switch {
+		case !ok && bytes.Count(page, []byte{0}) == slotSize:
+			continue // not written yet, which only the first may be
+		case !ok || sequence == 0 || sequence%2 != uint64(slot):
+			return fmt.Errorf("read term and vote from %s: %w (slot %d)", path, ErrCorrupt, slot)
+		}
+		sequences[slot] = sequence
+		if sequence > s.sequence {
 			s.sequence, s.values = sequence, values
 		}
 	}
-	if s.values == nil {
-		return fmt.Errorf("read term and vote from %s: %w", path, ErrCorrupt)
+	if s.sequence == 0 || min(sequences[0], sequences[1]) != s.sequence-1 {
+		return fmt.Errorf("read term and vote from %s: %w (write %d is there, the one before is not)", path, ErrCorrupt, s.sequence)
 	}
 	return nil
 }
