@@ -321,6 +321,30 @@ func TestAWatchOfObservedStateBeginsAgainElsewhereWithASnapshot(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatBreaksOffIsBegunAgain: the caller has forgotten what he had, and
+// a server that can go on after the revision that was first asked for would not
+// tell him of it.
+func TestASnapshotThatBreaksOffIsBegunAgain(t *testing.T) {
+	first := &scripted{watch: func(_ *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		_ = stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: 6}, SnapshotBegin: true})
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_STOPPING, "this server stops")
+	}}
+	asked := make(chan uint64, 1)
+	second := &scripted{watch: func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error {
+		asked <- req.GetAfterRevision()
+		_ = stream.Send(&argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: 7}, SnapshotBegin: true, SnapshotEnd: true})
+		return nil
+	}}
+	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, first), mustServe(t, second)}})
+	request := &argosyv1.WatchRequest{AfterRevision: 3, OmitObserved: true}
+	if err := c.Watch(t.Context(), request, func(*argosyv1.WatchResponse) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if after := <-asked; after != 0 {
+		t.Errorf("it was resumed after revision %d", after)
+	}
+}
+
 func TestLogsThatBreakOffSaySo(t *testing.T) {
 	broken := &scripted{logs: func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
 		_ = stream.Send(&argosyv1.LogsResponse{})

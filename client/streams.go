@@ -59,8 +59,9 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 				}
 				inSnapshot = (inSnapshot || message.GetSnapshotBegin()) && !message.GetSnapshotEnd()
 				switch {
-				case !req.GetOmitObserved():
-					// What the caller had is not what he has now.
+				case !req.GetOmitObserved() || inSnapshot:
+					// What the caller had is not what he has now, and half a snapshot is
+					// worth nothing.
 					next.AfterRevision, next.Incarnation = 0, ""
 				case !inSnapshot:
 					next.AfterRevision, next.Incarnation = message.GetHeader().GetRevision(), message.GetHeader().GetIncarnation()
