@@ -23,23 +23,29 @@ func (l *Lab) CutOneWay(from, to *Host) error {
 	return nil
 }
 
-// HealOneWay ends a cut of one direction, and how it was shaped; others stay as
-// they are.
+// HealOneWay ends a cut of one direction. How it is shaped stays, and so do all
+// others.
 func (l *Lab) HealOneWay(from, to *Host) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.heal(link{from, to})
+	return l.mend(link{from, to})
+}
+
+// mend ends a cut of one direction; l.mu is held.
+func (l *Lab) mend(direction link) error {
+	if !l.cuts[direction] {
+		return nil
+	}
+	if err := l.fabric.mend(direction); err != nil {
+		return fmt.Errorf("heal %s to %s: %w", direction.from.Name, direction.to.Name, err)
+	}
+	delete(l.cuts, direction)
+	return nil
 }
 
 // heal makes a direction as it was in the beginning; l.mu is held.
 func (l *Lab) heal(direction link) error {
-	if l.cuts[direction] {
-		if err := l.fabric.mend(direction); err != nil {
-			return fmt.Errorf("heal %s to %s: %w", direction.from.Name, direction.to.Name, err)
-		}
-		delete(l.cuts, direction)
-	}
-	return l.shape(direction, Link{})
+	return errors.Join(l.mend(direction), l.shape(direction, Link{}))
 }
 
 // Shape lets what one host sends to the other travel as the link says from now

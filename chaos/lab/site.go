@@ -54,6 +54,9 @@ func NewSite(dir string, config SiteConfig) (*Site, error) {
 	return s, nil
 }
 
+// Shaped tells whether packets can be delayed and lost.
+func (s *Site) Shaped() bool { return s.config.Shaped }
+
 // Use lets a cluster be built on the site.
 func (s *Site) Use(config *cluster.Config) {
 	config.Place, config.Dial = s.place, s.Client.Dial
@@ -120,8 +123,7 @@ func (s *Site) CutOneWay(p *cluster.Process, others ...*cluster.Process) error {
 	return s.each(p, others, s.Lab.CutOneWay)
 }
 
-// HealOneWay ends the cuts of what a process sends to others, and how it was
-// shaped; all else stays.
+// HealOneWay ends the cuts of what a process sends to others; all else stays.
 func (s *Site) HealOneWay(p *cluster.Process, others ...*cluster.Process) error {
 	return s.each(p, others, s.Lab.HealOneWay)
 }
