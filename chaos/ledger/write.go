@@ -37,7 +37,7 @@ func writeGoals(w io.Writer, all, since []Goal) {
 		if !g.Reached() {
 			mark = "not reached"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", g.What, figure(all[i].Has, g.Unit), figure(g.Has, g.Unit), figure(g.Wants, g.Unit), mark)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", g.What, Figure(all[i].Has, g.Unit), Figure(g.Has, g.Unit), Figure(g.Wants, g.Unit), mark)
 	}
 	// It writes to memory.
 	_ = table.Flush()
@@ -96,7 +96,8 @@ func Ms(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-func figure(v float64, unit string) string {
+// Figure writes what a goal has or wants.
+func Figure(v float64, unit string) string {
 	if unit == "" {
 		return fmt.Sprintf("%.0f", v)
 	}
