@@ -22,6 +22,20 @@ func Kinds() []Kind { return slices.Clone(kinds) }
 // Known tells whether there is a fault of the name.
 func (k Kind) Known() bool { return slices.Contains(kinds, k) }
 
+// fits tells whether a fault can be done to a cluster at all.
+func (k Kind) fits(s Settings) bool {
+	switch {
+	case k == Ring:
+		// Of three servers, each that reaches a majority reaches all.
+		return s.Servers >= 5
+	case k == KillPodman:
+		return s.Podman
+	case k.needsShaping():
+		return s.Shaped
+	}
+	return true
+}
+
 // needsShaping tells whether a fault needs hosts that are joined by a switch
 // which can delay and lose packets.
 func (k Kind) needsShaping() bool { return k == SlowNetwork || k == BlackHole || k == NarrowNetwork }

@@ -73,6 +73,7 @@ func (m *maker) steps(settings Settings, duration time.Duration) []Step {
 	if settings.Shaped {
 		once = append(once, m.profile.slowed...)
 	}
+	once = slices.DeleteFunc(once, func(kind Kind) bool { return !kind.fits(settings) })
 	count := max(len(once), int(duration/m.profile.every), 1)
 	if duration < m.profile.Duration {
 		// There is no room for everything.
@@ -125,11 +126,11 @@ func (m *maker) weights(settings Settings) []Kind {
 	for _, kind := range Kinds() {
 		weight := m.profile.weights[kind]
 		switch {
-		case kind.needsShaping() && settings.Shaped && slices.Contains(m.profile.slowed, kind):
-			weight = 4
-		case kind.needsShaping():
+		case !kind.fits(settings):
 			weight = 0
-		case kind == KillPodman && settings.Podman:
+		case slices.Contains(m.profile.slowed, kind):
+			weight = 4
+		case kind == KillPodman:
 			weight = 3
 		}
 		kinds = append(kinds, slices.Repeat([]Kind{kind}, weight)...)

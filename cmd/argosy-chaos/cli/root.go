@@ -67,6 +67,7 @@ not hold, 2 that cannot be said.`,
 		return fmt.Errorf("%w: see '%s --help'", err, cmd.CommandPath())
 	})
 	for _, cmd := range []*cobra.Command{
+		a.runCommand(),
 		a.planCommand(),
 		a.ledgerCommand(),
 		a.listCommand(),

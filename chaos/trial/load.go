@@ -1,0 +1,28 @@
+package trial
+
+import (
+	"math/rand/v2"
+
+	"github.com/argosy-cluster/argosy/chaos/traffic"
+	"github.com/argosy-cluster/argosy/chaos/traffic/probe"
+)
+
+// load is the traffic of the trial's plan.
+func (t *trial) load() traffic.Config {
+	p := t.config.Plan
+	config := traffic.Config{
+		Connect: t.stage.connect, Load: p.Load, Recorder: t.recorder, Clock: t.clock,
+		// Another stream of chance than the faults'.
+		Rand: rand.New(rand.NewPCG(p.Seed, 1<<32)),
+	}
+	for _, server := range t.stage.cluster.Servers {
+		config.Servers = append(config.Servers, traffic.Server{Name: server.Name, Endpoint: server.Endpoint()})
+	}
+	for _, agent := range t.stage.cluster.Agents {
+		config.Agents = append(config.Agents, agent.Name)
+	}
+	if len(config.Agents) > 0 {
+		config.Probe = probe.Maker(t.config.Prober, t.recorder.BeatsDir())
+	}
+	return config
+}

@@ -1,0 +1,104 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/report"
+)
+
+// Result is what came of a trial.
+type Result struct {
+	// Dir is where its record is.
+	Dir string
+	// Summary is what the trial comes to.
+	Summary *report.Summary
+	// Err is why the trial could not be carried out as planned; it wraps ErrFailed.
+	Err error
+}
+
+// Held tells whether everything was done and checked, and nothing was wrong.
+func (r *Result) Held() bool { return r.Err == nil && r.Summary.Judgement == report.Held }
+
+// Violated tells whether something was wrong, whatever else became of the trial.
+func (r *Result) Violated() bool { return r.Summary.Judgement == report.Violated }
+
+// slack is what a trial may take beside the time of its plan: to be built, to
+// become quiet, to be read and judged.
+const slack = 5 * time.Minute
+
+// Run carries a plan out and judges it. The error says that there is nothing to
+// be judged: the trial could not even begin, or its record cannot be read. The
+// end of the context breaks the trial off: what is broken is healed, everything
+// is taken down, and what was recorded until then is judged.
+func Run(ctx context.Context, config Config) (*Result, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("run trial: %w", err)
+	}
+	t, err := begin(config)
+	if err != nil {
+		return nil, fmt.Errorf("run trial: %w", err)
+	}
+	limit := config.Plan.Duration() + slack
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: more than %v", ErrSlow, limit))
+	defer cancel()
+	failed := t.run(ctx)
+	result, err := Judge(config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("run trial: %w", errors.Join(failed, err, t.end(true)))
+	}
+	result.Err = failed
+	if err := t.end(config.Keep || !result.Held()); err != nil {
+		result.Err = errors.Join(failed, fmt.Errorf("%w: take it down: %w", ErrFailed, err))
+	}
+	return result, nil
+}
+
+// run plays, reads what is left, and closes the record. The stage stands when it
+// returns, and nothing runs on it.
+func (t *trial) run(ctx context.Context) error {
+	failed := t.perform(ctx)
+	t.recorder.Update(func(m *history.Meta) {
+		m.Ended = t.clock()
+		if failed != nil {
+			m.Error = failed.Error()
+		}
+	})
+	_, err := t.recorder.Close()
+	if failed = errors.Join(failed, err); failed != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, failed)
+	}
+	return nil
+}
+
+func (t *trial) perform(ctx context.Context) error {
+	began := time.Now()
+	stage, err := build(ctx, t.config)
+	if err != nil {
+		return fmt.Errorf("build the cluster: %w", err)
+	}
+	t.stage = stage
+	t.tell("the cluster stands after %v: %s", time.Since(began).Round(10*time.Millisecond), describe(t.config.Plan))
+	played := t.play(ctx)
+	return errors.Join(played, t.stage.stop())
+}
+
+// Judge reports on the record of a trial, any number of times.
+func Judge(dir string) (*Result, error) {
+	h, err := history.Read(dir)
+	if err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	result := &Result{Dir: dir}
+	if h.Meta.Error != "" {
+		result.Err = fmt.Errorf("%w: %s", ErrFailed, h.Meta.Error)
+	}
+	if result.Summary, err = report.Write(dir, h, nil); err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	return result, nil
+}

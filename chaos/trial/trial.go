@@ -1,0 +1,192 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/chaos/fault"
+	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/traffic"
+)
+
+// trial is one that is under way.
+type trial struct {
+	config   Config
+	recorder *history.Recorder
+	clock    history.Clock
+	stage    *stage
+	traffic  *traffic.Traffic
+	// telling lets one line be told at a time.
+	telling sync.Mutex
+}
+
+// begin makes the directory of a trial, with its plan and an empty history.
+func begin(config Config) (*trial, error) {
+	clock, err := history.MachineClock()
+	if err != nil {
+		return nil, err
+	}
+	program, err := sum(config.Binary)
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{config: config, clock: clock}
+	p := config.Plan
+	t.recorder, err = history.Create(config.Dir, history.Meta{
+		Seed: p.Seed, Profile: p.Profile, Commit: config.Commit, Binary: program, Planted: config.Planted,
+		Started: time.Now().Format(time.RFC3339Nano), Began: clock(),
+		Settings: settingsOf(p.Settings), Cores: runtime.NumCPU(), Load: loadAverage(),
+		Promised: []string{
+			history.KindSights, history.KindLeaderships, history.KindLooks, history.KindReplicas, history.KindSamples, history.KindLines,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.Settings.Agents > 0 && p.Load.Probes > 0 {
+		t.recorder.Update(func(m *history.Meta) {
+			m.Promised = append(m.Promised, history.KindBeats)
+			if p.Load.LogFollowers > 0 {
+				m.Promised = append(m.Promised, history.KindLogRuns)
+			}
+		})
+	}
+	return t, p.Write(filepath.Join(config.Dir, history.PlanFile))
+}
+
+func settingsOf(s plan.Settings) map[string]string {
+	return map[string]string{
+		"servers": strconv.Itoa(s.Servers), "agents": strconv.Itoa(s.Agents),
+		"snapshot threshold": strconv.FormatUint(s.SnapshotThreshold, 10), "trailing logs": strconv.FormatUint(s.TrailingLogs, 10),
+		"timing multiplier": strconv.FormatFloat(s.TimingMultiplier, 'g', -1, 64), "log store": s.LogStore,
+		"TLS": strconv.FormatBool(s.TLS), "shaped": strconv.FormatBool(s.Shaped), "disk MiB": strconv.FormatInt(s.DiskMB, 10),
+		"podman": strconv.FormatBool(s.Podman),
+	}
+}
+
+// describe says in one line what a plan tries.
+func describe(p *plan.Plan) string {
+	s := p.Settings
+	text := fmt.Sprintf("%d servers, %d agents, %s, times x%g, a snapshot every %d entries", s.Servers, s.Agents, s.LogStore, s.TimingMultiplier, s.SnapshotThreshold)
+	if s.TLS {
+		text += ", TLS"
+	}
+	if s.Shaped {
+		text += ", shaped network"
+	}
+	if s.Podman {
+		text += ", podman"
+	}
+	return fmt.Sprintf("%s; %d faults in %v", text, len(p.Steps), p.Duration())
+}
+
+// loadAverage is that of the last minute, 0 when it is not known.
+func loadAverage() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
+}
+
+// tell tells people what happens.
+func (t *trial) tell(format string, args ...any) {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	fmt.Fprintf(t.config.Out, format+"\n", args...)
+}
+
+// play lets clients use the cluster, does the faults, and waits until it must be
+// whole again. When it returns nothing runs any more.
+func (t *trial) play(ctx context.Context) error {
+	world := fault.World{
+		Site: t.stage.site, Cluster: t.stage.cluster, Client: t.stage.client, Log: t.config.Logger, Ledger: t.stage.ledger,
+		Rand: rand.New(rand.NewPCG(t.config.Plan.Seed, 0)),
+	}
+	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watchers sync.WaitGroup
+	supervisor := fault.Supervise(&world)
+	defer func() {
+		supervisor.Stop()
+		for _, restart := range supervisor.Restarts() {
+			t.recorder.Line(history.Line{
+				Process: restart.Name, At: t.moment(restart.At), Kind: "error",
+				Text: fmt.Sprintf("the process had ended by itself (%v) and was started again", restart.Err),
+			})
+		}
+		endWatch()
+		watchers.Wait()
+	}()
+	var err error
+	if t.traffic, err = traffic.Start(ctx, t.load()); err != nil {
+		return err
+	}
+	defer t.traffic.Stop()
+	watchers.Go(func() { t.look(watching) })
+	watchers.Go(func() { t.sample(watching) })
+	p := &performance{
+		plan: t.config.Plan, world: world, find: fault.Of, recorder: t.recorder, clock: t.clock, patience: t.config.Patience, tell: t.tell,
+	}
+	if err := p.run(ctx); err != nil {
+		return err
+	}
+	return t.calm(ctx)
+}
+
+// moment is a wall time by the history's clock.
+func (t *trial) moment(at time.Time) history.Micros { return t.clock().Add(time.Until(at)) }
+
+// calm waits until the cluster is whole again, watches it for a while under load,
+// lets the load come to rest, and waits until everybody agrees.
+func (t *trial) calm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.config.Patience, fmt.Errorf("%w: more than %v after the last fault was healed", ErrSlow, t.config.Patience))
+	defer cancel()
+	if err := t.stage.ledger.Settle(ctx); err != nil {
+		return fmt.Errorf("wait until all servers are whole again: %w", err)
+	}
+	if err := t.stage.cluster.WaitReady(ctx); err != nil {
+		return fmt.Errorf("wait until the cluster answers again: %w", err)
+	}
+	t.recorder.Update(func(m *history.Meta) { m.Quiet = t.clock() })
+	select {
+	case <-time.After(t.config.Quiet):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := t.traffic.Settle(ctx); err != nil {
+		return fmt.Errorf("wait until all clients were answered: %w", err)
+	}
+	if err := t.stage.cluster.WaitLevel(ctx); err != nil {
+		return err
+	}
+	return t.converge(ctx)
+}
+
+// converge waits until every agent has done what it was told.
+func (t *trial) converge(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		converged, err := t.agents(ctx)
+		if converged {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until all agents have done what they were told: %w", errors.Join(context.Cause(ctx), err))
+		}
+	}
+}
