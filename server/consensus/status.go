@@ -39,22 +39,6 @@ func (n *Node) Status() *argosyv1.ServerStatus {
 	return status
 }
 
-// Staleness returns how old what this server has may be: for how long it has not
-// heard from a leader, or, when it leads by its own account, for how long no
-// quorum has answered to it. It returns false when that is not known, as before
-// a server has heard from anybody.
-func (n *Node) Staleness() (time.Duration, bool) {
-	at, now := n.standing(), time.Now()
-	heard := at.heard
-	if at.state == raft.Leader {
-		heard = n.transport.progress.oldest(n.id(), n.voters(), at.term, now)
-	}
-	if heard.IsZero() {
-		return 0, false
-	}
-	return now.Sub(heard), true
-}
-
 // problem says in words why the node cannot do its part, empty when it can.
 func (n *Node) problem() string {
 	switch {
