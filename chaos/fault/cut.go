@@ -52,15 +52,10 @@ func fromAll(target who) ways {
 	}
 }
 
-// oneWay cuts what a server is sent by everybody, or sends to everybody. As often
-// as not it is the leader: that is where it matters most.
+// oneWay cuts what a server is sent by everybody, or sends to everybody.
 func oneWay(cut func(host string, all []string) []direction) ways {
 	return func(ctx context.Context, w *World, step plan.Step) ([]*cluster.Process, []direction, error) {
-		target := who(anyServer)
-		if w.Rand.IntN(2) == 0 {
-			target = theLeader
-		}
-		targets, err := target(ctx, w, step)
+		targets, err := aHost(ctx, w, step)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -24,6 +24,9 @@ import (
 // patience bounds what a test waits for that fails.
 const patience = 120 * time.Second
 
+// diskSize has room for logs of either kind, and for one in quarantine.
+const diskSize = 512 << 20
+
 // arena is a cluster on a site, under a load, with what it takes to do faults.
 type arena struct {
 	*testing.T
@@ -32,10 +35,10 @@ type arena struct {
 	supervisor *fault.Supervisor
 }
 
-func mustArena(t *testing.T, servers int, args ...string) *arena {
+func mustArena(t *testing.T, servers int, of lab.SiteConfig, args ...string) *arena {
 	t.Helper()
 	dir := t.TempDir()
-	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 512 << 20})
+	site, err := lab.NewSite(dir, of)
 	if errors.Is(err, lab.ErrUnable) {
 		t.Skip(err)
 	}
@@ -152,26 +155,25 @@ func (a *arena) settles() {
 	a.goesOn()
 }
 
-// suffers does a fault for a moment.
+// suffers does a fault.
 func (a *arena) suffers(step plan.Step) *fault.Active {
 	a.Helper()
-	f, ok := fault.Of(step.Fault)
-	if !ok {
-		a.Fatalf("there is no fault %s", step.Fault)
-	}
-	if err := f.Available(a.World); err != nil {
-		if !errors.Is(err, fault.ErrUnavailable) {
-			a.Error(err)
-		}
-		a.Skip(err)
-	}
-	active, err := f.Inject(a.Context(), a.World, step)
+	active, err := mustFault(a.T, step.Fault).Inject(a.Context(), a.World, step)
 	must(a.T, err)
 	a.Logf("%s: %v, leader %s: %s", step.Fault, active.Targets, active.Leader, active.Detail)
 	if active.Detail == "" {
 		a.Error("nothing is said about what was done")
 	}
 	return active
+}
+
+func mustFault(t *testing.T, kind plan.Kind) fault.Fault {
+	t.Helper()
+	f, ok := fault.Of(kind)
+	if !ok {
+		t.Fatalf("there is no fault %s", kind)
+	}
+	return f
 }
 
 func (a *arena) heals(active *fault.Active) {
@@ -182,12 +184,19 @@ func (a *arena) heals(active *fault.Active) {
 }
 
 func TestEveryFaultIsDoneAndUndone(t *testing.T) {
-	a := mustArena(t, 3)
+	a := mustArena(t, 3, lab.SiteConfig{DiskSize: diskSize, Shaped: true})
 	whole := a.T
 	for i, f := range fault.All() {
 		t.Run(string(f.Kind), func(t *testing.T) {
 			a.T = t
 			defer func() { a.T = whole }()
+			if err := f.Available(a.World); err != nil {
+				if !errors.Is(err, fault.ErrUnavailable) {
+					t.Error(err)
+				}
+				t.Log(err)
+				return
+			}
 			active := a.suffers(plan.Step{N: i + 1, Fault: f.Kind, Choice: uint64(i), ForMs: 300, Strength: 0.5})
 			// Writes fail for a moment, but not for good: with the quorum there was one.
 			if a.Ledger.Quorum() {
@@ -197,7 +206,26 @@ func TestEveryFaultIsDoneAndUndone(t *testing.T) {
 			a.settles()
 		})
 	}
+	a.restartsWhatEnds()
 	a.ends()
+}
+
+// restartsWhatEnds ends processes behind everybody's back.
+func (a *arena) restartsWhatEnds() {
+	a.Helper()
+	before := len(a.supervisor.Restarts())
+	for _, p := range []*cluster.Process{a.Cluster.Servers[0], a.Cluster.Agents[0]} {
+		must(a.T, p.Kill())
+		eventually(a.T, p.Name+" to be started again", func() error {
+			for _, restart := range a.supervisor.Restarts()[before:] {
+				if restart.Name == p.Name && restart.Err != nil {
+					return nil
+				}
+			}
+			return errors.New("it was not")
+		})
+	}
+	a.goesOn()
 }
 
 // What was done to a server's data is found by itself, or does no harm.
@@ -208,7 +236,7 @@ func TestSpoiledDataIsFoundOrDoesNoHarm(t *testing.T) {
 	}
 	for _, store := range []string{"boltdb", "wal"} {
 		t.Run(store, func(t *testing.T) {
-			a := mustArena(t, 3, "--log-store", store)
+			a := mustArena(t, 3, lab.SiteConfig{DiskSize: diskSize}, "--log-store", store)
 			for round := range rounds {
 				for _, kind := range []plan.Kind{plan.FlipBits, plan.CutFile, plan.OldFile, plan.WipeServer} {
 					active := a.suffers(plan.Step{Fault: kind, Choice: uint64(round), ForMs: 200, Strength: a.Rand.Float64()})

@@ -13,6 +13,15 @@ import (
 // direction is a way between two hosts, by their names.
 type direction struct{ from, to string }
 
+// wires are what is cut and healed; a lab is it.
+type wires interface {
+	Host(name string) (*lab.Host, error)
+	CutOneWay(from, to *lab.Host) error
+	HealOneWay(from, to *lab.Host) error
+}
+
+var _ wires = (*lab.Lab)(nil)
+
 // links are the ways that are cut. Faults that overlap may cut the same one: it
 // is healed when the last of them lets it go.
 type links struct {
@@ -22,7 +31,7 @@ type links struct {
 
 // cut cuts ways until they are healed. What could not be cut whole is not cut
 // at all.
-func (l *links) cut(of *lab.Lab, ways []direction) (heal func() error, err error) {
+func (l *links) cut(of wires, ways []direction) (heal func() error, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, way := range ways {
@@ -41,7 +50,7 @@ func (l *links) cut(of *lab.Lab, ways []direction) (heal func() error, err error
 	}, nil
 }
 
-func (l *links) add(of *lab.Lab, way direction) error {
+func (l *links) add(of wires, way direction) error {
 	if l.held[way] == 0 {
 		if err := between(of, way, of.CutOneWay); err != nil {
 			return err
@@ -51,7 +60,7 @@ func (l *links) add(of *lab.Lab, way direction) error {
 	return nil
 }
 
-func (l *links) drop(of *lab.Lab, ways []direction) error {
+func (l *links) drop(of wires, ways []direction) error {
 	var errs []error
 	for _, way := range ways {
 		l.held[way]--
@@ -62,7 +71,7 @@ func (l *links) drop(of *lab.Lab, ways []direction) error {
 	return errors.Join(errs...)
 }
 
-func between(of *lab.Lab, way direction, do func(from, to *lab.Host) error) error {
+func between(of wires, way direction, do func(from, to *lab.Host) error) error {
 	from, err := of.Host(way.from)
 	if err != nil {
 		return err

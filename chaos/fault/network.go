@@ -35,7 +35,7 @@ func resetConnections(ctx context.Context, w *World, step plan.Step) (*Active, e
 // flap pulls the cable of a server's host and puts it back, again and again, for
 // as long as the fault is in effect.
 func flap(ctx context.Context, w *World, step plan.Step) (*Active, error) {
-	targets, err := leaderOrServer(ctx, w, step)
+	targets, err := aHost(ctx, w, step)
 	if err != nil {
 		return nil, err
 	}
