@@ -225,18 +225,20 @@ func tiles(h *history.History, s *Summary) []tile {
 
 // worstWithQuorum is the longest outage during a fault that left a quorum.
 func worstWithQuorum(h *history.History) float64 {
-	at := acknowledged(h)
 	worst := 0.0
-	for _, f := range h.Faults {
-		if f.Quorum && f.Struck != 0 && !f.Skipped && f.Error == "" {
-			worst = max(worst, milliseconds(longestGap(at, span{f.Begun, max(f.Healed, f.Struck)})))
+	for _, o := range outages(h) {
+		if o.fault.Quorum {
+			worst = max(worst, o.ms)
 		}
 	}
 	return worst
 }
 
 func faultRows(t *timeline) []faultRow {
-	at := acknowledged(t.h)
+	took := map[int]float64{}
+	for _, o := range outages(t.h) {
+		took[o.fault.Step] = o.ms
+	}
 	var rows []faultRow
 	for i := range t.h.Faults {
 		f := &t.h.Faults[i]
@@ -245,8 +247,8 @@ func faultRows(t *timeline) []faultRow {
 		if f.Struck != 0 && f.Healed != 0 {
 			r.For = spanText(f.Healed.Sub(f.Struck))
 		}
-		if f.Struck != 0 && f.Error == "" && !f.Skipped {
-			r.Outage = spanText(longestGap(at, span{f.Begun, max(f.Healed, f.Struck)}))
+		if ms, is := took[f.Step]; is {
+			r.Outage = msText(ms)
 		}
 		rows = append(rows, r)
 	}

@@ -202,22 +202,46 @@ func TestEveryKindHasAFamily(t *testing.T) {
 }
 
 func TestAnOutageIsWhatReachesIntoAFault(t *testing.T) {
-	at := []history.Micros{0, 1000, 2000, 502_000, 503_000, 700_000}
+	const ms = 1000
 	for _, tc := range []struct {
-		name     string
-		from, to history.Micros
-		want     time.Duration
+		name   string
+		acks   []history.Micros
+		faults []history.Fault
+		want   []float64
 	}{
-		{"nothing was missing", 500, 1500, time.Millisecond},
-		{"the gap is around it", 100_000, 200_000, 500 * time.Millisecond},
-		{"the gap begins in it", 1500, 2500, 500 * time.Millisecond},
-		{"the gap ends in it", 501_000, 502_500, 500 * time.Millisecond},
-		{"it begins as the gap ends", 502_500, 600_000, 197 * time.Millisecond},
-		{"nothing comes after it", 800_000, 900_000, 0},
+		{"nothing was missing", []history.Micros{0, 1 * ms, 2 * ms, 3 * ms}, []history.Fault{{Begun: 1 * ms, Healed: 2 * ms, Quorum: true}}, []float64{1}},
+		{"the gap is around it", []history.Micros{0, 100 * ms, 600 * ms}, []history.Fault{{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}}, []float64{500}},
+		{"the gap begins in it", []history.Micros{0, 250 * ms, 600 * ms}, []history.Fault{{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}}, []float64{350}},
+		{"the gap begins soon after it", []history.Micros{0, 400 * ms, 900 * ms}, []history.Fault{{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}}, []float64{500}},
+		{"the gap begins long after it", []history.Micros{0, 210 * ms, 1400 * ms, 9000 * ms}, []history.Fault{{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}}, []float64{1190}},
+		{"the gap is the next one's", []history.Micros{0, 200 * ms, 399 * ms, 800 * ms}, []history.Fault{
+			{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}, {Begun: 400 * ms, Healed: 500 * ms, Quorum: true},
+		}, []float64{200, 401}},
+		{"there was no quorum", []history.Micros{0, 200 * ms, 5000 * ms}, []history.Fault{{Begun: 200 * ms, Healing: 4500 * ms, Healed: 4900 * ms}}, []float64{500}},
+		{"several took the quorum", []history.Micros{0, 200 * ms, 5000 * ms}, []history.Fault{
+			{Begun: 200 * ms, Healing: 4500 * ms, Healed: 4900 * ms}, {Begun: 300 * ms, Healing: 400 * ms, Healed: 500 * ms},
+		}, nil},
+		{"it was not done", []history.Micros{0, 200 * ms, 5000 * ms}, []history.Fault{
+			{Begun: 200 * ms, Healed: 300 * ms, Quorum: true, Skipped: true}, {Begun: 200 * ms, Healed: 300 * ms, Quorum: true, Error: "no leader"},
+		}, nil},
+		{"nothing was written", []history.Micros{0}, []history.Fault{{Begun: 200 * ms, Healed: 300 * ms, Quorum: true}}, nil},
 	} {
-		if got := longestGap(at, span{tc.from, tc.to}); got != tc.want {
-			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			h := &history.History{Faults: tc.faults}
+			for i := range h.Faults {
+				h.Faults[i].Struck = h.Faults[i].Begun
+			}
+			for _, at := range tc.acks {
+				h.Operations = append(h.Operations, history.Operation{Action: history.Apply, Outcome: history.Done, Return: at})
+			}
+			var got []float64
+			for _, o := range outages(h) {
+				got = append(got, o.ms)
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+		})
 	}
 }
 

@@ -96,7 +96,7 @@ func Summarize(h *history.History, v *check.Verdict, p *plan.Plan) *Summary {
 		Started: m.Started, Seconds: m.Ended.Sub(m.Began).Seconds(), Settings: m.Settings, Replay: replay(m, p),
 		Faults: map[string]int64{}, Skipped: map[string]int64{}, Failed: map[string]int64{},
 		Operations: map[string]int64{}, Violations: map[string]int64{}, Invariants: map[string]Invariant{},
-		OutageMs: map[string]ledger.Outage{}, LatencyMs: map[string]ledger.Outage{},
+		Outages: map[string][]float64{}, OutageMs: map[string]ledger.Outage{}, LatencyMs: map[string]ledger.Outage{},
 	}
 	s.Judgement, s.Reasons = judge(h, v)
 	for _, f := range h.Faults {
@@ -120,7 +120,9 @@ func Summarize(h *history.History, v *check.Verdict, p *plan.Plan) *Summary {
 			s.Invariants[name] = Invariant{Checked: r.Checked, Found: r.Found, Unjudged: cmp.Or(r.Unjudged, v.Unjudged[name])}
 		}
 	}
-	s.Outages = outagesByKind(h)
+	for _, o := range outages(h) {
+		s.Outages[o.fault.Kind] = append(s.Outages[o.fault.Kind], o.ms)
+	}
 	for kind, ms := range s.Outages {
 		s.OutageMs[kind] = ledger.Percentiles(ms)
 	}
