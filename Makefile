@@ -49,6 +49,19 @@ bench: go ## measure on real processes; writes bench/latest.json
 	$(MAKE) --no-print-directory build
 	go run ./cmd/argosy-bench -binary bin/argosy -out bench/latest.json
 
+.PHONY: build-chaos
+build-chaos: build ## build bin/argosy-chaos beside it
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/argosy-chaos ./cmd/argosy-chaos
+
+# Where trials are kept that did not hold.
+CHAOS_DIR ?= $(CURDIR)/.cache/chaos
+CHAOS_FLAGS ?=
+
+.PHONY: chaos
+chaos: ## try to break a cluster of real processes, and judge whether it held
+	$(MAKE) --no-print-directory build-chaos
+	bin/argosy-chaos run --profile ci --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
+
 .PHONY: lint
 lint: go check-format vet ## format, vet and static checks
 	$(TOOL) staticcheck -tags $(TAGS) ./...

@@ -68,6 +68,10 @@ not hold, 2 that cannot be said.`,
 	})
 	for _, cmd := range []*cobra.Command{
 		a.runCommand(),
+		a.replayCommand(),
+		a.shrinkCommand(),
+		a.checkCommand(),
+		a.reportCommand(),
 		a.planCommand(),
 		a.ledgerCommand(),
 		a.listCommand(),
