@@ -29,6 +29,10 @@ go:
 build: go ## build bin/argosy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/argosy ./cmd/argosy
 
+.PHONY: planted
+planted: go ## build bin/argosy-planted, in which bugs can be turned on to see that they are found
+	CGO_ENABLED=0 go build -trimpath -tags '$(TAGS),planted' -o bin/argosy-planted ./cmd/argosy
+
 .PHONY: demo
 demo: go ## kill the leader of a cluster on this machine and see that nothing is lost
 	@tools/setup.sh demo

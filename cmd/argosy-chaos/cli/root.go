@@ -76,6 +76,7 @@ not hold, 2 that cannot be said.`,
 		a.ledgerCommand(),
 		a.listCommand(),
 		a.probeCommand(),
+		a.selftestCommand(),
 	} {
 		root.AddCommand(cmd)
 	}

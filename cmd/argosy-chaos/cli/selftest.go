@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/argosy-cluster/argosy/chaos/selftest"
+	"github.com/argosy-cluster/argosy/planted"
+)
+
+func (a *app) selftestCommand() *cobra.Command {
+	var config selftest.Config
+	var only []string
+	var list, keep, verbose bool
+	cmd := &cobra.Command{
+		Use:   "selftest",
+		Short: "Plant bugs in the product, one after the other, and demand that each is found",
+		Long: `Selftest runs trials of a program in which bugs can be turned on, and demands of
+each bug that the invariant which it breaks is found broken. The program is one
+that was built with the tag "planted": 'make planted' makes bin/argosy-planted. It
+needs root.`,
+		Example: `  argosy-chaos selftest --binary bin/argosy-planted
+  argosy-chaos selftest --binary bin/argosy-planted --only stale-read,no-flush --control
+  argosy-chaos selftest --list`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if config.Cases, err = casesOf(only); err != nil {
+				return err
+			}
+			if list {
+				for _, c := range config.Cases {
+					fmt.Fprintf(a.out, "%-16s %-4s %s\n", c.Bug, c.Invariant, c.What)
+				}
+				return nil
+			}
+			config.Out = a.out
+			if verbose {
+				config.Logger = slog.New(slog.NewTextHandler(a.err, nil))
+			}
+			return a.selftest(cmd.Context(), config, keep)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&config.Binary, "binary", "bin/argosy-planted", "the argosy program with bugs that can be turned on")
+	flags.StringVar(&config.Dir, "dir", "", "directory to make those of trials in (default: a temporary one, removed when all were found)")
+	flags.StringSliceVar(&only, "only", nil, "the bugs to plant (default: all)")
+	flags.IntVar(&config.Tries, "tries", 3, "how often a bug is provoked until it is found")
+	flags.IntVar(&config.Parallel, "parallel", 2, "how many trials run at once")
+	flags.BoolVar(&config.Control, "control", false, "run each trial without the bug, too, and demand that nothing is wrong")
+	flags.BoolVar(&list, "list", false, "list the bugs, and what has to find them")
+	flags.BoolVar(&keep, "keep", false, "keep the directory in any case")
+	flags.BoolVar(&verbose, "verbose", false, "log every step to standard error")
+	return cmd
+}
+
+func casesOf(names []string) ([]selftest.Case, error) {
+	all := selftest.Cases()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var cases []selftest.Case
+	for _, name := range names {
+		c, ok := selftest.Of(planted.Bug(name))
+		if !ok {
+			var known []string
+			for _, c := range all {
+				known = append(known, string(c.Bug))
+			}
+			slices.Sort(known)
+			return nil, fmt.Errorf("choose bugs: there is no bug %q: there are %s", name, strings.Join(known, ", "))
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+func (a *app) selftest(ctx context.Context, config selftest.Config, keep bool) error {
+	temporary := config.Dir == ""
+	if temporary {
+		var err error
+		if config.Dir, err = os.MkdirTemp("", "argosy-selftest-"); err != nil {
+			return fmt.Errorf("make directory for trials: %w", err)
+		}
+	} else if err := os.MkdirAll(config.Dir, 0o755); err != nil {
+		return fmt.Errorf("make directory for trials: %w", err)
+	}
+	began := time.Now()
+	outcomes, err := selftest.Run(ctx, config)
+	if err != nil {
+		return err
+	}
+	wanting := selftest.Wanting(outcomes, config.Control)
+	fmt.Fprintf(a.out, "%d of %d bugs were found in %v\n", len(outcomes)-len(wanting), len(outcomes), time.Since(began).Round(time.Second))
+	if len(wanting) == 0 && temporary && !keep {
+		return os.RemoveAll(config.Dir)
+	}
+	fmt.Fprintf(a.out, "the trials are in %s\n", config.Dir)
+	if len(wanting) > 0 {
+		return errTold
+	}
+	return nil
+}
