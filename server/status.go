@@ -167,7 +167,7 @@ func (s *Server) askAll(ctx context.Context, servers map[string]*argosyv1.Server
 
 // StalenessMillis returns how old what this server has may be, at least 1.
 func (s self) StalenessMillis() uint64 {
-	age, known := s.node.Staleness()
+	age, known := s.reader.Age()
 	if !known {
 		return argosyv1.StalenessUnknown
 	}

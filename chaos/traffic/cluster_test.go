@@ -1,6 +1,7 @@
 package traffic_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/traffic"
 	"github.com/argosy-cluster/argosy/client"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // patience bounds what a test waits for that fails.
@@ -49,6 +51,7 @@ func TestTrafficThroughTheLossOfALeader(t *testing.T) {
 	checkSessions(t, h)
 	checkValues(t, h)
 	checkSights(t, h)
+	checkAges(t, h)
 }
 
 // checkSessions finds sessions that are not sequences of calls.
@@ -82,6 +85,31 @@ func checkValues(t *testing.T, h *history.History) {
 			if of[found.Value] == "" {
 				t.Errorf("%s read %q, which nobody has set", op.Client, found.Value)
 			}
+		}
+	}
+}
+
+// checkAges finds stale reads that are older than they say.
+func checkAges(t *testing.T, h *history.History) {
+	answered := slices.Clone(h.Operations)
+	answered = slices.DeleteFunc(answered, func(op history.Operation) bool {
+		return op.Outcome != history.Done || op.Revision == 0 || op.Stale
+	})
+	slices.SortFunc(answered, func(a, b history.Operation) int { return cmp.Compare(a.Return, b.Return) })
+	newest := uint64(0)
+	for i := range answered {
+		newest = max(newest, answered[i].Revision)
+		answered[i].Revision = newest
+	}
+	for _, op := range h.Operations {
+		if !op.Stale || op.AnsweredBy == "" || op.StalenessMs == argosyv1.StalenessUnknown {
+			continue
+		}
+		from := op.Call.Add(-time.Duration(op.StalenessMs) * time.Millisecond)
+		n, _ := slices.BinarySearchFunc(answered, from, func(a history.Operation, at history.Micros) int { return cmp.Compare(a.Return, at) })
+		if n > 0 && answered[n-1].Revision > op.Revision {
+			t.Errorf("%s read revision %d at %s and was told that it is %d ms old at most; %d was acknowledged %v before",
+				op.Client, op.Revision, op.Server, op.StalenessMs, answered[n-1].Revision, op.Call.Sub(answered[n-1].Return))
 		}
 	}
 }

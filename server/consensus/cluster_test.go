@@ -40,8 +40,6 @@ type counter struct {
 	failed  chan struct{}
 	failure error
 	refusal error // of Restore
-	// held is closed when Apply may go on, nil when it may.
-	held chan struct{}
 }
 
 var _ Machine = (*counter)(nil)
@@ -56,22 +54,7 @@ func (c *counter) advance(index uint64) {
 	c.moved = make(chan struct{})
 }
 
-// hold keeps entries from being applied until the result is called.
-func (c *counter) hold() (release func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	held := make(chan struct{})
-	c.held = held
-	return sync.OnceFunc(func() { close(held) })
-}
-
 func (c *counter) Apply(entry *raft.Log) any {
-	c.mu.Lock()
-	held := c.held
-	c.mu.Unlock()
-	if held != nil {
-		<-held
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries = append(c.entries, string(entry.Data))

@@ -39,10 +39,6 @@ type Node struct {
 	changing   chan struct{} // held by who changes the configuration
 	restores   restores
 	tentative  tentatives
-	fresh      freshness
-	// led is the last term in which this server led and had everything that was
-	// committed before.
-	led atomic.Uint64
 
 	stall   stall
 	endings *endings
@@ -218,7 +214,6 @@ func (n *Node) openTransport() error {
 		routes:   routes,
 		healthy:  n.stall.over,
 		voting:   n.balloted,
-		heard:    n.heard,
 		chosen:   n.handedOver,
 		patience: n.cfg.Timing.Election,
 

@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -128,28 +127,6 @@ func (p *progress) of(id raft.ServerID, term uint64) (peerProgress, bool) {
 	defer p.mu.Unlock()
 	peer, ok := p.peers[id]
 	return peer, ok && peer.term == term
-}
-
-// oldest returns the time at which a quorum of the voters, self included, had
-// answered in this term: the newest one that enough of them reach. It is zero
-// when too few have answered at all.
-func (p *progress) oldest(self raft.ServerID, voters []raft.ServerID, term uint64, now time.Time) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	heard := make([]time.Time, 0, len(voters))
-	for _, id := range voters {
-		if id == self {
-			heard = append(heard, now)
-		} else if peer := p.peers[id]; peer.term == term {
-			heard = append(heard, peer.confirmed)
-		}
-	}
-	quorum := len(voters)/2 + 1
-	if len(heard) < quorum {
-		return time.Time{}
-	}
-	slices.SortFunc(heard, func(a, b time.Time) int { return b.Compare(a) })
-	return heard[quorum-1]
 }
 
 // confirmed reports whether a quorum of the voters, self included, has

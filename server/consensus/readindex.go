@@ -107,7 +107,6 @@ func (n *Node) establish(r *reign) {
 			if err := n.deps.Machine.WaitApplied(r.ctx, n.visible(committed)); err == nil {
 				// What is in the log before an entry of this term is committed.
 				n.settle()
-				n.led.Store(r.term)
 				close(r.ready)
 				n.log.Info("leads", "term", r.term, "committed", committed)
 				n.leadership.signal()

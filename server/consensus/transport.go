@@ -41,7 +41,6 @@ type transport struct {
 	routes   *routes
 	healthy  func() <-chan struct{} // nil when healthy, else closed when healthy again
 	voting   func(*raft.RequestVoteRequest)
-	heard    func(*raft.AppendEntriesRequest)
 	chosen   func()        // when the leader hands over to this server
 	handing  gate          // of messages to a successor
 	patience time.Duration // with one
@@ -79,7 +78,6 @@ type transportConfig struct {
 	routes  *routes
 	healthy func() <-chan struct{}
 	voting  func(*raft.RequestVoteRequest)
-	heard   func(*raft.AppendEntriesRequest)
 	chosen  func()
 	// patience is how long a successor may take to answer.
 	patience time.Duration
@@ -114,7 +112,6 @@ func newTransport(cfg transportConfig) *transport {
 		routes:     cfg.routes,
 		healthy:    cfg.healthy,
 		voting:     cfg.voting,
-		heard:      cfg.heard,
 		chosen:     cfg.chosen,
 		patience:   cfg.patience,
 		screen:     cfg.screen,
@@ -154,8 +151,6 @@ func (t *transport) forward() {
 			switch request := rpc.Command.(type) {
 			case *raft.RequestVoteRequest:
 				t.voting(request)
-			case *raft.AppendEntriesRequest:
-				t.heard(request)
 			case *raft.TimeoutNowRequest:
 				t.chosen()
 			}

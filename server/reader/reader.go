@@ -1,6 +1,7 @@
 // Package reader makes reads linearizable on any replica. It protects one
 // invariant: when Await returns, this replica's state contains everything that
-// was acknowledged anywhere before Await was called.
+// was acknowledged anywhere before Await was called; and it contains everything
+// that was acknowledged longer ago than Age says.
 //
 // The leader is asked for a read index, which it confirms with a majority; then
 // the reader waits until the state machine has applied that index and the mirror
@@ -109,6 +110,8 @@ type Reader struct {
 	// waiting is how many reads wait.
 	waiting atomic.Int64
 
+	fresh freshness
+
 	mu   sync.Mutex
 	next *round
 	// timers are kept: one is needed for each read and hardly ever fires.
@@ -156,12 +159,13 @@ func (r *Reader) Run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
-		index, err := r.ask(ctx)
+		index, asked, err := r.ask(ctx)
 		if err != nil {
 			// Whoever waits ends with its own context.
 			return err
 		}
-		if r.deps.Meter != nil {
+		r.fresh.answered(moment{asked, index})
+		if r.deps.Meter != nil && current.reads > 0 {
 			r.deps.Meter.Confirmed(current.reads, time.Since(began))
 		}
 		current.index = index
@@ -169,23 +173,25 @@ func (r *Reader) Run(ctx context.Context) error {
 	}
 }
 
-// ask asks until there is an answer or the context ends.
-func (r *Reader) ask(ctx context.Context) (Index, error) {
+// ask asks until there is an answer or the context ends. It also returns when the
+// question was asked that was answered.
+func (r *Reader) ask(ctx context.Context) (Index, time.Time, error) {
 	pause := r.cfg.RetryMin
 	for {
 		way := r.way.Now()
 		var retry <-chan time.Time
 		if way.Open {
+			asked := time.Now()
 			index, err := way.To.ReadIndex(way.Context())
 			if err == nil {
-				return index, nil
+				return index, asked, nil
 			}
 			retry = time.After(pause)
 			pause = min(2*pause, r.cfg.RetryMax)
 		}
 		select {
 		case <-ctx.Done():
-			return Index{}, context.Cause(ctx)
+			return Index{}, time.Time{}, context.Cause(ctx)
 		case <-way.Gone():
 			pause = r.cfg.RetryMin
 		case <-retry:
@@ -209,7 +215,7 @@ func (r *Reader) Await(ctx context.Context) error {
 		return err
 	}
 	index := current.index
-	if r.deps.Applied.Applied() >= index.Revision && r.deps.Observed.Reached(index.Term, index.Observation) {
+	if r.reached(index) {
 		return nil
 	}
 	if planted.On(planted.StaleRead) {
@@ -236,6 +242,13 @@ const retryAfter = 100 * time.Millisecond
 func (r *Reader) join() *round {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	next := r.upcoming()
+	next.reads++
+	return next
+}
+
+// upcoming is the next question; r.mu is held.
+func (r *Reader) upcoming() *round {
 	if r.next == nil {
 		r.next = &round{done: make(chan struct{})}
 		select {
@@ -243,7 +256,6 @@ func (r *Reader) join() *round {
 		default:
 		}
 	}
-	r.next.reads++
 	return r.next
 }
 

@@ -45,11 +45,23 @@ type replica struct {
 	seen     []uint64
 	observed []uint64
 	stuck    bool
+	// has is what is there without waiting.
+	has uint64
 }
 
-func (r *replica) Applied() uint64 { return 0 }
+func (r *replica) Applied() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.has
+}
 
-func (r *replica) Reached(uint64, uint64) bool { return false }
+func (r *replica) Reached(_, sequence uint64) bool { return r.Applied() >= sequence }
+
+func (r *replica) reach(revision uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.has = revision
+}
 
 func (r *replica) WaitApplied(ctx context.Context, revision uint64) error {
 	r.mu.Lock()

@@ -130,7 +130,7 @@ func (a *app) tellStaleness(header *argosyv1.ResponseHeader) {
 	switch age := header.GetStalenessMs(); {
 	case age == 0:
 	case age > uint64(math.MaxInt64/time.Millisecond):
-		fmt.Fprintf(a.err, "note: nobody knows how old this is (revision %d): server %s has heard of no leader since it started\n", header.GetRevision(), header.GetServerId())
+		fmt.Fprintf(a.err, "note: nobody knows how old this is (revision %d): no leader has told server %s since it started\n", header.GetRevision(), header.GetServerId())
 	default:
 		fmt.Fprintf(a.err, "note: this may be up to %v old (revision %d, server %s)\n", time.Duration(age)*time.Millisecond, header.GetRevision(), header.GetServerId())
 	}

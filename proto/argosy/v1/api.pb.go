@@ -308,10 +308,9 @@ type ResponseHeader struct {
 	// Revision of the state the answer was read from, or of the write.
 	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Only in stale reads, where it is 1 at least: how old the answer may be, in
-	// milliseconds. It is the time since a leader last told the server how far the
-	// log is committed, of which the server has everything; or, when it takes itself
-	// for the leader, since a quorum last answered to it. The highest number
-	// (2^64-1) means that it has not been told since it started.
+	// milliseconds. Everything that was acknowledged longer ago is in it, as a
+	// leader has confirmed with a quorum. The highest number (2^64-1) means that
+	// no leader has confirmed anything that the server has since it started.
 	StalenessMs uint64 `protobuf:"varint,7,opt,name=staleness_ms,json=stalenessMs,proto3" json:"staleness_ms,omitempty"`
 	// Incarnation of the cluster (see PeerHandshake): revisions of two
 	// incarnations cannot be compared.

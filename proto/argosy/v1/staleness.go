@@ -2,6 +2,6 @@ package argosyv1
 
 import "math"
 
-// StalenessUnknown is ResponseHeader.staleness_ms of a server that has heard of
-// no leader since it started: its state may be of any age.
+// StalenessUnknown is ResponseHeader.staleness_ms of a server to which no leader
+// has confirmed what it has since it started: its state may be of any age.
 const StalenessUnknown = math.MaxUint64
