@@ -11,7 +11,7 @@ purpose=${1:-}
 podman=(podman runc conmon netavark aardvark-dns iptables catatonit)
 case $purpose in
 demo) packages=("${podman[@]}") ;;
-test) packages=("${podman[@]}" e2fsprogs busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
+test) packages=("${podman[@]}" e2fsprogs strace busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
 bench) packages=("${podman[@]}" e2fsprogs busybox-static etcd-server) ;;
 *)
 	echo "usage: tools/setup.sh demo|test|bench" >&2

@@ -18,3 +18,6 @@ func Device(d *Disk) string {
 	_, number, _ := d.throttle()
 	return number
 }
+
+// GroupPaths returns the directories of a host's control group.
+func GroupPaths(h *Host) []string { return h.group.paths() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 
@@ -32,6 +33,9 @@ type Host struct {
 	namespace netns.NsHandle
 	// kernel is that of its network.
 	kernel *netlink.Handle
+	// group has all processes of the host; groupless is why there is none.
+	group     *group
+	groupless error
 	// reaper ends what is left on the host when this process dies.
 	reaper *keeper
 	// mute is why nothing is heard of it, 0 when it is.
@@ -70,13 +74,18 @@ func (h *Host) build() error {
 	if err != nil {
 		return err
 	}
+	own, err := h.inode()
+	if err != nil {
+		return err
+	}
 	if h.kernel, err = netlink.NewHandleAt(h.namespace, unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("talk to its kernel: %w", err)
 	}
 	if err := turnOn(h.kernel, "lo", "", 0); err != nil {
 		return err
 	}
-	if err := h.newReaper(); err != nil {
+	h.group, h.groupless = newGroup(fmt.Sprintf("argosy-lab-%d-%d-%d", os.Getpid(), own.number, h.number))
+	if err := h.newReaper(own); err != nil {
 		return fmt.Errorf("start its reaper: %w", err)
 	}
 	return h.lab.fabric.join(h)
@@ -118,7 +127,15 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = child()
 	}
-	return h.start(cmd)
+	if err := h.start(cmd); err != nil || h.group == nil {
+		return err
+	}
+	if err := h.group.add(cmd.Process.Pid); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return err
+	}
+	return nil
 }
 
 func (h *Host) start(cmd *exec.Cmd) error {
@@ -168,6 +185,9 @@ func (h *Host) close() error {
 	var err error
 	if h.namespace.IsOpen() {
 		err = h.KillAll()
+	}
+	if h.group != nil {
+		err = errors.Join(err, h.group.close())
 	}
 	if h.reaper != nil {
 		h.reaper.dismiss()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -15,7 +14,8 @@ import (
 // reap is what a host's keeper does when this process is gone: it kills whatever
 // is left in its own network namespace. Programs of the lab end with it, but not
 // those that they made to outlive them. It does nothing when it is not where it
-// should be: what lives there is not the lab's.
+// should be: what lives there is not the lab's. Then it removes their control
+// groups, which are its further arguments.
 const reap = `
 [ "$(readlink /proc/self/ns/net)" = "$1" ] || exit 1
 [ /proc/1/ns/net -ef /proc/self/ns/net ] && exit 1
@@ -24,17 +24,27 @@ for turn in $(seq 1000); do
 	for each in /proc/[0-9]*; do
 		[ "$each" != "/proc/$$" ] && [ "$each/ns/net" -ef /proc/self/ns/net ] && kill -9 "${each#/proc/}" && left=1
 	done
-	[ "$left" ] || exit 0
+	[ "$left" ] || break
+	sleep 0.05
+done 2>/dev/null
+shift
+for turn in $(seq 1000); do
+	left=
+	for each; do
+		[ ! -d "$each" ] || rmdir "$each" || left=1
+	done
+	[ "$left" ] || break
 	sleep 0.05
 done 2>/dev/null`
 
 // newReaper starts the keeper of a host.
-func (h *Host) newReaper() error {
-	own, err := h.inode()
-	if err != nil {
-		return err
+func (h *Host) newReaper(own inode) error {
+	args := []string{fmt.Sprintf("net:[%d]", own.number)}
+	if h.group != nil {
+		args = append(args, h.group.paths()...)
 	}
-	h.reaper, err = newKeeper(func(cmd *exec.Cmd) error { return h.start(cmd) }, reap, fmt.Sprintf("net:[%d]", own.number))
+	reaper, err := newKeeper(h.start, reap, args...)
+	h.reaper = reaper
 	return err
 }
 

@@ -1,12 +1,10 @@
 package lab
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,44 +72,11 @@ func (d *Disk) throttle() (path, number string, err error) {
 	}
 	root, err := hierarchy("blkio")
 	if err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("%w: %w", ErrUnable, err)
 	}
 	path = filepath.Join(root, throttle)
 	if _, err := os.Stat(path); err != nil {
 		return "", "", fmt.Errorf("%w: the kernel bounds no writes of a device: %w", ErrUnable, err)
 	}
 	return path, fmt.Sprintf("%d:%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev)), nil
-}
-
-// hierarchy returns where the control groups of a controller are mounted, of
-// version 1.
-func hierarchy(controller string) (string, error) {
-	mounts, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = mounts.Close() }()
-	lines := bufio.NewScanner(mounts)
-	for lines.Scan() {
-		// ... mount point ... - type source options
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 10 {
-			continue
-		}
-		tail := fields[len(fields)-3:]
-		if tail[0] == "cgroup" && contains(tail[2], controller) {
-			return fields[4], nil
-		}
-	}
-	return "", errors.Join(lines.Err(), fmt.Errorf("%w: there are no control groups of version 1 for %q", ErrUnable, controller))
-}
-
-// contains tells whether a list with commas has an item.
-func contains(list, item string) bool {
-	for each := range strings.SplitSeq(list, ",") {
-		if each == item {
-			return true
-		}
-	}
-	return false
 }
