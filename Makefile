@@ -66,6 +66,16 @@ chaos: ## try to break a cluster of real processes, and judge whether it held
 	$(MAKE) --no-print-directory build-chaos
 	bin/argosy-chaos run --profile ci --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
 
+# For how long, and from which seed: a random one when it is empty.
+FOR ?= 60m
+SEED ?=
+
+.PHONY: soak
+soak: ## run trials of ever new seeds for FOR=60m, and account for them in the ledger
+	$(MAKE) --no-print-directory build-chaos
+	bin/argosy-chaos soak --for $(FOR) $(if $(SEED),--seed $(SEED)) --dir $(CHAOS_DIR) $(CHAOS_FLAGS); \
+	code=$$?; go test ./docs -count=1 -update >/dev/null || code=2; exit $$code
+
 .PHONY: lint
 lint: go check-format vet ## format, vet and static checks
 	$(TOOL) staticcheck -tags $(TAGS) ./...

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/ledger"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/trial"
 )
@@ -165,14 +166,15 @@ func faults(done, skipped map[string]int64) string {
 	return text
 }
 
-// commit is that of the source in the working directory; empty outside of one.
+// commit is that of the source in the working directory; empty outside of one. What
+// soaks themselves add to it, and pages, change no program.
 func commit(ctx context.Context) string {
 	text, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return ""
 	}
 	commit := strings.TrimSpace(string(text))
-	if changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no").Output(); err != nil || len(changed) > 0 {
+	if changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)"+ledger.File, ":(top,exclude,glob)**/*.md").Output(); err != nil || len(changed) > 0 {
 		commit += "-dirty"
 	}
 	return commit
