@@ -203,7 +203,9 @@ func tiles(h *history.History, s *Summary) []tile {
 	all := []tile{
 		{Figure: countText(sum(s.Faults)), What: "faults done"},
 		{Figure: countText(s.Checked), What: "operations checked"},
-		{Figure: countText(max(s.Leaders-1, 0)), What: "changes of leader"},
+	}
+	if s.Leaders > 0 {
+		all = append(all, tile{Figure: countText(s.Leaders - 1), What: "changes of leader"})
 	}
 	if worst := worstWithQuorum(h); worst > 0 {
 		all = append(all, tile{Figure: msText(worst), What: "longest outage with a quorum"})

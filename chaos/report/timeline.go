@@ -17,6 +17,8 @@ const (
 	mostBars = 600
 	// mostLanes of faults are drawn below each other.
 	mostLanes = 14
+	// brief is a gap that is drawn paler: on a busy machine there are many.
+	brief = 200 * time.Millisecond
 	// mostLabelled faults bear their names.
 	mostLabelled = 160
 )
@@ -132,7 +134,11 @@ func (t *timeline) outages() row {
 	found := gaps(t.h)
 	r.Note = countText(int64(len(found))) + " gaps"
 	for _, gap := range found {
-		r.Bars = append(r.Bars, t.bar(gap, "outage", spanText(gap.length()), "no write was acknowledged"))
+		class := "outage"
+		if gap.length() < brief {
+			class += " brief"
+		}
+		r.Bars = append(r.Bars, t.bar(gap, class, spanText(gap.length()), "no write was acknowledged"))
 	}
 	r.Bars = merge(r.Bars)
 	return r
