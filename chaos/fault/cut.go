@@ -31,14 +31,24 @@ func cutting(which ways) inject {
 			h.release()
 			return nil, failed(step, err)
 		}
-		return &Active{Targets: names(targets), Leader: leader, Detail: "cut " + text(cut), Heal: func(context.Context) error {
+		return &Active{Targets: names(targets), Leader: leader, Detail: "cut " + text(cut), Heal: func(ctx context.Context) error {
+			behind := w.behind(ctx, cut, targets)
 			if err := heal(); err != nil {
 				return fmt.Errorf("heal %s: %w: %w", step.Fault, ErrStuck, err)
 			}
-			w.returning(h, late, targets...)
+			w.returning(h, late, behind...)
 			return nil
 		}}, nil
 	}
+}
+
+// behind are those that have to catch up when ways are healed: all that the
+// leader did not reach both ways, everybody when it is not known who leads.
+func (w *World) behind(ctx context.Context, cut []direction, targets []*cluster.Process) []*cluster.Process {
+	leader := w.leading(ctx)
+	return slices.DeleteFunc(slices.Clone(targets), func(p *cluster.Process) bool {
+		return leader != "" && !slices.Contains(cut, direction{leader, p.Name}) && !slices.Contains(cut, direction{p.Name, leader})
+	})
 }
 
 // fromAll cuts one off from everybody.
@@ -174,6 +184,7 @@ func swizzle(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 	return &Active{Targets: names(order), Leader: leader, Detail: fmt.Sprintf("cut off %v in turn, %v apart; they come back as %v", names(order), between, names(back)), Heal: func(ctx context.Context) error {
 		cancel()
 		errs := []error{<-done}
+		behind := w.behind(ctx, all, order)
 		for _, p := range back {
 			if heals[p] == nil {
 				continue
@@ -184,7 +195,7 @@ func swizzle(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("heal %s: %w: %w", step.Fault, ErrStuck, err)
 		}
-		w.returning(h, late, order...)
+		w.returning(h, late, behind...)
 		return nil
 	}}, nil
 }

@@ -83,11 +83,20 @@ func (h *hold) release() {
 	delete(h.ledger.taken, h.id)
 }
 
-// become changes what is taken, which must not be more than before.
+// become changes what is taken.
 func (h *hold) become(harm Harm) {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
-	h.ledger.taken[h.id] = harm
+	h.ledger.note(h.id, harm)
+}
+
+// note writes harm down, and whether it cost the quorum; l.mu is held.
+func (l *Ledger) note(id int, harm Harm) {
+	had := l.quorum()
+	l.taken[id] = harm
+	if had && !l.quorum() {
+		l.lost++
+	}
 }
 
 func (l *Ledger) take(harm Harm) (*hold, error) {
@@ -98,11 +107,7 @@ func (l *Ledger) take(harm Harm) (*hold, error) {
 	}
 	h := &hold{l, l.next}
 	l.next++
-	had := l.quorum()
-	l.taken[h.id] = harm
-	if had && !l.quorum() {
-		l.lost++
-	}
+	l.note(h.id, harm)
 	return h, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
@@ -80,16 +79,17 @@ func shaping(which ways, how shape) inject {
 			}
 			return nil
 		}
-		heal := sync.OnceValue(func() error {
+		heal := func(ctx context.Context) error {
+			behind := w.behind(ctx, shaped, targets)
 			if err := travel(lab.Link{}); err != nil {
 				return fmt.Errorf("heal %s: %w: %w", step.Fault, ErrStuck, err)
 			}
-			w.returning(h, late, targets...)
+			w.returning(h, late, behind...)
 			return nil
-		})
-		active := &Active{Targets: names(targets), Leader: leader, Detail: describe(link) + ": " + text(shaped), Heal: func(context.Context) error { return heal() }}
+		}
+		active := &Active{Targets: names(targets), Leader: leader, Detail: describe(link) + ": " + text(shaped), Heal: heal}
 		if err := travel(link); err != nil {
-			return nil, errors.Join(failed(step, err), heal())
+			return nil, errors.Join(failed(step, err), heal(ctx))
 		}
 		return active, nil
 	}
