@@ -12,7 +12,7 @@ const settling = 5 * time.Second
 
 // SettingTiming is the key in Meta.Settings of the factor by which the cluster's
 // time-outs are longer than usual.
-const SettingTiming = "timing_multiplier"
+const SettingTiming = "timing multiplier"
 
 // patience is by how much limits of time are longer for this history: its cluster
 // may be slower on purpose, and its machine busy with other things.
