@@ -229,6 +229,33 @@ func TestLeaderWhoseDiskHangsIsReplacedAndFollowsWhenItAnswers(t *testing.T) {
 	mustWrite(t, next, "later")
 }
 
+func TestWhatADiskHeldUpIsGivenBackWhenItAnswers(t *testing.T) {
+	var disk *hungDisk
+	c := mustFound(t, 1, func(cfg *Config) {
+		cfg.Disk = func(files raft.LogStore) raft.LogStore {
+			disk = &hungDisk{LogStore: files}
+			return disk
+		}
+	})
+	only := c.mustLead()
+	disk.hang()
+	defer disk.answer()
+	only.Propose([]byte("stuck"))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := only.Halt(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("stopped with a disk that hangs: %v", err)
+	}
+	if _, err := Hold(only.cfg.DataDir); !errors.Is(err, ErrLocked) {
+		t.Fatalf("what is still in use can be taken: %v", err)
+	}
+	disk.answer()
+	eventually(t, "the data directory is free", func() bool {
+		held, err := Hold(only.cfg.DataDir)
+		return err == nil && held.Close() == nil
+	})
+}
+
 func TestLeaderThatCommitsNothingStepsDown(t *testing.T) {
 	c := mustFound(t, 3, func(cfg *Config) { cfg.CommitStall = 400 * time.Millisecond })
 	leader := c.mustLead()

@@ -26,7 +26,7 @@ const (
 // Shutdown stops the node. A leader hands over first, so that the cluster does
 // not notice. It may be called twice. When the context ends before Raft has
 // stopped (its disk hangs, most likely), the files stay open and the data
-// directory locked until the process ends.
+// directory locked until it has, or the process ends.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.stopOnce.Do(func() { n.stopErr = n.stop(ctx, true) })
 	return n.stopErr
@@ -72,8 +72,21 @@ func (n *Node) stop(ctx context.Context, graceful bool) error {
 			n.log.Info("stopped")
 			return err
 		case <-ctx.Done():
+			go n.releaseLate(stopped)
 			return errors.Join(err, fmt.Errorf("stop Raft: %w", context.Cause(ctx)))
 		}
+	}
+}
+
+// releaseLate gives everything back when Raft has stopped after all. Whoever gave
+// up waiting ends the process, most often, or goes on without this node.
+func (n *Node) releaseLate(stopped <-chan error) {
+	var errs []error
+	for err := range stopped {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, n.release())...); err != nil {
+		n.log.Warn("stopped late", "error", err)
 	}
 }
 
