@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"syscall"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
@@ -35,6 +37,42 @@ func slowedDown(ctx context.Context, w *World, step plan.Step, p *cluster.Proces
 // nobody uses it.
 func madeReadOnly(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
 	return onDisk("is read-only", (*lab.Disk).ReadOnly, func(d *lab.Disk) error { return errors.Join(kill(p), d.Writable()) })(ctx, w, step, p)
+}
+
+// broken lets flushes or writes of a server fail, all from some time on or a few
+// of them.
+func broken(_ context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+	how := lab.Failure{Flushes: true, Error: syscall.EIO, After: w.Rand.IntN(20)}
+	what := "flushes"
+	if w.Rand.IntN(2) == 0 {
+		how.Flushes, how.Writes, what = false, true, "writes"
+	}
+	if w.Rand.IntN(3) == 0 {
+		how.Error = syscall.ENOSPC
+	}
+	if step.Strength < 0.5 {
+		how.Times = 1 + w.Rand.IntN(3)
+	}
+	failing, err := lab.Fail(p.PID(), how)
+	if err != nil {
+		return "", nil, err
+	}
+	many := "all"
+	if how.Times > 0 {
+		many = fmt.Sprint(how.Times)
+	}
+	return fmt.Sprintf("after %d %s of each thread of %s %s fail: %v", how.After, what, p.Name, many, how.Error), func(context.Context) error {
+		w.Log.Info("flushes or writes of a server do not fail any more", "server", p.Name, "failed", failing.Mend())
+		return nil
+	}, nil
+}
+
+// strace is what lets them fail.
+func strace(*World) error {
+	if _, err := exec.LookPath("strace"); err != nil {
+		return fmt.Errorf("%w: %w: install strace", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // leaderOrServer is the leader in half of all cases, any server in the others.

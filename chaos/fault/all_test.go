@@ -1,0 +1,90 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/fault"
+	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/client"
+)
+
+func TestThereIsAFaultOfEveryKind(t *testing.T) {
+	var kinds []plan.Kind
+	for _, f := range fault.All() {
+		kinds = append(kinds, f.Kind)
+		if found, ok := fault.Of(f.Kind); !ok || found.Kind != f.Kind || f.What == "" || f.Changes < 0 || f.Available == nil || f.Inject == nil {
+			t.Errorf("%s is not whole", f.Kind)
+		}
+		// What a machine has can be asked without any cluster.
+		if err := f.Available(&fault.World{}); err != nil && !errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("%s: %v", f.Kind, err)
+		}
+	}
+	if want := plan.Kinds(); !slices.Equal(kinds, want) {
+		t.Errorf("faults are %v\nkinds are  %v", kinds, want)
+	}
+	if _, ok := fault.Of("earthquake"); ok {
+		t.Error("there is a fault that nobody knows")
+	}
+}
+
+// mustWorld is a world of processes that do not run.
+func mustWorld(t *testing.T, servers, agents int) *fault.World {
+	t.Helper()
+	c, err := cluster.New(cluster.Config{Dir: t.TempDir(), Servers: servers, Agents: agents})
+	must(t, err)
+	t.Cleanup(func() { must(t, c.Close()) })
+	cl, err := c.Client(client.Config{})
+	must(t, err)
+	t.Cleanup(func() { _ = cl.Close() })
+	w := &fault.World{Cluster: c, Client: cl, Rand: rand.New(rand.NewPCG(1, 1)), Log: slog.New(slog.DiscardHandler), Ledger: fault.NewLedger(processNames(c.Servers))}
+	t.Cleanup(w.Ledger.Close)
+	return w
+}
+
+func TestWhatCannotBeDoneIsRefused(t *testing.T) {
+	t.Run("not available", func(t *testing.T) {
+		w := mustWorld(t, 3, 0)
+		for _, kind := range []plan.Kind{plan.Ring, plan.KillAgent, plan.PauseAgent, plan.KillKeeper, plan.KillPodman} {
+			if err := mustFault(t, kind).Available(w); !errors.Is(err, fault.ErrUnavailable) {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+	t.Run("available", func(t *testing.T) {
+		w := mustWorld(t, 5, 1)
+		for _, kind := range []plan.Kind{plan.Ring, plan.KillAgent, plan.KillLeader} {
+			if err := mustFault(t, kind).Available(w); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+	t.Run("nobody is there", func(t *testing.T) {
+		w := mustWorld(t, 3, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // nobody will lead
+		for _, kind := range []plan.Kind{plan.KillLeader, plan.KillServer, plan.PauseFollower, plan.KillAgent, plan.TransferLeader, plan.KillWorkload} {
+			if _, err := mustFault(t, kind).Inject(ctx, w, plan.Step{Fault: kind}); !errors.Is(err, fault.ErrNoTarget) {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+	t.Run("more than a quorum survives", func(t *testing.T) {
+		w := mustWorld(t, 3, 0)
+		release, err := w.Ledger.Take(fault.Harm{Down: []string{"server-1"}, Busy: []string{"server-1"}})
+		must(t, err)
+		if _, err := mustFault(t, plan.KillAll).Inject(t.Context(), w, plan.Step{Fault: plan.KillAll}); !errors.Is(err, fault.ErrBudget) {
+			t.Errorf("kill all: %v", err)
+		}
+		release()
+		if healthy := w.Ledger.Healthy(); len(healthy) != 3 {
+			t.Errorf("healthy are %v", healthy)
+		}
+	})
+}
