@@ -60,8 +60,8 @@ func TestASlowDiskDoesSoManyWritesASecond(t *testing.T) {
 	}
 	must(t, disk.Fast())
 	must(t, disk.Fast())
-	text, err := os.ReadFile("/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device")
-	if err == nil && strings.Contains(string(text), lab.Device(disk)+" ") {
+	text, err := os.ReadFile(lab.ThrottlePath())
+	if err == nil && strings.Contains("\n"+string(text), "\n"+lab.Device(disk)+" ") {
 		t.Errorf("the bound is left: %s", text)
 	}
 }

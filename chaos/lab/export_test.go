@@ -1,5 +1,7 @@
 package lab
 
+import "path/filepath"
+
 // Within runs a function with the network of a host, for tests that listen
 // there.
 func Within(h *Host, f func() error) error { return h.within(f) }
@@ -21,3 +23,12 @@ func Device(d *Disk) string {
 
 // GroupPaths returns the directories of a host's control group.
 func GroupPaths(h *Host) []string { return h.group.paths() }
+
+// ThrottlePath returns the file with the bounds of block devices.
+func ThrottlePath() string {
+	root, _ := hierarchy("blkio")
+	return filepath.Join(root, throttle)
+}
+
+// TracerPID returns the process that makes calls fail.
+func TracerPID(f *Failing) int { return f.tracer.Process.Pid }

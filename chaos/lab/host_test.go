@@ -83,6 +83,32 @@ func TestAnUnpluggedHostIsToldAndOthersHearNothing(t *testing.T) {
 	})
 }
 
+func TestACutAndASilentHostHealEachByItself(t *testing.T) {
+	t.Parallel()
+	onEachFabric(t, func(t *testing.T, l *lab.Lab) {
+		a, b, c := mustHost(t, l, "a"), mustHost(t, l, "b"), mustHost(t, l, "c")
+		at, bt, ct := listenUDP(t, a), listenUDP(t, b), listenUDP(t, c)
+		must(t, l.Cut(a, b))
+		must(t, a.PowerOff())
+		must(t, b.PowerOff())
+		must(t, a.PowerOn())
+		must(t, b.PowerOn())
+		send(t, at, bt, "into the cut")
+		send(t, at, ct, "a to c")
+		mustReceive(t, ct, "a to c")
+		send(t, bt, ct, "b to c")
+		mustReceive(t, ct, "b to c")
+		must(t, a.PowerOff())
+		must(t, l.Heal())
+		send(t, bt, at, "into the dark")
+		must(t, a.PowerOn())
+		send(t, bt, at, "b to a")
+		mustReceive(t, at, "b to a")
+		send(t, at, bt, "a to b")
+		mustReceive(t, bt, "a to b")
+	})
+}
+
 func TestResetConnectionsBreaksThemAndLeavesListeners(t *testing.T) {
 	t.Parallel()
 	onEachFabric(t, resetsConnections)

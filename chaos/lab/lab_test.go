@@ -1,7 +1,6 @@
 package lab_test
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -283,84 +282,6 @@ func TestBurnersEndByTheirLimit(t *testing.T) {
 			}
 		})
 	}
-}
-
-// doomedLab is the argument that makes this binary a lab that is killed with a
-// stalled disk that somebody waits for.
-const doomedLab = "doomed-lab"
-
-func beDoomed(dir string) int {
-	err := func() error {
-		l, err := lab.New(dir)
-		if err != nil {
-			return err
-		}
-		disk, err := l.Disk("disk", 16<<20)
-		if err != nil {
-			return err
-		}
-		host, err := l.Host("host")
-		if err != nil {
-			return err
-		}
-		if err := disk.Stall(); err != nil {
-			return err
-		}
-		waiting := exec.Command("touch", filepath.Join(disk.Path, "late"))
-		if err := host.Start(waiting); err != nil {
-			return err
-		}
-		fmt.Println(waiting.Process.Pid)
-		return waiting.Wait()
-	}()
-	fmt.Println(err)
-	return 1
-}
-
-func TestNothingOfALabOutlivesItsProcess(t *testing.T) {
-	t.Parallel()
-	mustLab(t)
-	dir := t.TempDir()
-	doomed := exec.Command("/proc/self/exe", doomedLab, dir)
-	out, err := doomed.StdoutPipe()
-	must(t, err)
-	must(t, doomed.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	must(t, err)
-	waiting := filepath.Join("/proc", strings.TrimSpace(line))
-	if _, err := os.Stat(waiting); err != nil {
-		t.Fatalf("the doomed lab said: %s", line)
-	}
-	if devices := loopDevices(t, dir); len(devices) != 1 {
-		t.Fatalf("loop devices of the lab: %v", devices)
-	}
-	must(t, doomed.Process.Kill())
-	_ = doomed.Wait()
-	eventually(t, "all of it to be gone", func() error {
-		if _, err := os.Stat(waiting); err == nil {
-			return errors.New("a process waits for its disk")
-		}
-		if devices := loopDevices(t, dir); len(devices) > 0 {
-			return fmt.Errorf("loop devices are left: %v", devices)
-		}
-		return nil
-	})
-}
-
-// loopDevices returns the loop devices whose image is below a directory.
-func loopDevices(t *testing.T, dir string) []string {
-	t.Helper()
-	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	must(t, err)
-	var found []string
-	for _, file := range files {
-		// One that is let go of meanwhile is nobody's.
-		text, _ := os.ReadFile(file)
-		if strings.HasPrefix(string(text), dir) {
-			found = append(found, file)
-		}
-	}
-	return found
 }
 
 // onEachFabric runs a test on hosts that are joined in each way.

@@ -74,7 +74,7 @@ func carries(handle *netlink.Handle, name string) error {
 }
 
 func (r *router) cut(direction link) error {
-	return r.add(direction, dropped(port(direction.from), direction.to.Address))
+	return r.add(direction, dropped(100, port(direction.from), direction.to.Address))
 }
 
 func (r *router) mend(direction link) error { return r.remove(direction) }
@@ -84,16 +84,18 @@ func (r *router) shape(link, Link) error {
 }
 
 func (r *router) silence(h *Host) error {
-	return r.add(h, dropped(port(h), ""), dropped("", h.Address))
+	// The kernel takes a rule that says less for the same as one that says more:
+	// these have a priority of their own.
+	return r.add(h, dropped(99, port(h), ""), dropped(99, "", h.Address))
 }
 
 func (r *router) restore(h *Host) error { return r.remove(h) }
 
 // dropped is the rule that what comes in at a port, or is for an address,
 // vanishes.
-func dropped(port, address string) *netlink.Rule {
+func dropped(priority int, port, address string) *netlink.Rule {
 	rule := netlink.NewRule()
-	rule.Priority, rule.Family, rule.Table = 100, unix.AF_INET, 0
+	rule.Priority, rule.Family, rule.Table = priority, unix.AF_INET, 0
 	rule.IifName = port
 	if address != "" {
 		rule.Dst = &net.IPNet{IP: net.ParseIP(address).To4(), Mask: net.CIDRMask(32, 32)}
