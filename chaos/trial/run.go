@@ -2,19 +2,27 @@ package trial
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/report"
 )
+
+// VerdictFile is what the checkers said, below the directory of a trial.
+const VerdictFile = "verdict.json"
 
 // Result is what came of a trial.
 type Result struct {
 	// Dir is where its record is.
 	Dir string
-	// Summary is what the trial comes to.
+	// Verdict is what the checkers said of it, Summary what that comes to.
+	Verdict *check.Verdict
 	Summary *report.Summary
 	// Err is why the trial could not be carried out as planned; it wraps ErrFailed.
 	Err error
@@ -84,20 +92,28 @@ func (t *trial) perform(ctx context.Context) error {
 	t.stage = stage
 	t.tell("the cluster stands after %v: %s", time.Since(began).Round(10*time.Millisecond), describe(t.config.Plan))
 	played := t.play(ctx)
-	return errors.Join(played, t.stage.stop())
+	return errors.Join(played, t.stage.stop(), t.collect(context.WithoutCancel(ctx)))
 }
 
-// Judge reports on the record of a trial, any number of times.
+// Judge judges the record of a trial, any number of times, and writes down what
+// was found.
 func Judge(dir string) (*Result, error) {
 	h, err := history.Read(dir)
 	if err != nil {
 		return nil, fmt.Errorf("judge: %w", err)
 	}
-	result := &Result{Dir: dir}
+	result := &Result{Dir: dir, Verdict: check.Judge(h)}
 	if h.Meta.Error != "" {
 		result.Err = fmt.Errorf("%w: %s", ErrFailed, h.Meta.Error)
 	}
-	if result.Summary, err = report.Write(dir, h, nil); err != nil {
+	text, err := json.MarshalIndent(result.Verdict, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, VerdictFile), append(text, '\n'), 0o644); err != nil {
+		return nil, fmt.Errorf("judge: %w", err)
+	}
+	if result.Summary, err = report.Write(dir, h, result.Verdict); err != nil {
 		return nil, fmt.Errorf("judge: %w", err)
 	}
 	return result, nil
