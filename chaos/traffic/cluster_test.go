@@ -65,6 +65,9 @@ func checkSessions(t *testing.T, h *history.History) {
 		if op.Outcome == history.Done && op.Code == "" && (op.Revision == 0 && !op.Stale || op.AnsweredBy == "") {
 			t.Errorf("%+v was answered by nobody knows whom", op)
 		}
+		if op.Code == "INVALID" {
+			t.Errorf("%s asked for what cannot be: %s", op.Client, op.Error)
+		}
 		last[op.Client] = op
 	}
 }

@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -51,7 +50,7 @@ func (f *follower) follow(ctx context.Context, by way, names []string) {
 		return nil
 	})
 	why := ""
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && ctx.Err() == nil {
 		why = err.Error()
 	}
 	for key := range f.runs {

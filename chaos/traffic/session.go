@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -151,8 +152,15 @@ func (s *session) put(names ...string) *write {
 	for _, name := range names {
 		request.Workloads = append(request.Workloads, &argosyv1.Workload{Name: name, Runtime: "process", RuntimeConfig: s.value()})
 	}
+	if s.oneIn(25) {
+		request.Workloads[0].Tags = map[string]string{"padding": strings.Repeat("x", 1+s.rand.IntN(maxPadding))}
+	}
 	return &write{apply: request}
 }
+
+// maxPadding is how much larger some objects are, in bytes: what does not fit into
+// one packet may be lost where smaller things pass.
+const maxPadding = 8 << 10
 
 // remove makes a Delete.
 func (s *session) remove(names ...string) *write {

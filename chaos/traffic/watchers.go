@@ -29,10 +29,6 @@ type watcher struct {
 	inSnapshot  bool
 }
 
-// watchLife is for how many times its patience a watch goes on at most before the
-// watcher breaks it off and resumes it at another server.
-const watchLife = 2
-
 // watchAlong watches, for a while at each server.
 func (w *watcher) watchAlong(ctx context.Context) {
 	at := w.rand.IntN(len(w.pinned))
@@ -61,7 +57,8 @@ func (w *watcher) watch(ctx context.Context, by way) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !w.free {
-		life := time.AfterFunc(time.Duration(w.rand.Int64N(int64(watchLife*w.config.Patience))), cancel)
+		// It is resumed at another server also when there is no need to.
+		life := time.AfterFunc(time.Duration(w.rand.Int64N(int64(w.config.Patience))), cancel)
 		defer life.Stop()
 	}
 	silence := time.AfterFunc(w.config.Patience, cancel)
