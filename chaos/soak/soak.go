@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/ledger"
@@ -86,14 +87,14 @@ func (s *soak) try(ctx context.Context, n int) (report.Judgement, error) {
 	judgement := report.NotJudged
 	if summary != nil {
 		if judgement = summary.Judgement; judgement == report.NotJudged {
-			err = errors.Join(err, fmt.Errorf("%q", summary.Reasons))
+			err = errors.Join(err, errors.New(strings.Join(summary.Reasons, "; ")))
 		}
 	}
 	switch {
 	case judgement == report.Violated:
 		s.account.add(summary)
 		s.violated = append(s.violated, dir)
-		fmt.Fprintf(s.Out, "trial %d: VIOLATED: %q: kept in %s\n", n, summary.Reasons, dir)
+		fmt.Fprintf(s.Out, "trial %d: VIOLATED: %s: kept in %s\n", n, strings.Join(summary.Reasons, "; "), dir)
 	case err != nil || judgement != report.Held:
 		judgement = report.NotJudged
 		// One that was broken off is not one that could not be judged.
@@ -128,9 +129,9 @@ func (s *soak) write(line *ledger.Soak) error {
 func (s *soak) outcome() error {
 	switch {
 	case len(s.violated) > 0:
-		return fmt.Errorf("soak: %w: see %q", ErrViolated, s.violated)
+		return fmt.Errorf("soak: %w: see %s", ErrViolated, strings.Join(s.violated, ", "))
 	case len(s.unjudged) > 0:
-		return fmt.Errorf("soak: %w: see %q", ErrUnjudged, s.unjudged)
+		return fmt.Errorf("soak: %w: see %s", ErrUnjudged, strings.Join(s.unjudged, ", "))
 	case s.account.trials == 0:
 		return fmt.Errorf("soak: %w: there was no trial", ErrUnjudged)
 	}
