@@ -99,15 +99,23 @@ func hedged[T any](ctx context.Context, c *Client, first int, req *request, fail
 	if won := race.won.Load(); won != nil {
 		return *won, nil
 	}
-	if idle := race.busy(); movesOn(err) && idle != nil {
+	idle := race.busy()
+	switch {
+	case idle == nil:
+		return result, err
+	case movesOn(err):
 		// The first broke while another is under way: that one is the next try.
 		select {
 		case <-idle:
 		case <-ctx.Done():
 		}
-		if won := race.won.Load(); won != nil {
-			return *won, nil
-		}
+	case req.write:
+		// Refused, while another server may have the same write carried out: what
+		// came of that decides.
+		race.settle(ctx, idle)
+	}
+	if won := race.won.Load(); won != nil {
+		return *won, nil
 	}
 	return result, err
 }
@@ -224,13 +232,33 @@ func (r *race[T]) busy() <-chan struct{} {
 	return r.idle
 }
 
-func (r *race[T]) end() {
+// settle waits for what the tries beside the first come to, for a while; then it
+// gives them up, and what was sent of them may be carried out or not.
+func (r *race[T]) settle(ctx context.Context, idle <-chan struct{}) {
+	r.halt()
+	timer := time.NewTimer(r.patience)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	r.cancel()
+	<-idle
+}
+
+// halt lets no further try begin.
+func (r *race[T]) halt() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.ended = true
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	r.mu.Unlock()
+}
+
+func (r *race[T]) end() {
+	r.halt()
 	r.cancel()
 }
 

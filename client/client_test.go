@@ -238,6 +238,65 @@ func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
 	}
 }
 
+// Of one write that two servers were asked for one may be refused, and the other
+// carried out later, when what stood against it has gone.
+func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
+	conflict := argosyv1.ErrorCode_ERROR_CODE_CONFLICT
+	type apply = func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
+	var asked chan struct{}
+	// after answers when the other server has been asked, too.
+	after := func(answer apply) apply {
+		return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+			<-asked
+			return answer(ctx, req)
+		}
+	}
+	told := func(answer apply) apply {
+		return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+			close(asked)
+			return answer(ctx, req)
+		}
+	}
+	silent := func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	broken := func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		return nil, status.Error(codes.Unavailable, "gone")
+	}
+	late := func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		return answer(7)(ctx, req)
+	}
+	for _, tc := range []struct {
+		name          string
+		first, second apply
+		want          argosyv1.ErrorCode
+	}{
+		{"it is carried out", after(fail(conflict)), told(late), 0},
+		{"it is refused, too", after(fail(conflict)), told(fail(conflict)), conflict},
+		{"it does not say", after(fail(conflict)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"the first does not say", silent, told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"the first is gone", broken, told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"it is wrong in itself", broken, told(fail(argosyv1.ErrorCode_ERROR_CODE_INVALID)), argosyv1.ErrorCode_ERROR_CODE_INVALID},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			asked = make(chan struct{})
+			c := mustClient(t, client.Config{
+				Endpoints:  []string{mustServe(t, &scripted{apply: tc.first}), mustServe(t, &scripted{apply: tc.second})},
+				HedgeAfter: 20 * time.Millisecond, Timeout: 2 * time.Second,
+			})
+			response, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+			if argosyv1.CodeOf(err) != tc.want || tc.want == 0 && response.GetHeader().GetRevision() != 7 {
+				t.Errorf("answered %v, %v; want %v", response, err, tc.want)
+			}
+		})
+	}
+}
+
 func TestTheReasonThatAServerGaveOutlivesTheClientsPatience(t *testing.T) {
 	// Like a server without a leader: it waits for one nearly as long as its
 	// client does, and then says why there is none.

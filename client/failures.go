@@ -63,7 +63,7 @@ func (f *failures) verdict(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if !movesOn(e) {
+		if !movesOn(e) && !f.overtaken(e) {
 			return e
 		}
 		spoken = e
@@ -77,6 +77,20 @@ func (f *failures) verdict(ctx context.Context) error {
 	}
 	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER,
 		"%s: no server answered: %s: check that the servers run and that --server names them", f.request.what, f.describe())
+}
+
+// overtaken tells whether a refusal says nothing of the write as a whole: another
+// try of it may be on its way to the leader still, and be judged by another state
+// than this one was. What is wrong in any state stays wrong.
+func (f *failures) overtaken(refusal *argosyv1.Error) bool {
+	if !f.request.write || !f.request.ambiguous.Load() {
+		return false
+	}
+	switch refusal.Code() {
+	case argosyv1.ErrorCode_ERROR_CODE_INVALID, argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE:
+		return false
+	}
+	return true
 }
 
 // Reason returns the text of an error without what gRPC puts around it: for
