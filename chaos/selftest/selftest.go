@@ -141,7 +141,7 @@ func (c Config) try(ctx context.Context, of Case) Outcome {
 	for o.Tries < c.Tries && !o.Found && o.Err == nil {
 		o.Tries++
 		var result *trial.Result
-		if result, o.Err = c.trial(ctx, of, of.Bug, uint64(o.Tries)); o.Err != nil {
+		if result, o.Err = c.trial(ctx, of, of.Bug, of.Plan.Seed+uint64(o.Tries-1)); o.Err != nil {
 			break
 		}
 		var verdict *check.Verdict
@@ -162,7 +162,7 @@ func (c Config) try(ctx context.Context, of Case) Outcome {
 	if !c.Control || !o.Found {
 		return o
 	}
-	if err := c.control(ctx, of, uint64(o.Tries)); err != nil {
+	if err := c.control(ctx, of, of.Plan.Seed+uint64(o.Tries-1)); err != nil {
 		o.Err = fmt.Errorf("without the bug: %w", err)
 	}
 	o.Clean = o.Err == nil
