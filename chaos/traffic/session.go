@@ -160,7 +160,7 @@ func (s *session) put(names ...string) *write {
 
 // maxPadding is how much larger some objects are, in bytes: what does not fit into
 // one packet may be lost where smaller things pass.
-const maxPadding = 8 << 10
+const maxPadding = 4 << 10
 
 // remove makes a Delete.
 func (s *session) remove(names ...string) *write {
