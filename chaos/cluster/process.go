@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -136,14 +137,24 @@ func (p *Process) collapsed() error {
 // Signal sends a signal.
 func (p *Process) Signal(signal syscall.Signal) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if !p.running() {
+		p.mu.Unlock()
 		return fmt.Errorf("signal %s: %w", p.Name, ErrNotRunning)
 	}
-	if err := p.cmd.Process.Signal(signal); err != nil {
+	err := p.cmd.Process.Signal(signal)
+	if err == nil {
+		p.signalled = p.signalled || signal == syscall.SIGKILL || signal == syscall.SIGTERM || signal == syscall.SIGINT
+	}
+	done := p.done
+	p.mu.Unlock()
+	if errors.Is(err, os.ErrProcessDone) {
+		// It ended this moment. Whoever starts it again shall find it so.
+		<-done
+		err = ErrNotRunning
+	}
+	if err != nil {
 		return fmt.Errorf("signal %s: %w", p.Name, err)
 	}
-	p.signalled = p.signalled || signal == syscall.SIGKILL || signal == syscall.SIGTERM || signal == syscall.SIGINT
 	p.log.Info("process signalled", "name", p.Name, "signal", signal.String())
 	return nil
 }

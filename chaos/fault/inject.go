@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 
@@ -84,10 +85,13 @@ func each(processes []*cluster.Process, do func(i int, p *cluster.Process) error
 func always(*World) error { return nil }
 
 // failed is the error of a fault that could not be done. What the machine does
-// not have is nobody's fault.
+// not have is nobody's fault, nor is a process that has just ended by itself.
 func failed(step plan.Step, err error) error {
-	if errors.Is(err, lab.ErrUnable) {
+	switch {
+	case errors.Is(err, lab.ErrUnable):
 		return fmt.Errorf("do %s: %w: %w", step.Fault, ErrUnavailable, err)
+	case errors.Is(err, cluster.ErrNotRunning), errors.Is(err, os.ErrProcessDone):
+		return fmt.Errorf("do %s: %w: %w", step.Fault, ErrNoTarget, err)
 	}
 	return fmt.Errorf("do %s: %w", step.Fault, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -53,10 +54,17 @@ func stopped(ctx context.Context, _ *World, _ plan.Step, p *cluster.Process) (st
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	begun := time.Now()
-	if err := p.Stop(ctx); err != nil && !errors.Is(err, cluster.ErrNotRunning) {
-		return "", nil, err
+	err := p.Stop(ctx)
+	took := time.Since(begun).Round(time.Millisecond)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return fmt.Sprintf("stopped %s within %v", p.Name, took), nil, nil
+	case errors.As(err, &exit):
+		// One that was told so while it started knew nothing of it yet.
+		return fmt.Sprintf("stopped %s within %v: %v", p.Name, took, exit), nil, nil
 	}
-	return fmt.Sprintf("stopped %s within %v", p.Name, time.Since(begun).Round(time.Millisecond)), nil, nil
+	return "", nil, err
 }
 
 func paused(_ context.Context, _ *World, _ plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {

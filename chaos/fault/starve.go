@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -95,6 +96,9 @@ func memoryOf(pid int) (int64, error) {
 func fewFiles(_ context.Context, _ *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
 	spare := int(8 * (1 - step.Strength))
 	restore, err := lab.FewFiles(p.PID(), spare)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNoTarget, err)
+	}
 	if err != nil {
 		return "", nil, err
 	}
