@@ -16,6 +16,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/ledger"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/selftest"
 )
 
 var update = flag.Bool("update", false, "write what there is into the pages")
@@ -31,7 +32,7 @@ func TestTheListsOfThePageAreCurrent(t *testing.T) {
 	}
 	current := string(text)
 	for name, list := range map[string]string{
-		"promises": promises(), "faults": faults(), "profiles": profiles(), "ledger": account(t),
+		"promises": promises(), "faults": faults(), "profiles": profiles(), "planted": bugs(), "ledger": account(t),
 	} {
 		begin, end := fmt.Sprintf("<!-- begin: %s (made by: go test ./docs -update) -->\n", name), fmt.Sprintf("<!-- end: %s -->", name)
 		before, rest, began := strings.Cut(current, begin)
@@ -80,6 +81,14 @@ func profiles() string {
 	out := table("profile", "faults for", "what for")
 	for _, p := range plan.Profiles() {
 		out += line("`"+p.Name+"`", p.Duration.String(), p.What)
+	}
+	return out
+}
+
+func bugs() string {
+	out := table("planted bug", "what goes wrong", "must be found by")
+	for _, c := range selftest.Cases() {
+		out += line("`"+string(c.Bug)+"`", c.What, c.Invariant)
 	}
 	return out
 }

@@ -91,7 +91,7 @@ func (t *timeline) around(at history.Micros) []event {
 	}
 	for _, l := range t.h.Lines {
 		if near(l.At) {
-			add(l.At, "line", "%s printed: %s", l.Process, l.Text)
+			add(l.At, "line", "%s printed: %s", l.Process, short(l.Text))
 		}
 	}
 	for _, gap := range gaps(t.h) {
@@ -106,4 +106,13 @@ func (t *timeline) around(at history.Micros) []event {
 	add(at, "here", "the violation")
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	return events
+}
+
+// short leaves out the end of a long line, which its log has.
+func short(text string) string {
+	const most = 240
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
 }
