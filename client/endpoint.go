@@ -9,8 +9,17 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+const (
+	// silence is how long a server may say nothing during a call or a watch before
+	// it is asked whether it is there; servers take such questions once a second.
+	silence = 10 * time.Second
+	// noAnswer is how long it may take to answer that.
+	noAnswer = 5 * time.Second
 )
 
 // endpoint is one server and the connections to it.
@@ -46,6 +55,10 @@ func newEndpoint(address string, config Config) (*endpoint, error) {
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: time.Second,
 		}),
+		// Nobody says goodbye whose machine is gone, and to a watch nothing else tells.
+		// It also bounds how long what was sent may stay without the receipt of the
+		// machine.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: silence, Timeout: noAnswer}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithDisableServiceConfig(),
 	}
