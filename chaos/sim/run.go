@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/check"
+	"github.com/argosy-cluster/argosy/chaos/evidence"
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/plan"
@@ -45,6 +46,7 @@ type Config struct {
 	// only the process ended. Default: nobody is told.
 	Stuck func(stacks string)
 
+	record *history.Recorder
 	// passed counts while time passes in the bubble.
 	passed *atomic.Int64
 }
@@ -65,6 +67,9 @@ type Result struct {
 	Faults map[string]int64
 	// Virtual is how much time passed in the bubble, Real how much outside.
 	Virtual, Real time.Duration
+
+	// dirs are the data directories of the servers.
+	dirs []evidence.Process
 }
 
 // Run simulates. The error is about the simulation itself, or a process that ended
@@ -89,21 +94,50 @@ func Run(cfg Config) (result *Result, err error) {
 		cfg.Log = slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})
 	}
 	began := time.Now()
-	defer func() {
-		if result != nil {
-			result.Real = time.Since(began)
+	cfg.passed = new(atomic.Int64)
+	cfg.record = history.InMemory(history.Meta{
+		Seed: cfg.Plan.Seed, Profile: cfg.Plan.Profile, Simulated: true, Settings: settings(cfg.Plan.Settings),
+		Promised: []string{history.KindSights, history.KindBeats, history.KindLeaderships, history.KindLooks, history.KindLines, history.KindReplicas},
+	})
+	result = &Result{}
+	if err = cfg.enclose(result); err == nil {
+		err = readReplicas(cfg.record, result.dirs)
+	}
+	cfg.record.Update(func(m *history.Meta) {
+		if err != nil {
+			m.Error = err.Error()
 		}
+	})
+	h, closing := cfg.record.Close()
+	result.History, result.Real = h, time.Since(began)
+	return result, errors.Join(err, closing)
+}
+
+// enclose simulates in a bubble of its own.
+func (c *Config) enclose(result *Result) (err error) {
+	defer c.guard()()
+	defer func() {
 		if cause := recover(); cause != nil {
 			stacks := make([]byte, 8<<20)
-			err = fmt.Errorf("simulate seed %d: %w: %v\n%s", cfg.Plan.Seed, ErrHung, cause, inBubble(string(stacks[:runtime.Stack(stacks, true)])))
+			err = fmt.Errorf("simulate seed %d: %w: %v\n%s", c.Plan.Seed, ErrHung, cause, inBubble(string(stacks[:runtime.Stack(stacks, true)])))
 		}
 	}()
-	cfg.passed = new(atomic.Int64)
-	defer cfg.guard()()
 	// A bubble belongs to a test. This one is of none.
 	testing.Init()
-	synctest.Test(new(testing.T), func(*testing.T) { result, err = simulate(cfg) })
-	return result, err
+	synctest.Test(new(testing.T), func(*testing.T) { err = simulate(c, result) })
+	return err
+}
+
+// readReplicas records what the servers had in the end.
+func readReplicas(record *history.Recorder, dirs []evidence.Process) error {
+	replicas, err := evidence.Replicas(context.Background(), dirs)
+	if err != nil {
+		return fmt.Errorf("simulate: %w", err)
+	}
+	for _, replica := range replicas {
+		record.Replica(replica)
+	}
+	return nil
 }
 
 // guard looks from outside whether time passes in the bubble, until the result is
@@ -154,13 +188,8 @@ const (
 )
 
 // simulate runs in the bubble.
-func simulate(cfg Config) (*Result, error) {
-	record := history.InMemory(history.Meta{
-		Seed: cfg.Plan.Seed, Profile: cfg.Plan.Profile, Simulated: true,
-		Settings: settings(cfg.Plan.Settings),
-		Promised: []string{history.KindSights, history.KindBeats, history.KindLeaderships, history.KindLooks, history.KindLines},
-	})
-	began := time.Now()
+func simulate(cfg *Config, result *Result) error {
+	began, record := time.Now(), cfg.record
 	w := newWorld(cfg.Plan, cfg.Dir, cfg.Log, record)
 	s := newStage(record, w.clock)
 	record.Update(func(m *history.Meta) { m.Began = w.clock() })
@@ -168,7 +197,8 @@ func simulate(cfg Config) (*Result, error) {
 	var along sync.WaitGroup
 	along.Go(func() { s.run(ctx, func() { cfg.passed.Add(1) }) })
 	w.start(s)
-	counts, faults, err := w.try(ctx, &along)
+	var err error
+	result.Counts, result.Faults, err = w.try(ctx, &along)
 	cancel()
 	along.Wait()
 	s.beat()
@@ -176,15 +206,12 @@ func simulate(cfg Config) (*Result, error) {
 	// What was asked for and given up waits for its time to run out; what is there
 	// after that was left behind, and ends the bubble with an error.
 	time.Sleep(afterglow)
-	err = errors.Join(err, w.failed())
-	record.Update(func(m *history.Meta) {
-		m.Ended = w.clock()
-		if err != nil {
-			m.Error = err.Error()
-		}
-	})
-	h, closing := record.Close()
-	return &Result{History: h, Counts: counts, Faults: faults, Virtual: time.Since(began)}, errors.Join(err, closing)
+	record.Update(func(m *history.Meta) { m.Ended = w.clock() })
+	for _, r := range w.servers {
+		result.dirs = append(result.dirs, evidence.Process{Name: r.name, DataDir: r.dir})
+	}
+	result.Virtual = time.Since(began)
+	return errors.Join(err, w.failed())
 }
 
 // settings are those of the plan, for people and for those who judge.
