@@ -78,6 +78,8 @@ not hold, 2 that cannot be said.`,
 		a.listCommand(),
 		a.probeCommand(),
 		a.selftestCommand(),
+		a.simulateCommand(),
+		a.simulateOneCommand(),
 	} {
 		root.AddCommand(cmd)
 	}
