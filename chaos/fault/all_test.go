@@ -5,12 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/podmand"
 	"github.com/argosy-cluster/argosy/client"
 )
 
@@ -87,4 +89,34 @@ func TestWhatCannotBeDoneIsRefused(t *testing.T) {
 			t.Errorf("healthy are %v", healthy)
 		}
 	})
+}
+
+func TestPodmanIsEndedAndStartedAgain(t *testing.T) {
+	dir, err := os.MkdirTemp("", "podman")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	service, err := podmand.Start(t.Context(), podmand.Config{Dir: dir, StartTimeout: patience})
+	if errors.Is(err, podmand.ErrMissing) && os.Getenv("CI") == "" {
+		t.Skip("needs podman: ", err)
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, service.Stop(context.Background())) })
+	w := mustWorld(t, 3, 1)
+	w.Podman = service
+	kill := mustFault(t, plan.KillPodman)
+	must(t, kill.Available(w))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	active, err := kill.Inject(ctx, w, plan.Step{Fault: plan.KillPodman})
+	must(t, err)
+	if service.PID() != 0 {
+		t.Error("it runs")
+	}
+	if _, err := kill.Inject(ctx, w, plan.Step{Fault: plan.KillPodman}); !errors.Is(err, fault.ErrNoTarget) {
+		t.Errorf("kill what does not run: %v", err)
+	}
+	must(t, active.Heal(ctx))
+	if service.PID() == 0 {
+		t.Error("it does not run")
+	}
 }
