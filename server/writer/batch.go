@@ -38,9 +38,8 @@ type item struct {
 	resultSize int
 	// remembered tells that the entry holds the outcome.
 	remembered bool
-	// refusal is why the request was refused; it may have to wait for the
-	// revision of a batch in flight.
-	refusal func() error
+	// refusal is why the request was refused, nil when it was not.
+	refusal *refusal
 	// repeats are requests of the same id that came while this one was in flight.
 	repeats []*Request
 }
@@ -78,7 +77,7 @@ func (b *batch) encode() []byte {
 func (b *batch) answer() {
 	for _, it := range b.items {
 		if it.refusal != nil {
-			it.request.answer(Outcome{Err: it.refusal()})
+			it.request.answer(Outcome{Err: it.refusal.settle()})
 			continue
 		}
 		it.request.answer(Outcome{Revision: b.revision, Result: it.result})

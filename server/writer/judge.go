@@ -22,12 +22,12 @@ func (w *Writer) judge(b *batch, r *Request) {
 	if r.Change != nil {
 		it := &item{request: r}
 		if err := r.Change(c); err != nil {
-			it.refusal = func() error { return err }
+			it.refusal = &refusal{why: func() error { return err }}
 		}
 		b.items = append(b.items, it)
 		return
 	}
-	if !planted.On(planted.NoMemory) && w.repeated(r) {
+	if !planted.On(planted.NoMemory) && (w.repeated(r) || w.refusedBefore(b, r)) {
 		return
 	}
 	if w.early(r) {
@@ -36,16 +36,17 @@ func (w *Writer) judge(b *batch, r *Request) {
 		return
 	}
 	it := &item{request: r}
-	if it.refusal = c.changedSince(r.expectedState()); it.refusal != nil {
-		b.items = append(b.items, it)
-		return
+	why := c.changedSince(r.expectedState())
+	switch {
+	case why != nil:
+	case r.Apply != nil:
+		it.result, why = c.apply(r)
+	default:
+		it.result, why = c.deleteWorkloads(r.Delete)
 	}
-	if r.Apply != nil {
-		it.result, it.refusal = c.apply(r)
+	if why != nil {
+		it.refusal = w.refusals.note(r, why)
 	} else {
-		it.result, it.refusal = c.deleteWorkloads(r.Delete)
-	}
-	if it.refusal == nil {
 		it.resultSize = proto.Size(it.result)
 		it.remembered = true
 		b.outcomes++

@@ -122,8 +122,9 @@ type Writer struct {
 	flight   []*batch
 	draining bool
 	// stamp is that of the entry before, ages how old entries are at least.
-	stamp int64
-	ages  ages
+	stamp    int64
+	ages     ages
+	refusals refusals
 	// due are requests that were parked and can be judged now.
 	due []*Request
 

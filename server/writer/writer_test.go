@@ -450,14 +450,6 @@ func TestARepeatOfAWriteInFlightIsAnsweredWithIt(t *testing.T) {
 	}
 }
 
-func TestARefusedWriteIsNotRemembered(t *testing.T) {
-	h := start(t, newLedger(t, false), nil)
-	r := remove("w")
-	wantCode(t, <-h.send(r), argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND)
-	h.must(t, apply(workload("w", "one")))
-	wantKinds(t, h.must(t, &Request{Principal: "ann", Delete: r.Delete}), deleted)
-}
-
 func TestWhenLeadershipIsLostEveryWriteIsToldWhatBecameOfIt(t *testing.T) {
 	log := newLedger(t, true)
 	h := start(t, log, nil)
