@@ -12,15 +12,16 @@ func leaders(a *account) Result {
 	f := find("S3")
 	led := map[uint64]history.Leadership{}
 	for _, l := range a.h.Leaderships {
-		if !l.Gained {
+		if !l.Gained && !l.Elected {
 			continue
 		}
 		f.result.Checked++
 		first, again := led[l.Term]
-		if again && (first.Server != l.Server || first.ID != l.ID) {
+		// A server that has just started may be elected before it has said its id.
+		if again && (first.Server != l.Server || first.ID != l.ID && first.ID != "" && l.ID != "") {
 			f.add(l.At, []string{
-				fmt.Sprintf("%s: %s (%s) began to lead in term %d", a.when(first.At), first.Server, first.ID, l.Term),
-				fmt.Sprintf("%s: %s (%s) began to lead in term %d", a.when(l.At), l.Server, l.ID, l.Term),
+				fmt.Sprintf("%s: %s (%s) %s term %d", a.when(first.At), first.Server, first.ID, cameToLead(first), l.Term),
+				fmt.Sprintf("%s: %s (%s) %s term %d", a.when(l.At), l.Server, l.ID, cameToLead(l), l.Term),
 			}, "term %d was led by %s and by %s", l.Term, first.Server, l.Server)
 			continue
 		}
@@ -30,4 +31,11 @@ func leaders(a *account) Result {
 		f.cannot("it was not recorded who led")
 	}
 	return f.result
+}
+
+func cameToLead(l history.Leadership) string {
+	if l.Elected {
+		return "was elected in"
+	}
+	return "began to lead in"
 }

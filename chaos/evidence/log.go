@@ -25,6 +25,7 @@ const (
 	messageOpened = "opened"
 	messageBegan  = "leadership began"
 	messageEnded  = "leadership ended"
+	messageWon    = "raft: election won"
 )
 
 // crashes are what a program prints that has broken down, and what that is.
@@ -91,10 +92,12 @@ func (r *logReader) line(line string) {
 		if fields["part"] == "raft" {
 			r.id = fields["id"]
 		}
-	case messageBegan, messageEnded:
+	case messageBegan, messageEnded, messageWon:
 		term, err := strconv.ParseUint(fields["term"], 10, 64)
 		if err == nil {
-			r.Leaderships = append(r.Leaderships, history.Leadership{Server: r.process, ID: r.id, Term: term, Gained: fields["msg"] == messageBegan, At: r.at})
+			r.Leaderships = append(r.Leaderships, history.Leadership{
+				Server: r.process, ID: r.id, Term: term, Gained: fields["msg"] == messageBegan, Elected: fields["msg"] == messageWon, At: r.at,
+			})
 		}
 	}
 	if fields["level"] == "ERROR" {

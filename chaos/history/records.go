@@ -244,6 +244,9 @@ type Leadership struct {
 	Term uint64 `json:"term"`
 	// Gained tells whether it began or ended.
 	Gained bool `json:"gained"`
+	// Elected is set, and Gained is not, when it was elected only: a leadership
+	// begins when an entry of its term is committed.
+	Elected bool `json:"elected,omitempty"`
 	// At is when.
 	At Micros `json:"at"`
 }
