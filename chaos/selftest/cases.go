@@ -72,7 +72,9 @@ func snapshotsEvery(entries uint64) func(*plan.Plan) {
 
 // slowNetwork delays what servers send each other by more than they wait for each
 // other before they campaign. The seeds are such that it concerns all of them.
-func slowNetwork(p *plan.Plan) { p.Settings.Shaped, p.Seed = true, 4 }
+func slowNetwork(p *plan.Plan) {
+	p.Settings.Shaped, p.Settings.TimingMultiplier, p.Seed = true, 0.5, 4
+}
 
 // Cases returns all cases.
 func Cases() []Case {
@@ -95,7 +97,7 @@ func Cases() []Case {
 		{planted.RepeatedChange, "a watch that is resumed shows a change again", "S7",
 			trialOf(4*second, writing, every(time.Second, 4, plan.KillServer, 100*ms))},
 		{planted.ForgottenVote, "a server votes twice in a term", "S3",
-			trialOf(5*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 4500*ms, 0.4)}, every(time.Second, 4, plan.KillLeader, 100*ms)...), slowNetwork)},
+			trialOf(5*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 4500*ms, 0.6)}, every(time.Second, 4, plan.PauseLeader, 300*ms)...), slowNetwork)},
 		{planted.FlippedBit, "what is read from the disk is believed", "S11",
 			trialOf(4*second, writing, []plan.Step{step(1500*ms, plan.FlipBits, 100*ms, 1), step(2500*ms, plan.FlipBits, 100*ms, 1)}, snapshotsEvery(100_000))},
 		{planted.LostRow, "a row is missing after a snapshot was restored", "S9",
