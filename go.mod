@@ -3,6 +3,7 @@ module github.com/argosy-cluster/argosy
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/blang/semver/v4 v4.0.0
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/containers/podman/v5 v5.8.4

@@ -21,6 +21,22 @@ func checkers() []Checker {
 		{Invariant: "S5", What: "no client sees the state go back", judge: sessions},
 		{Invariant: "S6", What: "no write replaces a change that its writer had ruled out", judge: expectations},
 		{Invariant: "S7", What: "a watch shows every change once, in order", judge: watches},
+		{Invariant: "S8", What: "the logs of all replicas are equal, without a gap", judge: logs},
+		{Invariant: "S9", What: "replicas that have carried out the same entries are equal", judge: replicas},
+		{Invariant: "S10", What: "a snapshot that is restored is what the log leads to", judge: snapshots},
+		{Invariant: "S11", What: "what was damaged on a disk is found, and never served", judge: damage},
+		{Invariant: "S12", What: "all of that holds for servers of several versions together", judge: versions},
+		{Invariant: "A1", What: "no two instances of a workload run at once", judge: together},
+		{Invariant: "A2", What: "a change of leader or agent starts no workload twice", judge: startedTwice},
+		{Invariant: "A3", What: "workloads run on, whatever becomes of the servers", judge: abandoned},
+		{Invariant: "A4", What: "no workload that is unchanged is restarted", judge: restarts},
+		{Invariant: "A5", What: "agents do what they shall soon after all is well", judge: convergence},
+		{Invariant: "A6", What: "nothing runs that shall not", judge: orphans},
+		{Invariant: "L1", What: "writes are acknowledged while a majority is well", judge: outages},
+		{Invariant: "L2", What: "leaders change for a reason", judge: flapping},
+		{Invariant: "L3", What: "processes take no more of their machines with time", judge: resources},
+		{Invariant: "Q1", What: "nothing breaks down, and no error is logged while all is well", judge: lines},
+		{Invariant: "P1", What: "porcupine, an independent judge, finds every object linearizable", judge: independent},
 	}
 }
 
@@ -108,6 +124,8 @@ func countOf(h *history.History, kind string) int {
 		return len(h.Replicas)
 	case history.KindSamples:
 		return len(h.Samples)
+	case history.KindStandings:
+		return len(h.Standings)
 	}
 	return 0
 }

@@ -13,12 +13,12 @@ var (
 	}
 	// spoilingKinds damage what a server has on disk.
 	spoilingKinds = []string{"flip-bits", "cut-file", "old-file", "wipe-server"}
-	// workloadKinds may end or stop workloads.
-	workloadKinds = []string{"kill-workload", "power-agent", "kill-podman", "kill-keeper"}
+	// workloadKinds end workloads.
+	workloadKinds = []string{"kill-workload", "power-agent", "kill-for-memory"}
+	// slowKinds keep workloads from giving signs of life.
+	slowKinds = []string{"pause-agent", "starve-server", "squeeze-memory"}
 	// clientKinds may cut clients off from the servers.
-	clientKinds = []string{"halves", "slow-network", "reset-connections"}
-	// lonelyKinds leave agents without any server.
-	lonelyKinds = []string{"kill-all", "power-all", "isolate-all", "cut-agent"}
+	clientKinds = []string{"halves", "slow-network", "reset-connections", "bridge"}
 )
 
 func onlyNetwork(kind string) bool { return slices.Contains(networkKinds, kind) }

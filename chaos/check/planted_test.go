@@ -297,6 +297,7 @@ func TestAHistoryThatIsNotWholeNeverHolds(t *testing.T) {
 			for i := range h.Operations {
 				h.Operations[i] = history.Operation{Action: history.Get, Outcome: history.Unknown}
 			}
+			h.Sights, h.Replicas = nil, nil
 		}},
 		{"no replica was read", func(h *history.History) { h.Replicas = nil }},
 		{"nobody knows who led", func(h *history.History) { h.Leaderships = nil }},
@@ -328,5 +329,91 @@ func TestOneCheckerAloneFindsTheSame(t *testing.T) {
 		if r := c.Check(h); r.Found != v.Results[c.Invariant].Found || r.Checked != v.Results[c.Invariant].Checked {
 			t.Errorf("%s: alone %d of %d, among all %d of %d", c.Invariant, r.Found, r.Checked, v.Results[c.Invariant].Found, v.Results[c.Invariant].Checked)
 		}
+	}
+}
+
+// TestReplicasThatDifferAreFound is about what is found when everything is over.
+func TestReplicasThatDifferAreFound(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		by    string
+		spoil func(h *history.History)
+	}{
+		{"one log has another entry", "S8", func(h *history.History) {
+			h.Replicas[1].Entries[50].Sum = "other"
+		}},
+		{"one log lacks an entry", "S8", func(h *history.History) {
+			h.Replicas[1].Entries = slices.Delete(h.Replicas[1].Entries, 50, 51)
+		}},
+		{"a log goes back to an older term", "S8", func(h *history.History) {
+			everywhere(h, func(r *history.Replica) { r.Entries[50].Term = 1; r.Entries[49].Term = 2 })
+		}},
+		{"one log ends with what was never committed", "", func(h *history.History) {
+			r := &h.Replicas[1]
+			r.Last++
+			r.Entries = append(r.Entries, history.Entry{Index: r.Last, Term: 9, Sum: "x", Put: []history.Object{{Name: "object-1", Value: "v"}}})
+		}},
+		{"one log begins after a snapshot", "", func(h *history.History) {
+			r := &h.Replicas[1]
+			r.Entries = r.Entries[50:]
+			r.First, r.Hashes = r.Entries[0].Index, nil
+		}},
+		{"one state is different", "S9", func(h *history.History) { h.Replicas[1].Hash = "other" }},
+		{"a log leads to another state", "S9", func(h *history.History) { h.Replicas[1].Hashes[0].Hash = "other" }},
+		{"a server says that it has another state", "S9", func(h *history.History) {
+			h.Standings = append(h.Standings, history.Standing{Server: "server-2", Index: h.Replicas[0].Hashes[0].Index, Hash: "other"})
+		}},
+		{"a server says what its state is", "", func(h *history.History) {
+			h.Standings = append(h.Standings, history.Standing{Server: "server-2", Index: h.Replicas[0].Hashes[0].Index, Hash: "half"})
+		}},
+		{"one replica is behind", "S9", func(h *history.History) {
+			r := &h.Replicas[1]
+			r.Revision, r.Hash, r.Objects = 1, "early", nil
+			r.Hashes = r.Hashes[:1]
+		}},
+		{"one replica cannot be read", "S9", func(h *history.History) {
+			h.Replicas[1] = history.Replica{Server: "server-2", Error: "data is damaged"}
+		}},
+		{"a snapshot has another hash than it says", "S10", func(h *history.History) { h.Replicas[1].Snapshots[0].Had = "other" }},
+		{"a snapshot is not what the log leads to", "S10", func(h *history.History) {
+			h.Replicas[1].Snapshots[0].Had, h.Replicas[1].Snapshots[0].Said = "other", "other"
+		}},
+		{"a value is served that nobody has written", "S11", func(h *history.History) {
+			i := slices.IndexFunc(h.Operations, func(o history.Operation) bool { return len(o.Found) > 0 })
+			h.Operations[i].Found[0].Value += "x"
+		}},
+		{"data is damaged that nobody has damaged", "S11", func(h *history.History) { h.Replicas[1].Damaged = []string{"log entry 7"} }},
+		{"data is damaged where nobody looks any more", "", func(h *history.History) {
+			strike(h, "flip-bits", 10, 20, true, 0, "server-2")
+			h.Replicas[1].Damaged = []string{"log entry 7"}
+		}},
+		{"a server goes on with damaged data", "S11", func(h *history.History) {
+			strike(h, "flip-bits", 10, 20, true, 0, "server-2")
+			h.Replicas[1].Damaged, h.Replicas[1].Revision = []string{"log entry 700"}, 0
+		}},
+		{"versions together differ", "S12", func(h *history.History) {
+			h.Meta.Versions = []string{"1", "2"}
+			h.Replicas[1].Hash = "other"
+		}},
+		{"versions together agree", "", func(h *history.History) { h.Meta.Versions = []string{"1", "2"} }},
+		{"no order explains what was read", "P1", func(h *history.History) {
+			// It reads what was there before; by no revision could it be told.
+			for i := range h.Operations {
+				if o := &h.Operations[len(h.Operations)-1-i]; o.Action == history.Get && !o.Stale && len(o.Found) > 0 && o.Found[0].Created < o.Found[0].Revision {
+					o.Found[0].Revision--
+					return
+				}
+			}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := honest(7, 1000, 10, 12)
+			everywhere(h, func(r *history.Replica) { r.Entries = slices.Clone(r.Entries) })
+			tc.spoil(h)
+			v := Judge(h)
+			if tc.by == "" && !v.Held() || tc.by != "" && (v.Violations[tc.by] == 0 || v.Held()) {
+				t.Errorf("violations %v, unjudged %v", v.Violations, v.Unjudged)
+			}
+		})
 	}
 }

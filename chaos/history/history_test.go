@@ -23,6 +23,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	r.Line(Line{Process: "server-1", Kind: "panic"})
 	r.Replica(Replica{Server: "server-1", Revision: 9})
 	r.Sample(Sample{Process: "server-1", At: 9, RSS: 1 << 20})
+	r.Standing(Standing{Server: "server-1", At: 9, Index: 7})
 	r.Beat(Beat{Workload: "p", What: BeatStart, At: 8})
 	r.Update(func(m *Meta) { m.Ended = 99 })
 	if _, err := r.Close(); err != nil {
@@ -41,7 +42,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	if len(h.Operations) != 2 || h.Operations[0].Client != "a" || h.Operations[0].Values[0] != "a-1" {
 		t.Errorf("operations %+v", h.Operations)
 	}
-	if len(h.Sights) != 1 || len(h.LogRuns) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Samples) != 1 || len(h.Beats) != 1 {
+	if len(h.Sights) != 1 || len(h.LogRuns) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Samples) != 1 || len(h.Standings) != 1 || len(h.Beats) != 1 {
 		t.Errorf("read %+v", h)
 	}
 }

@@ -22,6 +22,7 @@ const (
 	linesFile       = "lines.jsonl"
 	replicasFile    = "replicas.jsonl"
 	samplesFile     = "samples.jsonl"
+	standingsFile   = "standings.jsonl"
 	beatsDir        = "beats"
 	// PlanFile is the plan of the trial, LogDir what its processes printed.
 	PlanFile = "plan.json"
@@ -102,6 +103,9 @@ func (r *Recorder) Replica(p Replica) { record(r, replicasFile, &r.memory.Replic
 
 // Sample records what a process took of its machine.
 func (r *Recorder) Sample(s Sample) { record(r, samplesFile, &r.memory.Samples, s) }
+
+// Standing records what a server said of its state.
+func (r *Recorder) Standing(s Standing) { record(r, standingsFile, &r.memory.Standings, s) }
 
 // Beat records a sign of life; real workloads write their own.
 func (r *Recorder) Beat(b Beat) {

@@ -325,6 +325,18 @@ type Sample struct {
 	Files      int64 `json:"files,omitempty"`
 }
 
+// Standing is what a server said of its state while it ran.
+type Standing struct {
+	// Server is its name, ID its id.
+	Server string `json:"server"`
+	ID     string `json:"id"`
+	// At is when it was recorded.
+	At Micros `json:"at"`
+	// Index is the revision that it had applied, Hash that of its state there.
+	Index uint64 `json:"index"`
+	Hash  string `json:"hash"`
+}
+
 // Kinds of records that a trial may have promised; see Meta.Promised.
 const (
 	KindSights      = "sights"
@@ -334,6 +346,7 @@ const (
 	KindLooks       = "looks"
 	KindReplicas    = "replicas"
 	KindSamples     = "samples"
+	KindStandings   = "standings"
 	// KindLines is promised by who has read the logs for lines that should not be
 	// there: there may be none.
 	KindLines = "lines"
