@@ -38,6 +38,8 @@ type Config struct {
 	Dir string
 	// Binary is the program as it was called.
 	Binary string
+	// Image is that of the container that it runs in, empty for none.
+	Image string
 	// Clock tells the time. Default: that of the machine.
 	Clock history.Clock
 	// Out is where it prints.

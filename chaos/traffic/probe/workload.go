@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -25,11 +26,39 @@ func Maker(binary, dir string) func(workload, agent, value string) *argosyv1.Wor
 	}
 }
 
+// Containers returns a function that makes workloads that run a probe in a
+// container of podman. The program is a file of the image; it shares the process
+// ids of the machine, so that each of its processes has one of its own, and the
+// directory.
+func Containers(image, binary, dir string) func(workload, agent, value string) *argosyv1.Workload {
+	return func(workload, agent, value string) *argosyv1.Workload {
+		config := Config{Workload: workload, Agent: agent, Value: value, Dir: dir, Binary: binary, Image: image}
+		return &argosyv1.Workload{
+			Name: workload, Agent: agent, Runtime: "podman", RuntimeConfig: config.runtimeConfig(),
+			RestartPolicy: argosyv1.RestartPolicy_RESTART_POLICY_ALWAYS,
+		}
+	}
+}
+
 // runtimeConfig is the text that a probe of this configuration is started by. The
 // probe makes it again, to know the id of its instance.
 func (c Config) runtimeConfig() string {
-	return fmt.Sprintf("command: %s\nargs: [%s, --workload, %s, --agent, %s, --value, %s, --dir, %s]\nstopTimeout: 10s\n",
-		strconv.Quote(c.Binary), Name, strconv.Quote(c.Workload), strconv.Quote(c.Agent), strconv.Quote(c.Value), strconv.Quote(c.Dir))
+	args := []string{Name, "--workload", c.Workload, "--agent", c.Agent, "--value", c.Value, "--dir", c.Dir}
+	if c.Image == "" {
+		return fmt.Sprintf("command: %s\nargs: %s\nstopTimeout: 10s\n", strconv.Quote(c.Binary), list(args))
+	}
+	return fmt.Sprintf("image: %s\ncommandOptions: %s\ncommandArgs: %s\n", c.Image,
+		list([]string{"--net=none", "--pid=host", "--volume", c.Dir + ":" + c.Dir}),
+		list(append(append([]string{c.Binary}, args...), "--image", c.Image)))
+}
+
+// list writes words as a list of YAML.
+func list(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = strconv.Quote(word)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // AddFlags adds the flags of the command that runs a probe.
@@ -38,4 +67,5 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.Agent, "agent", "", "name of the agent that runs it")
 	flags.StringVar(&c.Value, "value", "", "value of the write that asked for it")
 	flags.StringVar(&c.Dir, "dir", "", "directory for its signs of life")
+	flags.StringVar(&c.Image, "image", "", "image of the container that it runs in")
 }
