@@ -85,6 +85,8 @@ func (t *timeline) around(at history.Micros) []event {
 	for _, l := range t.h.Leaderships {
 		if near(l.At) && l.Gained {
 			add(l.At, "leads", "%s leads in term %d", l.Server, l.Term)
+		} else if near(l.At) && l.Elected {
+			add(l.At, "leads", "%s is elected in term %d", l.Server, l.Term)
 		} else if near(l.At) {
 			add(l.At, "leads", "%s leads no more (term %d)", l.Server, l.Term)
 		}
