@@ -156,8 +156,14 @@ func twoServers(_ context.Context, w *World, step plan.Step) ([]*cluster.Process
 	return append(first, second...), err
 }
 
+// allServers are all that no other fault has its hands on; fewer than a majority
+// are not all.
 func allServers(_ context.Context, w *World, _ plan.Step) ([]*cluster.Process, error) {
-	return w.Cluster.Servers, nil
+	free := w.free(w.Cluster.Servers)
+	if majority := len(w.Cluster.Servers)/2 + 1; len(free) < majority {
+		return nil, fmt.Errorf("%w: only %d servers run that no other fault has its hands on", ErrNoTarget, len(free))
+	}
+	return free, nil
 }
 
 func anAgent(_ context.Context, w *World, step plan.Step) ([]*cluster.Process, error) {
@@ -166,11 +172,16 @@ func anAgent(_ context.Context, w *World, step plan.Step) ([]*cluster.Process, e
 
 // pick picks one of those that no other fault has its hands on.
 func (w *World) pick(from []*cluster.Process, step plan.Step, what string) ([]*cluster.Process, error) {
-	free := slices.DeleteFunc(slices.Clone(from), func(p *cluster.Process) bool { return !p.Running() || !w.Ledger.free(p.Name) })
+	free := w.free(from)
 	if len(free) == 0 {
 		return nil, fmt.Errorf("%w: no %s runs that no other fault has its hands on", ErrNoTarget, what)
 	}
 	return []*cluster.Process{free[step.Choice%uint64(len(free))]}, nil
+}
+
+// free are those that run and that no other fault has its hands on.
+func (w *World) free(from []*cluster.Process) []*cluster.Process {
+	return slices.DeleteFunc(slices.Clone(from), func(p *cluster.Process) bool { return !p.Running() || !w.Ledger.free(p.Name) })
 }
 
 func without(all []*cluster.Process, not *cluster.Process) []*cluster.Process {
