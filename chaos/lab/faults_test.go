@@ -31,8 +31,13 @@ type world struct {
 // what they prove hangs on no time.
 func mustWorld(t *testing.T) *world {
 	t.Helper()
+	return mustWorldOn(t, lab.SiteConfig{DiskSize: 64 << 20})
+}
+
+func mustWorldOn(t *testing.T, on lab.SiteConfig) *world {
+	t.Helper()
 	dir := t.TempDir()
-	site, err := lab.NewSite(dir, lab.SiteConfig{DiskSize: 64 << 20})
+	site, err := lab.NewSite(dir, on)
 	if errors.Is(err, lab.ErrUnable) {
 		t.Skip(err)
 	}
@@ -281,4 +286,34 @@ func TestADiskThatStallsOrFillsUpStopsNobodyElse(t *testing.T) {
 			w.ends()
 		})
 	}
+}
+
+func TestAClusterLosesNothingOnABadNetwork(t *testing.T) {
+	t.Parallel()
+	w := mustWorldOn(t, lab.SiteConfig{DiskSize: 64 << 20, Shaped: true})
+	must(t, w.site.ShapeAll(lab.Link{Delay: 5 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Duplicate: 0.05, Reorder: 0.05}))
+	w.goesOn()
+	old := w.leader()
+	must(t, w.site.Cut(old, w.cluster.Servers...))
+	w.goesOn()
+	answered := w.ask(old)
+	must(t, w.site.Heal())
+	answered()
+	w.ends()
+}
+
+func TestALeaderInABlackHoleStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	w := mustWorldOn(t, lab.SiteConfig{DiskSize: 64 << 20, Shaped: true})
+	// What keeps a leader a leader is small and passes; what it has to tell others
+	// does not.
+	old := w.leader()
+	for _, p := range w.cluster.Servers {
+		if p != old {
+			must(t, w.site.Shape(old, p, lab.Link{MaxSize: 200}))
+		}
+	}
+	w.goesOn()
+	must(t, w.site.Heal(old))
+	w.ends()
 }

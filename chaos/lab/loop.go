@@ -14,7 +14,7 @@ import (
 func attach(image *os.File) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w: disks need loop devices and the rights of root", ErrUnable, err)
 	}
 	defer func() { _ = control.Close() }()
 	// Somebody else may take the number that was free a moment ago.
