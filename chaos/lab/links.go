@@ -23,15 +23,15 @@ func (l *Lab) CutOneWay(from, to *Host) error {
 	return nil
 }
 
-// HealOneWay ends a cut of one direction. How it is shaped stays, and so do all
-// others.
+// HealOneWay ends a cut of one direction. Others stay as they are, and so does
+// how this one is shaped.
 func (l *Lab) HealOneWay(from, to *Host) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mend(link{from, to})
 }
 
-// mend ends a cut of one direction; l.mu is held.
+// mend ends a cut; l.mu is held.
 func (l *Lab) mend(direction link) error {
 	if !l.cuts[direction] {
 		return nil
@@ -41,11 +41,6 @@ func (l *Lab) mend(direction link) error {
 	}
 	delete(l.cuts, direction)
 	return nil
-}
-
-// heal makes a direction as it was in the beginning; l.mu is held.
-func (l *Lab) heal(direction link) error {
-	return errors.Join(l.mend(direction), l.shape(direction, Link{}))
 }
 
 // Shape lets what one host sends to the other travel as the link says from now
@@ -103,7 +98,7 @@ func (l *Lab) Heal(hosts ...*Host) error {
 	var errs []error
 	for direction := range concerned {
 		if len(hosts) == 0 || slices.Contains(hosts, direction.from) || slices.Contains(hosts, direction.to) {
-			errs = append(errs, l.heal(direction))
+			errs = append(errs, l.mend(direction), l.shape(direction, Link{}))
 		}
 	}
 	return errors.Join(errs...)

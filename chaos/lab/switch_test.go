@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/lab"
 )
 
-// last is the number of the packet that ends a flow.
-const last = 1 << 31
+// Numbers of packets that say that all others were sent, and that no other one
+// arrives behind.
+const (
+	allSent    = 1 << 31
+	allArrived = allSent + 1
+)
 
 // flow sends so many numbered packets of a size from one host to another, as the
 // link says, and returns the numbers of those that arrive, by their order.
@@ -37,33 +42,43 @@ func flow(t *testing.T, l *lab.Lab, from, to *lab.Host, how lab.Link, n, size in
 	for i := range n {
 		transmit(i, size)
 	}
-	arrived := make(chan []int)
+	sent, arrived := make(chan struct{}, 1), make(chan []int)
 	go func() {
 		var numbers []int
+		defer func() { arrived <- numbers }()
 		text := make([]byte, 1<<16)
 		for {
 			if _, err := far.Read(text); err != nil {
-				break
+				return
 			}
-			number := binary.BigEndian.Uint32(text)
-			if number == last {
-				break
+			switch number := binary.BigEndian.Uint32(text); number {
+			case allSent:
+				select {
+				case sent <- struct{}{}:
+				default:
+				}
+			case allArrived:
+				return
+			default:
+				numbers = append(numbers, int(number))
 			}
-			numbers = append(numbers, int(number))
 		}
-		arrived <- numbers
 	}()
-	// The end may be lost as well, and is what comes behind all others: those that
-	// are held back are so for a shorter time.
-	for {
+	// It may be lost as others are.
+	for waiting := true; waiting; {
+		transmit(allSent, 4)
 		select {
-		case numbers := <-arrived:
-			must(t, l.Shape(from, to, lab.Link{}))
-			return numbers
+		case <-sent:
+			waiting = false
 		case <-time.After(20 * time.Millisecond):
-			transmit(last, 4)
 		}
 	}
+	// What is held back has been seen by the switch, and goes before this.
+	must(t, l.Shape(from, to, lab.Link{Delay: 100 * time.Millisecond}))
+	transmit(allArrived, 4)
+	numbers := <-arrived
+	must(t, l.Shape(from, to, lab.Link{}))
+	return numbers
 }
 
 func TestShapedLinksDoWhatTheySay(t *testing.T) {
@@ -159,6 +174,30 @@ func TestConnectionsSurviveABadLinkAndStallInABlackHole(t *testing.T) {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func TestACutThatHealsLeavesTheShapeOfTheLink(t *testing.T) {
+	t.Parallel()
+	l := mustLab(t, lab.Shaped(1))
+	a, b := mustHost(t, l, "a"), mustHost(t, l, "b")
+	at, bt := listenUDP(t, a), listenUDP(t, b)
+	must(t, l.Shape(a, b, lab.Link{MaxSize: 100}))
+	must(t, l.CutOneWay(a, b))
+	must(t, l.HealOneWay(a, b))
+	send(t, at, bt, strings.Repeat("large", 20))
+	send(t, at, bt, "small")
+	mustReceive(t, bt, "small")
+	must(t, l.CutOneWay(a, b))
+	must(t, l.Shape(a, b, lab.Link{}))
+	send(t, at, bt, "into the cut")
+	must(t, l.HealOneWay(a, b))
+	send(t, at, bt, strings.Repeat("large", 20))
+	mustReceive(t, bt, strings.Repeat("large", 20))
+	must(t, l.Shape(a, b, lab.Link{Loss: 1}))
+	must(t, l.CutOneWay(a, b))
+	must(t, l.Heal())
+	send(t, at, bt, "healed")
+	mustReceive(t, bt, "healed")
 }
 
 func TestARouterShapesNothingAndSaysSo(t *testing.T) {
