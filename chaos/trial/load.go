@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/argosy-cluster/argosy/chaos/traffic"
-	"github.com/argosy-cluster/argosy/chaos/traffic/probe"
 )
 
 // load is the traffic of the trial's plan.
@@ -22,7 +21,7 @@ func (t *trial) load() traffic.Config {
 		config.Agents = append(config.Agents, agent.Name)
 	}
 	if len(config.Agents) > 0 {
-		config.Probe = probe.Maker(t.config.Prober, t.recorder.BeatsDir())
+		config.Probe = t.prober()
 	}
 	return config
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/lab"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/podmand"
 	"github.com/argosy-cluster/argosy/client"
 )
 
@@ -28,6 +29,8 @@ type stage struct {
 	// client asks how the cluster does; it is of no load.
 	client *client.Client
 	ledger *fault.Ledger
+	// podman is what agents run containers with; nil for none.
+	podman *podmand.Service
 }
 
 // build builds the stage of a plan and starts the cluster.
@@ -50,6 +53,12 @@ func build(ctx context.Context, config Config) (*stage, error) {
 			"--http-address", metricsAddress,
 		},
 		StartTimeout: config.Patience, Logger: config.Logger,
+	}
+	if settings.Podman {
+		if err := s.startPodman(ctx, config.Prober); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		built.Runtimes, built.PodmanSocket = []string{"process", "podman"}, s.podman.URL()
 	}
 	s.site.Use(&built)
 	if s.cluster, err = cluster.New(built); err != nil {
@@ -100,7 +109,7 @@ func (s *stage) stop() error {
 	if s.cluster != nil {
 		errs = append(errs, s.cluster.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.stopPodman())...)
 }
 
 // close takes everything down. What was on the disks is gone then.

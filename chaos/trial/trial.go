@@ -113,7 +113,8 @@ func (t *trial) tell(format string, args ...any) {
 func (t *trial) play(ctx context.Context) error {
 	world := fault.World{
 		Site: t.stage.site, Cluster: t.stage.cluster, Client: t.stage.client, Log: t.config.Logger, Ledger: t.stage.ledger,
-		Rand: rand.New(rand.NewPCG(t.config.Plan.Seed, 0)),
+		Podman: t.stage.podman,
+		Rand:   rand.New(rand.NewPCG(t.config.Plan.Seed, 0)),
 	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watchers sync.WaitGroup
