@@ -57,8 +57,10 @@ func (m *maker) settings() Settings {
 		LogStore:         pick(m.rand, BoltDB, WAL),
 		TLS:              m.rand.IntN(100) < 85,
 		Shaped:           m.rand.IntN(100) < m.profile.shaped,
-		DiskMB:           512,
-		Podman:           m.profile.podman,
+		// Room for a log that is never cut: one of the kind "wal" begins a file of 64 MiB
+		// whenever its end was taken back.
+		DiskMB: 2048,
+		Podman: m.profile.podman,
 	}
 	if larger := m.rand.IntN(100) < 20; larger && m.profile.larger {
 		s.Servers = 5

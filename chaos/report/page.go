@@ -174,7 +174,11 @@ func rank(name string) int {
 	number := 0
 	// What has no number is the first of its letter.
 	_, _ = fmt.Sscan(name[len(letters):], &number)
-	return 1000*(1+strings.Index("SALQ", letters)) + number
+	group := strings.Index("SPALQ", letters)
+	if group < 0 {
+		group = len("SPALQ")
+	}
+	return 1000*group + number
 }
 
 func newCheckRow(name string, i Invariant) checkRow {
