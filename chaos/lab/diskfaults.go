@@ -94,7 +94,8 @@ func (d *Disk) ReadOnly() error {
 func (d *Disk) Writable() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.unmount(); err != nil {
+	// One that is stalled could not be repaired.
+	if err := errors.Join(d.resume(), d.unmount()); err != nil {
 		return fmt.Errorf("make disk %s writable: %w", d.Path, err)
 	}
 	text, err := exec.Command("e2fsck", "-p", "-f", d.device.Name()).CombinedOutput()
