@@ -68,12 +68,42 @@ func (a *account) outage(f *findings, from, to history.Micros, usual time.Durati
 			from = max(from, a.endOf(fault))
 		}
 	}
+	asked, ok := a.demand(from, to)
+	if !ok {
+		return
+	}
+	from = asked
 	if length := to.Sub(from); length > limit {
 		if len(during) == 0 {
 			during = []string{"no fault was in effect"}
 		}
 		f.add(from, during, "no write was acknowledged for %v from %s on, though a majority was well", length, a.when(from))
 	}
+}
+
+// demand returns from when on, between two times, somebody waited for a write who
+// was free to ask any server, or asked one that no fault had struck. Who asks only
+// a server that is down shows nothing.
+func (a *account) demand(from, to history.Micros) (since history.Micros, ok bool) {
+	for i := range a.h.Operations {
+		o := &a.h.Operations[i]
+		if o.Call >= to {
+			break
+		}
+		if !isWrite(o) || o.Return <= from || o.Return < to && o.Outcome == history.Done || o.Server != "" && a.struck(o.Server, o.Call, o.Return) {
+			continue
+		}
+		if asked := max(o.Call, from); !ok || asked < since {
+			since, ok = asked, true
+		}
+	}
+	return since, ok
+}
+
+func (a *account) struck(server string, from, to history.Micros) bool {
+	return slices.ContainsFunc(a.h.Faults, func(fault history.Fault) bool {
+		return done(&fault) && slices.Contains(fault.Targets, server) && fault.Begun <= to && a.endOf(&fault).Add(a.patient(settling)) >= from
+	})
 }
 
 func (a *account) describeFault(fault *history.Fault) string {
@@ -118,7 +148,7 @@ func flapping(a *account) Result {
 		}
 		episodes = append(episodes, &episode{from: fault.Begun, to: to, changes: fault.Changes, faults: []*history.Fault{fault}})
 	}
-	first := true
+	first, curtain := true, a.curtain()
 	for _, l := range a.h.Leaderships {
 		// The first one is the beginning.
 		if !l.Gained || first {
@@ -133,7 +163,7 @@ func flapping(a *account) Result {
 		switch {
 		case at >= 0 && l.At <= episodes[at].to:
 			episodes[at].led = append(episodes[at].led, l)
-		case l.At <= a.h.Meta.Began || a.starting(l.At):
+		case a.starting(l.At) || l.At > curtain:
 		default:
 			f.add(l.At, a.tellLeaderships(l), "%s began to lead in term %d though nothing was wrong", l.Server, l.Term)
 		}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,11 +69,16 @@ func without(h *history.History, pid int, after history.Micros) {
 	h.Beats = kept
 }
 
-// drop removes the acknowledged writes between two times.
+// drop lets nothing be acknowledged between two times: who asks first waits.
 func drop(h *history.History, from, to history.Micros) {
 	var kept []history.Operation
+	waits := false
 	for _, o := range h.Operations {
 		if o.Call < from || o.Call > to || o.Client != "writer" {
+			kept = append(kept, o)
+		} else if !waits {
+			waits = true
+			o.Return, o.Outcome, o.Revision = to, history.Unknown, 0
 			kept = append(kept, o)
 		}
 	}
@@ -181,6 +187,23 @@ func TestWorkloadsAndTime(t *testing.T) {
 		{"no write is acknowledged ever after", "L1", func(h *history.History) {
 			drop(h, 25*second, 60*second)
 			strike(h, "kill-leader", 25*second, 26*second, true, 1, "server-1")
+		}},
+		{"no write is acknowledged to who asks a server that is down", "", func(h *history.History) {
+			drop(h, 25*second, 38*second)
+			strike(h, "kill-server", 24*second, 38*second, true, 1, "server-1")
+			for i := range h.Operations {
+				if h.Operations[i].Outcome == history.Unknown {
+					h.Operations[i].Server = "server-1"
+				}
+			}
+		}},
+		{"nobody asks for a write for long", "", func(h *history.History) {
+			drop(h, 25*second, 33*second)
+			h.Operations = slices.DeleteFunc(h.Operations, func(o history.Operation) bool { return o.Outcome == history.Unknown })
+		}},
+		{"leaders change while everything is taken apart", "", func(h *history.History) { led(h, "server-2", 3, 60*second) }},
+		{"an error is logged while everything is taken apart", "", func(h *history.History) {
+			h.Lines = []history.Line{{Process: "server-1", At: 60 * second, Kind: "error", Text: "level=ERROR"}}
 		}},
 		{"leaders change for no reason", "L2", func(h *history.History) { led(h, "server-2", 3, 30*second) }},
 		{"leaders change because of a fault", "", func(h *history.History) {

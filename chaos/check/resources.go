@@ -72,9 +72,10 @@ func lines(a *account) Result {
 	if slices.Contains(a.h.Meta.Promised, history.KindLines) {
 		f.result.Checked = int64(1 + len(a.h.Lines))
 	}
+	curtain := a.curtain()
 	for _, l := range a.h.Lines {
 		f.result.Checked++
-		if l.Kind == "error" && (l.At == 0 || a.disturbed(l.At)) {
+		if l.Kind == "error" && (l.At == 0 || l.At > curtain || a.disturbed(l.At)) {
 			continue
 		}
 		f.add(l.At, []string{l.Text}, "%s printed a %s", l.Process, l.Kind)

@@ -58,9 +58,9 @@ func mustTry(t *testing.T, args ...string) *trial {
 	}
 	tr.Traffic, err = traffic.Start(t.Context(), traffic.Config{
 		Connect: func(endpoints ...string) (*client.Client, error) {
-			return tr.Client(client.Config{Endpoints: endpoints, Timeout: patience})
+			return tr.Client(client.Config{Endpoints: endpoints})
 		},
-		Servers: servers, Rand: rand.New(rand.NewPCG(1, 2)), Recorder: tr.recorder, Clock: clock, Patience: patience,
+		Servers: servers, Rand: rand.New(rand.NewPCG(1, 2)), Recorder: tr.recorder, Clock: clock,
 		Load: plan.Load{Writers: 3, Rivals: 3, Makers: 2, Appliers: 2, Readers: 3, StaleReaders: 3, Listers: 2, Watchers: 3, PauseUs: 2000},
 	})
 	if err != nil {
@@ -127,13 +127,17 @@ func TestWhatAClusterLeavesIsReadAndJudged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			killed := history.Fault{Step: 1, Kind: "kill-leader", Targets: []string{leader.Name}, Leader: leader.Name, Begun: tr.clock(), Quorum: true, Changes: 1}
 			if err := leader.Kill(); err != nil {
 				t.Fatal(err)
 			}
+			killed.Struck = tr.clock()
 			tr.mustFlow(t, 800)
 			if err := leader.Start(); err != nil {
 				t.Fatal(err)
 			}
+			killed.Healed = tr.clock()
+			tr.recorder.Fault(killed)
 			tr.mustFlow(t, 1200)
 			h := tr.mustEnd(t)
 			v := check.Judge(h)
