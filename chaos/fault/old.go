@@ -90,9 +90,9 @@ func (w *World) putBack(ctx context.Context, p *cluster.Process, name string, af
 		return "", err
 	}
 	if name == "." {
-		return detail, errors.Join(empty(dir), os.CopyFS(dir, os.DirFS(old)))
+		return detail, errors.Join(empty(dir), os.CopyFS(dir, os.DirFS(old)), flush(dir))
 	}
-	return detail, replace(filepath.Join(dir, name), filepath.Join(old, name))
+	return detail, errors.Join(replace(filepath.Join(dir, name), filepath.Join(old, name)), flush(dir))
 }
 
 // replace puts a copy of a file or directory in the place of another.

@@ -49,7 +49,7 @@ func spoiling(do spoil) inject {
 			return "", nil, err
 		}
 		detail, err := do(ctx, w, step, p)
-		return p.Name + ": " + detail, nil, err
+		return p.Name + ": " + detail, nil, errors.Join(err, flush(w.Site.Data(p)))
 	})
 }
 
