@@ -52,11 +52,31 @@ func TestFaultsThatOverlapAreHealedEachByItself(t *testing.T) {
 	}
 	storm.Wait()
 	t.Logf("%d faults in %v: %v, restarts %v", count, time.Since(began), told, a.supervisor.Restarts())
+	for _, restart := range a.supervisor.Restarts() {
+		t.Logf("%s had ended: %v: %v", restart.Name, restart.Err, a.lastWords(restart.Name))
+	}
 	if told["done"] == 0 {
 		t.Error("none was done")
 	}
 	a.settles()
 	a.ends()
+}
+
+// lastWords are why a process says that it ended, over all its lives.
+func (a *arena) lastWords(name string) []string {
+	var words []string
+	for _, p := range append(a.Cluster.Servers, a.Cluster.Agents...) {
+		text, err := os.ReadFile(p.LogPath)
+		if p.Name != name || err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "error: ") {
+				words = append(words, strings.TrimSpace(line))
+			}
+		}
+	}
+	return words
 }
 
 // do does a fault and heals it at its time, and returns what became of it.
