@@ -197,8 +197,11 @@ func times(n int64) string {
 // replay is the command that does the same again, the file of the plan beside
 // it where a seed does not say it all.
 func replay(m history.Meta, p *plan.Plan) string {
+	if m.Simulated && p != nil {
+		return "argosy-chaos simulate --plan " + history.PlanFile
+	}
 	if m.Simulated {
-		return fmt.Sprintf("argosy-chaos simulate --seed %d", m.Seed)
+		return fmt.Sprintf("argosy-chaos simulate --seeds 1 --seed %d", m.Seed)
 	}
 	if p == nil {
 		return "argosy-chaos replay DIR"
