@@ -25,42 +25,38 @@ type effect struct {
 // the ledger gets it back when it is healed.
 type strike func(ctx context.Context, w *world, step plan.Step, random *rand.Rand) (*effect, error)
 
-// strikes are the faults that a simulation can do, with how many changes of leader
-// each may cost when nothing else is wrong.
-var strikes = map[plan.Kind]struct {
-	changes int
-	do      strike
-}{
-	plan.KillLeader:     {1, onLeader(down(false))},
-	plan.KillServer:     {1, onServer(down(false))},
-	plan.KillTwice:      {2, killTwice},
-	plan.KillAll:        {2, downAll(false)},
-	plan.PowerLeader:    {1, onLeader(down(true))},
-	plan.PowerServer:    {1, onServer(down(true))},
-	plan.PowerAll:       {2, downAll(true)},
-	plan.StopLeader:     {1, onLeader(stopServer)},
-	plan.TransferLeader: {1, onLeader(transfer)},
-	plan.RollServers:    {3, roll},
-	plan.CutLeader:      {1, onLeader(cutOff)},
-	plan.CutIn:          {1, onServer(cutIn)},
-	plan.CutOut:         {1, onServer(cutOut)},
-	plan.CutPair:        {1, cutPair},
-	plan.Halves:         {2, halves},
-	plan.Bridge:         {2, bridge},
-	plan.Ring:           {2, ring},
-	plan.Isolate:        {2, isolate},
-	plan.Swizzle:        {2, swizzle},
-	plan.Flap:           {2, onServer(flap)},
-	plan.ResetAll:       {1, resetAll},
-	plan.SlowNetwork:    {2, slowNetwork},
-	plan.BlackHole:      {1, onServer(blackHole)},
-	plan.StallDisk:      {1, onServer(stallDisk)},
-	plan.SlowDisk:       {1, onServer(slowDisk)},
-	plan.BreakDisk:      {2, onServer(breakDisk)},
-	plan.KillAgent:      {0, onAgent(downAgent(false))},
-	plan.PowerAgent:     {0, onAgent(downAgent(true))},
-	plan.CutAgent:       {0, onAgent(cutAgent)},
-	plan.KillWorkload:   {0, onAgent(killWorkload)},
+// strikes are the faults that a simulation can do.
+var strikes = map[plan.Kind]strike{
+	plan.KillLeader:     onLeader(down(false)),
+	plan.KillServer:     onServer(down(false)),
+	plan.KillTwice:      killTwice,
+	plan.KillAll:        downAll(false),
+	plan.PowerLeader:    onLeader(down(true)),
+	plan.PowerServer:    onServer(down(true)),
+	plan.PowerAll:       downAll(true),
+	plan.StopLeader:     onLeader(stopServer),
+	plan.TransferLeader: onLeader(transfer),
+	plan.RollServers:    roll,
+	plan.CutLeader:      onLeader(cutOff),
+	plan.CutIn:          onServer(cutIn),
+	plan.CutOut:         onServer(cutOut),
+	plan.CutPair:        cutPair,
+	plan.Halves:         halves,
+	plan.Bridge:         bridge,
+	plan.Ring:           ring,
+	plan.Isolate:        isolate,
+	plan.Swizzle:        swizzle,
+	plan.Flap:           onServer(flap),
+	plan.ResetAll:       resetAll,
+	plan.SlowNetwork:    slowNetwork,
+	plan.BlackHole:      onServer(blackHole),
+	plan.StallDisk:      onServer(stallDisk),
+	plan.SlowDisk:       onServer(slowDisk),
+	plan.BreakDisk:      onServer(breakDisk),
+	plan.KillAgent:      onAgent(downAgent(false)),
+	plan.PowerAgent:     onAgent(downAgent(true)),
+	plan.CutAgent:       onAgent(cutAgent),
+	plan.KillWorkload:   onAgent(killWorkload),
 }
 
 // Kinds are the faults that a simulation can do.

@@ -142,5 +142,5 @@ func killWorkload(_ *world, n *node, step plan.Step) (*effect, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: nothing runs on %s", fault.ErrNoTarget, n.name)
 	}
-	return &effect{targets: []string{n.name}, detail: name}, nil
+	return &effect{targets: []string{name, n.name}}, nil
 }

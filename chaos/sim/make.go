@@ -26,7 +26,7 @@ var weights = map[plan.Kind]int{
 }
 
 // every is the mean time between two faults.
-const every = 5 * time.Second
+const every = 8 * time.Second
 
 // MakePlan makes the plan of a seed whose faults are done for so long.
 func MakePlan(seed uint64, duration time.Duration) *plan.Plan {
@@ -36,11 +36,11 @@ func MakePlan(seed uint64, duration time.Duration) *plan.Plan {
 		Settings: plan.Settings{
 			Servers: 3, Agents: 2 + random.IntN(3),
 			SnapshotThreshold: pick(random, uint64(50), 200, 1000), TrailingLogs: 10_000_000,
-			TimingMultiplier: pick(random, 5.0, 10, 10, 20), LogStore: pick(random, plan.BoltDB, plan.WAL), DiskMB: 512,
+			TimingMultiplier: pick(random, 5.0, 10, 10, 15), LogStore: pick(random, plan.BoltDB, plan.WAL), DiskMB: 512,
 		},
 		Load: plan.Load{
 			Writers: 2, Rivals: 2, Makers: 1, Appliers: 1, Readers: 3, StaleReaders: 2, Listers: 1, Watchers: 3, LogFollowers: 0,
-			Probes: 4, Movers: 1, PauseUs: int64(2 * time.Second / time.Microsecond),
+			Probes: 4, Movers: 1, PauseUs: int64(4 * time.Second / time.Microsecond),
 		},
 	}
 	if random.IntN(4) == 0 {

@@ -185,6 +185,9 @@ const (
 	settleLimit = 30 * time.Minute
 	afterglow   = 2 * time.Minute
 	lookEvery   = 2 * time.Second
+	// calm is for how long it is looked at what has come to rest, stretched as the
+	// cluster's times are.
+	calm = 12 * time.Second
 )
 
 // simulate runs in the bubble.
@@ -237,12 +240,12 @@ func (w *world) try(ctx context.Context, along *sync.WaitGroup) (counts traffic.
 	if err != nil {
 		return counts, nil, err
 	}
-	along.Go(func() { w.look(ctx) })
 	load, err := traffic.Start(ctx, w.traffic())
 	if err != nil {
 		return counts, nil, err
 	}
 	defer load.Stop()
+	along.Go(func() { w.look(ctx, load.Probes()) })
 	pause(ctx, w.pace(2*time.Second))
 	faults = w.carryOut(ctx)
 	w.record.Update(func(m *history.Meta) { m.Quiet = w.clock() })
@@ -254,6 +257,7 @@ func (w *world) try(ctx context.Context, along *sync.WaitGroup) (counts traffic.
 	if err == nil {
 		err = w.level(limit, cl)
 	}
+	pause(limit, w.pace(calm))
 	load.Stop()
 	return load.Counts(), faults, err
 }
@@ -280,7 +284,7 @@ func (w *world) traffic() traffic.Config {
 }
 
 // look records how far the agents are, over and over.
-func (w *world) look(ctx context.Context) {
+func (w *world) look(ctx context.Context, probes []string) {
 	cl, err := w.connect()
 	if err != nil {
 		w.fail(err)
@@ -288,16 +292,21 @@ func (w *world) look(ctx context.Context) {
 	}
 	defer cl.Close()
 	for pause(ctx, lookEvery) {
-		limit, cancel := context.WithTimeout(ctx, time.Second)
-		state, err := cl.GetState(limit, &argosyv1.GetStateRequest{OmitWorkloads: true, OmitStates: true})
+		limit, cancel := context.WithTimeout(ctx, w.pace(time.Second))
+		state, err := cl.GetState(limit, &argosyv1.GetStateRequest{OmitStates: true, Names: probes})
 		cancel()
 		if err != nil {
 			continue
 		}
+		// An agent is told, and says, nothing of what changes for others.
+		wanted := map[string]uint64{}
+		for _, workload := range state.GetWorkloads() {
+			wanted[workload.GetAgent()] = max(wanted[workload.GetAgent()], workload.GetRevision())
+		}
 		for _, agent := range state.GetAgentStatuses() {
 			w.record.Look(history.Look{
 				Agent: agent.GetName(), At: w.clock(), Connected: agent.GetConnected(),
-				Converged: agent.GetConvergedRevision(), Wanted: state.GetHeader().GetRevision(),
+				Converged: agent.GetConvergedRevision(), Wanted: wanted[agent.GetName()],
 			})
 		}
 	}
@@ -328,13 +337,13 @@ func (w *world) carryOut(ctx context.Context) map[string]int64 {
 
 // carry does one fault and heals it.
 func (w *world) carry(ctx context.Context, step plan.Step) bool {
-	strike := strikes[step.Fault]
-	f := history.Fault{Step: step.N, Kind: string(step.Fault), Changes: strike.changes, Begun: w.clock()}
+	kind, _ := fault.Of(step.Fault)
+	f := history.Fault{Step: step.N, Kind: string(step.Fault), Changes: kind.Changes, Begun: w.clock()}
 	if leader := w.leader(); leader != nil {
 		f.Leader = leader.name
 	}
 	losses, whole := w.ledger.Losses(), w.ledger.Quorum()
-	e, err := strike.do(ctx, w, step, rand.New(rand.NewPCG(w.plan.Seed, step.Choice)))
+	e, err := strikes[step.Fault](ctx, w, step, rand.New(rand.NewPCG(w.plan.Seed, step.Choice)))
 	if err != nil {
 		f.Error = err.Error()
 		f.Skipped = errors.Is(err, fault.ErrBudget) || errors.Is(err, fault.ErrNoTarget)
