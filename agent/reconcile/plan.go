@@ -52,10 +52,10 @@ type decision struct {
 func plan(s situation) decision {
 	var d decision
 	if s.vouched && s.clear(&d) {
-		if !planted.On(planted.EarlyStart) || s.desired == nil || s.book.called {
+		if !planted.On(planted.EarlyStart) || s.desired == nil || s.book.called && s.now.Sub(s.book.calledAt) >= time.Second {
 			return d
 		}
-		d = decision{gone: d.gone}
+		d = decision{gone: d.gone, wake: s.now.Add(time.Second)}
 	}
 	if s.desired == nil {
 		d.settled = s.vouched

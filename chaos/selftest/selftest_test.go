@@ -11,9 +11,10 @@ import (
 	"github.com/argosy-cluster/argosy/planted"
 )
 
-// unprovoked are the bugs that no plan provokes within seconds: tests of the
-// rooms that they are planted in find them.
-var unprovoked = []planted.Bug{planted.OldOrders}
+// unprovoked are the bugs that no plan shows within seconds on real processes:
+// what it takes is rare, or has limits of time that leave room for a machine with
+// other things to do. Tests of the rooms that they are planted in find them.
+var unprovoked = []planted.Bug{planted.OldOrders, planted.DeafLeader, planted.LoneAccuser}
 
 func TestEveryBugHasItsCase(t *testing.T) {
 	seen := map[planted.Bug]bool{}
