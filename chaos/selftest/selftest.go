@@ -31,7 +31,7 @@ type Config struct {
 	// Cases are those to try. Default: all.
 	Cases []Case
 	// Tries is how often a bug is provoked until it is found: most need some luck.
-	// Default 3.
+	// Default 5.
 	Tries int
 	// Parallel is how many trials run at once. Default 1.
 	Parallel int
@@ -55,7 +55,7 @@ type Outcome struct {
 	Took  time.Duration
 	// Violations are what was found broken in the last try, by invariant.
 	Violations map[string]int64
-	// First is the first violation of the invariant that was to be found broken.
+	// First is the first violation that was to be found.
 	First check.Violation
 	// Clean is set when the plan was run without the bug and nothing was wrong.
 	Clean bool
@@ -76,7 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Cases = Cases()
 	}
 	if c.Tries == 0 {
-		c.Tries = 3
+		c.Tries = 5
 	}
 	if c.Parallel == 0 {
 		c.Parallel = 1
@@ -149,8 +149,8 @@ func (c Config) try(ctx context.Context, of Case) Outcome {
 			break
 		}
 		o.Dir, o.Violations = result.Dir, verdict.Violations
-		if found := verdict.Results[of.Invariant].Violations; len(found) > 0 {
-			o.Found, o.First = true, found[0]
+		if o.First, o.Found = of.found(verdict); o.Found {
+			break
 		} else if result.Err != nil && o.Tries == c.Tries {
 			o.Err = result.Err
 		}
@@ -188,16 +188,23 @@ func (c Config) control(ctx context.Context, of Case, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	found := verdict.Results
-	if len(verdict.Violations) == 0 {
-		found = map[string]check.Result{of.Invariant: strictly.Results[of.Invariant]}
+	for invariant, times := range verdict.Violations {
+		return fmt.Errorf("%s was violated %d times, too (%s), in %s", invariant, times, verdict.Results[invariant].Violations[0].What, result.Dir)
 	}
-	for invariant, r := range found {
-		if r.Found > 0 {
-			return fmt.Errorf("%s was violated %d times, too (%s), in %s", invariant, r.Found, r.Violations[0].What, result.Dir)
-		}
+	if first, found := of.found(strictly); found {
+		return fmt.Errorf("%s was violated, too (%s), in %s", first.Invariant, first.What, result.Dir)
 	}
 	return nil
+}
+
+// found returns a violation that shows the bug.
+func (c Case) found(verdict *check.Verdict) (check.Violation, bool) {
+	for _, invariant := range c.Invariants {
+		if all := verdict.Results[invariant].Violations; len(all) > 0 {
+			return all[0], true
+		}
+	}
+	return check.Violation{}, false
 }
 
 // judge returns what the checkers say of a trial. A strict one makes no allowance
@@ -239,10 +246,10 @@ func (c Config) trial(ctx context.Context, of Case, bug planted.Bug, seed uint64
 }
 
 func (o Outcome) text(control bool) string {
-	text := fmt.Sprintf("%-16s %-3s %5.1fs", o.Case.Bug, o.Case.Invariant, o.Took.Seconds())
+	text := fmt.Sprintf("%-16s %5.1fs", o.Case.Bug, o.Took.Seconds())
 	switch {
 	case o.Found:
-		text += "  found"
+		text += "  " + o.First.Invariant + " found broken"
 		if o.Tries > 1 {
 			text += fmt.Sprintf(" at try %d", o.Tries)
 		}

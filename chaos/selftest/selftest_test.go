@@ -23,8 +23,8 @@ func TestEveryBugHasItsCase(t *testing.T) {
 			t.Errorf("%s has two cases", c.Bug)
 		}
 		seen[c.Bug] = true
-		if c.What == "" || c.Invariant == "" {
-			t.Errorf("%s: what %q, invariant %q", c.Bug, c.What, c.Invariant)
+		if c.What == "" || len(c.Invariants) == 0 {
+			t.Errorf("%s: what %q, invariants %v", c.Bug, c.What, c.Invariants)
 		}
 		if err := c.Plan.Validate(); err != nil {
 			t.Errorf("%s: %v", c.Bug, err)

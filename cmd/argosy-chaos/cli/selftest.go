@@ -23,7 +23,7 @@ func (a *app) selftestCommand() *cobra.Command {
 		Use:   "selftest",
 		Short: "Plant bugs in the product, one after the other, and demand that each is found",
 		Long: `Selftest runs trials of a program in which bugs can be turned on, and demands of
-each bug that the invariant which it breaks is found broken. The program is one
+each bug that an invariant which it breaks is found broken. The program is one
 that was built with the tag "planted": 'make planted' makes bin/argosy-planted. It
 needs root.`,
 		Example: `  argosy-chaos selftest --binary bin/argosy-planted
@@ -37,7 +37,7 @@ needs root.`,
 			}
 			if list {
 				for _, c := range config.Cases {
-					fmt.Fprintf(a.out, "%-16s %-4s %s\n", c.Bug, c.Invariant, c.What)
+					fmt.Fprintf(a.out, "%-16s %-7s %s\n", c.Bug, strings.Join(c.Invariants, ", "), c.What)
 				}
 				return nil
 			}
@@ -52,7 +52,7 @@ needs root.`,
 	flags.StringVar(&config.Binary, "binary", "bin/argosy-planted", "the argosy program with bugs that can be turned on")
 	flags.StringVar(&config.Dir, "dir", "", "directory to make those of trials in (default: a temporary one, removed when all were found)")
 	flags.StringSliceVar(&only, "only", nil, "the bugs to plant (default: all)")
-	flags.IntVar(&config.Tries, "tries", 3, "how often a bug is provoked until it is found")
+	flags.IntVar(&config.Tries, "tries", 5, "how often a bug is provoked until it is found")
 	flags.IntVar(&config.Parallel, "parallel", 2, "how many trials run at once")
 	flags.BoolVar(&config.Control, "control", false, "run each trial without the bug, too, and demand that nothing is wrong")
 	flags.BoolVar(&list, "list", false, "list the bugs, and what has to find them")
