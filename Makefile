@@ -60,11 +60,14 @@ build-chaos: build ## build bin/argosy-chaos beside it
 # Where trials are kept that did not hold.
 CHAOS_DIR ?= $(CURDIR)/.cache/chaos
 CHAOS_FLAGS ?=
+# One plan is always the same; the other is another one for every commit.
+CHAOS_SEED ?= $(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 2))
 
 .PHONY: chaos
-chaos: ## try to break a cluster of real processes, and judge whether it held
+chaos: ## try to break two clusters of real processes, and judge whether they held
 	$(MAKE) --no-print-directory build-chaos
-	bin/argosy-chaos run --profile ci --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
+	bin/argosy-chaos run --profile ci --seed 1 --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
+	bin/argosy-chaos run --profile ci --seed $(CHAOS_SEED) --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
 
 # For how long, and from which seed: a random one when it is empty.
 FOR ?= 60m

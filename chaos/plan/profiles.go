@@ -97,8 +97,8 @@ var profiles = []Profile{
 		load: usualLoad,
 	},
 	{
-		Name: CI, What: "every fault that needs no special means, once at least", Duration: 75 * time.Second,
-		every: 2050 * time.Millisecond, once: ciFaults, weights: ciWeights, larger: true, shaped: 25, slowed: slowed[:1], load: usualLoad,
+		Name: CI, What: "every fault that needs no special means, once at least", Duration: 60 * time.Second,
+		every: 1700 * time.Millisecond, once: ciFaults, weights: ciWeights, larger: true, shaped: 25, slowed: slowed[:1], load: usualLoad,
 	},
 	{
 		Name: Soak, What: "all faults, as often as they are to add up", Duration: 2 * time.Minute,
