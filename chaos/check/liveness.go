@@ -161,9 +161,9 @@ func flapping(a *account) Result {
 			at--
 		}
 		switch {
+		case a.starting(l.At) || a.apart(curtain, l.At):
 		case at >= 0 && l.At <= episodes[at].to:
 			episodes[at].led = append(episodes[at].led, l)
-		case a.starting(l.At) || l.At > curtain:
 		default:
 			f.add(l.At, a.tellLeaderships(l), "%s began to lead in term %d though nothing was wrong", l.Server, l.Term)
 		}

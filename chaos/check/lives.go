@@ -81,6 +81,12 @@ func (a *account) curtain() history.Micros {
 	return at
 }
 
+// apart tells whether the trial may have been taking everything apart. The times
+// in logs are not those of the history to the last digit.
+func (a *account) apart(curtain, at history.Micros) bool {
+	return at > curtain.Add(-a.patient(200*time.Millisecond))
+}
+
 // shortly is within what time an end is not told from a pause.
 const shortly = 2 * time.Second
 

@@ -75,7 +75,7 @@ func lines(a *account) Result {
 	curtain := a.curtain()
 	for _, l := range a.h.Lines {
 		f.result.Checked++
-		if l.Kind == "error" && (l.At == 0 || l.At > curtain || a.disturbed(l.At)) {
+		if l.Kind == "error" && (l.At == 0 || a.apart(curtain, l.At) || a.disturbed(l.At)) {
 			continue
 		}
 		f.add(l.At, []string{l.Text}, "%s printed a %s", l.Process, l.Kind)
