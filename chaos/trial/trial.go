@@ -47,7 +47,7 @@ func begin(config Config) (*trial, error) {
 		Started: time.Now().Format(time.RFC3339Nano), Began: clock(),
 		Settings: settingsOf(p.Settings), Cores: runtime.NumCPU(), Load: loadAverage(),
 		Promised: []string{
-			history.KindSights, history.KindLeaderships, history.KindLooks, history.KindReplicas, history.KindSamples, history.KindLines,
+			history.KindSights, history.KindLeaderships, history.KindLooks, history.KindReplicas, history.KindSamples, history.KindStandings, history.KindLines,
 		},
 	})
 	if err != nil {
@@ -137,6 +137,7 @@ func (t *trial) play(ctx context.Context) error {
 	defer t.traffic.Stop()
 	watchers.Go(func() { t.look(watching) })
 	watchers.Go(func() { t.sample(watching) })
+	watchers.Go(func() { t.stand(watching) })
 	p := &performance{
 		plan: t.config.Plan, world: world, find: fault.Of, recorder: t.recorder, clock: t.clock, patience: t.config.Patience, tell: t.tell,
 	}
