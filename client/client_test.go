@@ -243,20 +243,34 @@ func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
 func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 	conflict := argosyv1.ErrorCode_ERROR_CODE_CONFLICT
 	type apply = func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
-	var asked chan struct{}
+	// Each case has its own: handlers of the one before may not have ended yet.
+	type asking struct {
+		asked chan struct{}
+		tell  func()
+	}
 	// after answers when the other server has been asked, too.
-	after := func(answer apply) apply {
-		return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-			<-asked
-			return answer(ctx, req)
+	after := func(answer apply) func(asking) apply {
+		return func(a asking) apply {
+			return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+				select {
+				case <-a.asked:
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				return answer(ctx, req)
+			}
 		}
 	}
-	told := func(answer apply) apply {
-		return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-			close(asked)
-			return answer(ctx, req)
+	// told may be asked twice: for the silence of the first, and for its end.
+	told := func(answer apply) func(asking) apply {
+		return func(a asking) apply {
+			return func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+				a.tell()
+				return answer(ctx, req)
+			}
 		}
 	}
+	always := func(answer apply) func(asking) apply { return func(asking) apply { return answer } }
 	silent := func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -273,20 +287,21 @@ func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name          string
-		first, second apply
+		first, second func(asking) apply
 		want          argosyv1.ErrorCode
 	}{
 		{"it is carried out", after(fail(conflict)), told(late), 0},
 		{"it is refused, too", after(fail(conflict)), told(fail(conflict)), conflict},
 		{"it does not say", after(fail(conflict)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
-		{"the first does not say", silent, told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
-		{"the first is gone", broken, told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
-		{"it is wrong in itself", broken, told(fail(argosyv1.ErrorCode_ERROR_CODE_INVALID)), argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		{"the first does not say", always(silent), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"the first is gone", always(broken), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"it is wrong in itself", always(broken), told(fail(argosyv1.ErrorCode_ERROR_CODE_INVALID)), argosyv1.ErrorCode_ERROR_CODE_INVALID},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			asked = make(chan struct{})
+			a := asking{asked: make(chan struct{})}
+			a.tell = sync.OnceFunc(func() { close(a.asked) })
 			c := mustClient(t, client.Config{
-				Endpoints:  []string{mustServe(t, &scripted{apply: tc.first}), mustServe(t, &scripted{apply: tc.second})},
+				Endpoints:  []string{mustServe(t, &scripted{apply: tc.first(a)}), mustServe(t, &scripted{apply: tc.second(a)})},
 				HedgeAfter: 20 * time.Millisecond, Timeout: 2 * time.Second,
 			})
 			response, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
