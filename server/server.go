@@ -127,7 +127,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.log = s.log.With("server", cfg.name())
 	if err := s.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open server: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open server: %w", sayWhatTakesRoom(err, cfg.DataDir)), s.Close())
 	}
 	return s, nil
 }

@@ -25,8 +25,9 @@ const (
 	// replacesFile has the ids that this directory had before and that may
 	// still be in the cluster, one a line.
 	replacesFile = "replaces-server-ids"
-	// quarantineDir keeps the Raft data of the last id that was given up.
-	quarantineDir = "quarantine"
+	// QuarantineDir, in a data directory, keeps the Raft data of the last id that
+	// was given up.
+	QuarantineDir = "quarantine"
 	// noteFile, in it, says why.
 	noteFile = "why.txt"
 )
@@ -143,7 +144,7 @@ func (d *dataDir) putAside(id string, member bool, reason error, now time.Time) 
 		}
 		return "", storage.SyncDir(d.path)
 	}
-	to := d.file(quarantineDir)
+	to := d.file(QuarantineDir)
 	if err := os.RemoveAll(to); err != nil {
 		return "", fmt.Errorf("remove what was in quarantine: %w", err)
 	}

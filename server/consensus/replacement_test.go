@@ -147,10 +147,10 @@ func TestTheOldIDIsNeverUsedAgainWhateverInterrupts(t *testing.T) {
 	for name, interrupt := range map[string]func(dir string) error{
 		"before the data was put aside": func(string) error { return nil },
 		"after the data was put aside": func(dir string) error {
-			return os.Rename(filepath.Join(dir, "raft"), filepath.Join(dir, quarantineDir))
+			return os.Rename(filepath.Join(dir, "raft"), filepath.Join(dir, QuarantineDir))
 		},
 		"before the new id": func(dir string) error {
-			return errors.Join(os.Rename(filepath.Join(dir, "raft"), filepath.Join(dir, quarantineDir)),
+			return errors.Join(os.Rename(filepath.Join(dir, "raft"), filepath.Join(dir, QuarantineDir)),
 				os.WriteFile(filepath.Join(dir, replacesFile), []byte(old+"\n"), 0o600))
 		},
 	} {
@@ -168,7 +168,7 @@ func TestTheOldIDIsNeverUsedAgainWhateverInterrupts(t *testing.T) {
 			if given.Old != old || given.New == old {
 				t.Fatalf("gave up %+v", given)
 			}
-			if _, err := os.Stat(filepath.Join(dir, quarantineDir, "raft.db")); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, QuarantineDir, "raft.db")); err != nil {
 				t.Errorf("the damaged data is not kept: %v", err)
 			}
 			if err := openAlone(t, DefaultConfig(dir, "")); err != nil {
@@ -179,7 +179,7 @@ func TestTheOldIDIsNeverUsedAgainWhateverInterrupts(t *testing.T) {
 			if again.Old != given.New || again.Quarantine != "" {
 				t.Errorf("gave up %+v", again)
 			}
-			if _, err := os.Stat(filepath.Join(dir, quarantineDir, "raft.db")); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, QuarantineDir, "raft.db")); err != nil {
 				t.Errorf("the damaged data is gone: %v", err)
 			}
 			node, err := Open(func() Config { cfg := DefaultConfig(dir, "127.0.0.1:0"); return cfg }(), Deps{Machine: newCounter()})
