@@ -87,7 +87,7 @@ func writePage(w io.Writer, h *history.History, v *check.Verdict, did *plan.Plan
 		return fmt.Errorf("write page: %w", err)
 	}
 	body, err := template.New("page").Funcs(template.FuncMap{
-		"count": countText, "ms": msText, "join": strings.Join, "svg": func(c *chart) template.HTML { return c.svg() },
+		"count": countText, "ms": msText, "moment": momentText, "join": strings.Join, "svg": func(c *chart) template.HTML { return c.svg() },
 	}).Parse(string(text))
 	if err != nil {
 		return fmt.Errorf("write page: %w", err)

@@ -19,6 +19,15 @@ func clockText(at time.Duration) string {
 	return fmt.Sprintf("%d:%02d:%04.1f", hours, rest/time.Minute, (rest % time.Minute).Seconds())
 }
 
+// momentText writes a wall time to the second; what is none stays as it is.
+func momentText(text string) string {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return text
+	}
+	return at.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
 // spanText writes how long something took, with three digits that matter.
 func spanText(d time.Duration) string { return msText(milliseconds(d)) }
 
