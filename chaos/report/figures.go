@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -84,13 +86,14 @@ func convergences(h *history.History) []float64 {
 	for _, look := range h.Looks {
 		looks[look.Agent] = append(looks[look.Agent], look)
 	}
+	faults := newEffects(h.Faults)
 	var ms []float64
 	for _, f := range h.Faults {
 		if f.Healed == 0 || f.Skipped {
 			continue
 		}
 		for _, seen := range looks {
-			if at, ok := converged(seen, f.Healed); ok && !inEffect(h.Faults, span{f.Healed + 1, at}) {
+			if at, ok := converged(seen, f.Healed); ok && !faults.during(span{f.Healed + 1, at}) {
 				ms = append(ms, milliseconds(at.Sub(f.Healed)))
 			}
 		}
@@ -115,9 +118,30 @@ func converged(looks []history.Look, from history.Micros) (history.Micros, bool)
 
 func good(l history.Look) bool { return l.Connected && l.Converged >= l.Wanted }
 
-// inEffect tells whether a fault was in effect in a span.
-func inEffect(faults []history.Fault, during span) bool {
-	return slices.ContainsFunc(faults, func(f history.Fault) bool {
-		return !f.Skipped && f.Struck != 0 && f.Begun <= during.to && (f.Healed == 0 || f.Healed >= during.from)
-	})
+// effects tells when faults were in effect.
+type effects struct {
+	// begun are when they were begun, in order, healed when the last one of each
+	// and all before it was.
+	begun, healed []history.Micros
+}
+
+func newEffects(faults []history.Fault) *effects {
+	done := slices.DeleteFunc(slices.Clone(faults), func(f history.Fault) bool { return f.Skipped || f.Struck == 0 })
+	slices.SortStableFunc(done, func(a, b history.Fault) int { return cmp.Compare(a.Begun, b.Begun) })
+	e := &effects{}
+	last := history.Micros(0)
+	for _, f := range done {
+		if f.Healed == 0 {
+			f.Healed = math.MaxInt64
+		}
+		last = max(last, f.Healed)
+		e.begun, e.healed = append(e.begun, f.Begun), append(e.healed, last)
+	}
+	return e
+}
+
+// during tells whether a fault was in effect in a span.
+func (e *effects) during(s span) bool {
+	n, _ := slices.BinarySearch(e.begun, s.to+1)
+	return n > 0 && e.healed[n-1] >= s.from
 }
