@@ -72,6 +72,19 @@ type Result struct {
 	dirs []evidence.Process
 }
 
+// Scratch makes a directory for files that nobody needs for long: below another
+// one, or, when that is empty, in memory where there is such a file system.
+func Scratch(below string) (string, error) {
+	if info, err := os.Stat(memory); below == "" && err == nil && info.IsDir() {
+		below = memory
+	}
+	dir, err := os.MkdirTemp(below, "argosy-sim-")
+	if err != nil {
+		return "", fmt.Errorf("make scratch directory: %w", err)
+	}
+	return dir, nil
+}
+
 // Run simulates. The error is about the simulation itself, or a process that ended
 // by itself; the history is there all the same if there was one.
 func Run(cfg Config) (result *Result, err error) {
@@ -83,11 +96,8 @@ func Run(cfg Config) (result *Result, err error) {
 			return nil, fmt.Errorf("simulate plan: step %d: %w: %s cannot be simulated", step.N, fault.ErrUnavailable, step.Fault)
 		}
 	}
-	if info, err := os.Stat(memory); cfg.Dir == "" && err == nil && info.IsDir() {
-		cfg.Dir = memory
-	}
-	if cfg.Dir, err = os.MkdirTemp(cfg.Dir, "argosy-sim-"); err != nil {
-		return nil, fmt.Errorf("simulate: make scratch directory: %w", err)
+	if cfg.Dir, err = Scratch(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("simulate: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
 	if cfg.Log == nil {

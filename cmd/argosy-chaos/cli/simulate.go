@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -196,7 +197,7 @@ func (a *app) account(total *ledger.Soak, p *plan.Plan, s *sim.Summary, err erro
 
 // simulateApart simulates a plan in a process of its own: one that panics takes
 // nothing with it but itself.
-func (a *app) simulateApart(ctx context.Context, p *plan.Plan, dir string) (*sim.Summary, error) {
+func (a *app) simulateApart(ctx context.Context, p *plan.Plan, dir string) (_ *sim.Summary, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -217,7 +218,13 @@ func (a *app) simulateApart(ctx context.Context, p *plan.Plan, dir string) (*sim
 		return nil, err
 	}
 	defer output.Close()
-	cmd := exec.CommandContext(ctx, self, simulateOne, file, dir)
+	// However that process ends, nothing of it stays.
+	scratch, err := sim.Scratch("")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	cmd := exec.CommandContext(ctx, self, simulateOne, file, dir, "--scratch", scratch)
 	cmd.Stdout, cmd.Stderr = output, output
 	// A bubble seldom has two things to do at once, and there are more of them.
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
@@ -233,6 +240,7 @@ const simulateOne = "simulate-one"
 
 func (a *app) simulateOneCommand() *cobra.Command {
 	var verbose bool
+	var scratch string
 	cmd := &cobra.Command{
 		Use:    simulateOne + " PLAN DIR",
 		Short:  "Simulate one plan, and leave in a directory what came of it",
@@ -243,7 +251,7 @@ func (a *app) simulateOneCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg := sim.Config{Plan: p, Stuck: func(stacks string) {
+			cfg := sim.Config{Plan: p, Dir: scratch, Stuck: func(stacks string) {
 				fmt.Fprintf(a.err, "no virtual time has passed for %v\n%s\n", sim.StuckAfter, stacks)
 				os.Exit(ExitUnjudged)
 			}}
@@ -254,6 +262,7 @@ func (a *app) simulateOneCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&scratch, "scratch", "", "directory for files that are removed in the end (default: in memory)")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "print what the processes log")
 	return cmd
 }
