@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -123,47 +124,64 @@ func (a *account) gatherWrites() {
 // readLog takes those entries for committed that more than half of the replicas
 // have, the ones counted that had them in a snapshot before their log began.
 func (a *account) readLog() {
-	type key struct {
-		index, term uint64
-		sum         string
-	}
-	holders := map[key]int{}
-	entries := map[key]*history.Entry{}
-	var ends []uint64
-	for i := range a.h.Replicas {
-		r := &a.h.Replicas[i]
-		ends = append(ends, r.Last)
-		for j := range r.Entries {
-			e := &r.Entries[j]
-			k := key{e.Index, e.Term, e.Sum}
-			holders[k]++
-			entries[k] = e
-		}
-	}
-	if len(ends) == 0 {
+	replicas := a.h.Replicas
+	if len(replicas) == 0 {
 		return
+	}
+	var ends []uint64
+	for i := range replicas {
+		ends = append(ends, replicas[i].Last)
 	}
 	slices.Sort(ends)
 	// More than half of them reach at least so far.
 	a.end = ends[(len(ends)-1)/2]
 	a.whole = a.end > 0 && a.covered() >= a.end
-	for k, e := range entries {
-		have := holders[k]
-		for i := range a.h.Replicas {
-			// What was before its log began is in its snapshot.
-			if r := &a.h.Replicas[i]; r.First > k.index || r.First == 0 && r.Revision >= k.index {
-				have++
+	// The logs are read along each other.
+	next := make([]int, len(replicas))
+	for {
+		index, more := uint64(math.MaxUint64), false
+		for i := range replicas {
+			if next[i] < len(replicas[i].Entries) {
+				index, more = min(index, replicas[i].Entries[next[i]].Index), true
 			}
 		}
-		if 2*have > len(a.h.Replicas) {
+		if !more {
+			return
+		}
+		var here []*history.Entry
+		had := 0
+		for i := range replicas {
+			r := &replicas[i]
+			if r.First > index || r.First == 0 && r.Revision >= index {
+				had++
+			}
+			// One that goes back is for another checker to find.
+			for ; next[i] < len(r.Entries) && r.Entries[next[i]].Index <= index; next[i]++ {
+				if e := &r.Entries[next[i]]; e.Index == index {
+					here = append(here, e)
+				}
+			}
+		}
+		if e, holders := mostHeld(here); 2*(had+holders) > len(replicas) {
 			a.log = append(a.log, *e)
 		}
 	}
-	slices.SortFunc(a.log, func(x, y history.Entry) int {
-		return cmp.Or(cmp.Compare(x.Index, y.Index), cmp.Compare(holders[key{y.Index, y.Term, y.Sum}], holders[key{x.Index, x.Term, x.Sum}]), cmp.Compare(x.Term, y.Term))
-	})
-	// Two at one index are for another checker to find.
-	a.log = slices.CompactFunc(a.log, func(x, y history.Entry) bool { return x.Index == y.Index })
+}
+
+// mostHeld returns the entry that most of some are, and how many.
+func mostHeld(entries []*history.Entry) (most *history.Entry, holders int) {
+	for _, e := range entries {
+		n := 0
+		for _, other := range entries {
+			if e.Term == other.Term && e.Sum == other.Sum {
+				n++
+			}
+		}
+		if n > holders {
+			most, holders = e, n
+		}
+	}
+	return most, holders
 }
 
 // covered returns up to which index some log or other was read from the first one
