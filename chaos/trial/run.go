@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/lab"
 	"github.com/argosy-cluster/argosy/chaos/report"
 )
 
@@ -55,6 +56,10 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: more than %v", ErrSlow, limit))
 	defer cancel()
 	failed := t.run(ctx)
+	if errors.Is(failed, lab.ErrUnable) {
+		// Nothing was tried, and nothing will be here.
+		return nil, fmt.Errorf("run trial: %w", errors.Join(failed, t.end(false)))
+	}
 	result, err := Judge(config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("run trial: %w", errors.Join(failed, err, t.end(true)))

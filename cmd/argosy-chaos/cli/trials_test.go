@@ -134,3 +134,17 @@ func TestTrialsThatCannotBeAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestATrialWithoutPrivilegesSaysWhatItNeeds(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("this user may do everything")
+	}
+	program := filepath.Join(t.TempDir(), "argosy")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code, out, err := say(t, "run", "--profile", "smoke", "--binary", program, "--dir", t.TempDir())
+	if code != ExitUnjudged || !strings.Contains(err, "run it as root") {
+		t.Errorf("exit code %d:\n%s%s", code, out, err)
+	}
+}
