@@ -67,17 +67,45 @@ func (m *marked) IsMonotonic() bool { return isMonotonic(m.LogStore) }
 func (m *marked) StoreLog(entry *raft.Log) error { return m.StoreLogs([]*raft.Log{entry}) }
 
 func (m *marked) StoreLogs(entries []*raft.Log) error {
-	if err := m.LogStore.StoreLogs(entries); err != nil || len(entries) == 0 {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := m.clear(entries[0].Index); err != nil {
 		return err
 	}
+	err := m.LogStore.StoreLogs(entries)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil {
+		// It may hold some of them all the same.
+		if last, unknown := m.LogStore.LastIndex(); unknown == nil {
+			m.last = last
+		}
+		return err
+	}
 	m.last = entries[len(entries)-1].Index
 	if err := m.write(m.last); err != nil {
 		return err
 	}
 	if m.last >= m.flushed+markEvery {
 		return m.flush()
+	}
+	return nil
+}
+
+// clear removes what the log holds from an entry on that is about to be stored.
+// Raft removes such entries itself, unless it was told that they could not be
+// stored: a log that holds them all the same, as when only its mark could not be
+// written, must not be in the way for ever. raft-wal takes no entry twice.
+func (m *marked) clear(from uint64) error {
+	m.mu.Lock()
+	last := m.last
+	m.mu.Unlock()
+	if from > last {
+		return nil
+	}
+	if err := m.DeleteRange(from, last); err != nil {
+		return fmt.Errorf("remove entries %d to %d, which could not be stored whole: %w", from, last, err)
 	}
 	return nil
 }

@@ -333,6 +333,37 @@ func TestATornTailIsNoticedWithoutAnOrderlyEnd(t *testing.T) {
 	}
 }
 
+// Raft is told that an entry was not stored when its mark could not be written,
+// though the log has it. The entry, or another one in its place, comes again.
+func TestEntriesThatCouldNotBeMarkedAreStoredAgain(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 5)
+		good := store.marks.file
+		bad, err := os.Open(store.marks.path) // for reading only
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.marks.file = bad
+		doubtful := []*raft.Log{{Index: 6, Term: 7, Data: []byte("of an old leader")}, {Index: 7, Term: 7, Data: []byte("of an old leader, too")}}
+		if err := store.StoreLogs(doubtful); err == nil {
+			t.Fatal("entries were stored without their mark")
+		}
+		if err := store.StoreLogs(doubtful); err == nil {
+			t.Fatal("entries were stored without their mark")
+		}
+		store.marks.file = good
+		if err := bad.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustStore(t, store, 6, 6)
+		mustStore(t, store, 7, 9)
+		mustHold(t, store, 1, 9)
+		mustClose(t, store)
+		mustHold(t, mustOpen(t, cfg), 1, 9)
+	})
+}
+
 func TestLogOfAnotherKindIsRefused(t *testing.T) {
 	forEachKind(t, func(t *testing.T, cfg Config) {
 		mustClose(t, mustOpen(t, cfg))
