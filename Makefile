@@ -69,6 +69,13 @@ chaos: ## try to break two clusters of real processes, and judge whether they he
 	bin/argosy-chaos run --profile ci --seed 1 --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
 	bin/argosy-chaos run --profile ci --seed $(CHAOS_SEED) --dir $(CHAOS_DIR) $(CHAOS_FLAGS)
 
+SELFTEST_FLAGS ?=
+
+.PHONY: selftest
+selftest: ## plant bugs in the product, one after the other, and demand that each is found
+	$(MAKE) --no-print-directory build-chaos planted
+	bin/argosy-chaos selftest --binary bin/argosy-planted $(SELFTEST_FLAGS)
+
 # For how long, and from which seed: a random one when it is empty.
 FOR ?= 60m
 SEED ?=

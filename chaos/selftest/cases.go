@@ -73,6 +73,14 @@ func snapshotsEvery(entries uint64) func(*plan.Plan) {
 	return func(p *plan.Plan) { p.Settings.SnapshotThreshold = entries }
 }
 
+// singleBits are those that are most likely to go unnoticed: more of them damage
+// what a file needs to be read at all.
+func singleBits(p *plan.Plan) {
+	for i := range p.Steps {
+		p.Steps[i].Strength = 0
+	}
+}
+
 // slowNetwork delays what servers send each other by more than they wait for each
 // other before they campaign. The seeds are such that it concerns all of them.
 func slowNetwork(p *plan.Plan) {
@@ -102,7 +110,7 @@ func Cases() []Case {
 		{planted.ForgottenVote, "a server votes twice in a term", []string{"S3"},
 			trialOf(5*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 4500*ms, 0.6)}, every(time.Second, 4, plan.PauseLeader, 300*ms)...), slowNetwork)},
 		{planted.FlippedBit, "what is read from the disk is believed", []string{"S11"},
-			trialOf(4*second, writing, []plan.Step{step(1500*ms, plan.FlipBits, 100*ms, 1), step(2500*ms, plan.FlipBits, 100*ms, 1)}, snapshotsEvery(100_000))},
+			trialOf(5*second, writing, every(1200*ms, 4, plan.FlipBits, 100*ms), snapshotsEvery(100_000), singleBits)},
 		{planted.LostRow, "a row is missing after a snapshot was restored", []string{"S9"},
 			trialOf(4*second, writing, every(1500*ms, 2, plan.StopLeader, 100*ms), snapshotsEvery(50))},
 		{planted.ShortSnapshot, "a row is missing in snapshots", []string{"S11"},
