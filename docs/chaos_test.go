@@ -88,7 +88,7 @@ func profiles() string {
 func bugs() string {
 	out := table("planted bug", "what goes wrong", "must be found by")
 	for _, c := range selftest.Cases() {
-		out += line("`"+string(c.Bug)+"`", c.What, c.Invariant)
+		out += line("`"+string(c.Bug)+"`", c.What, strings.Join(c.Invariants, " or "))
 	}
 	return out
 }
