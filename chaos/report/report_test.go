@@ -27,7 +27,7 @@ func mustPage(t *testing.T, h *history.History, v *check.Verdict) string {
 func TestWriteLeavesAPageAndASummary(t *testing.T) {
 	dir := t.TempDir()
 	h := made(7, 75*time.Second, 5000, 40)
-	p, err := plan.Make(7, plan.CI)
+	p, err := plan.MakeFor(7, plan.CI, 75*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
