@@ -8,10 +8,6 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/history"
 )
 
-// staleSlack is what a read may be older than it says: what a server is told of
-// the newest revision, and when, is not one message.
-const staleSlack = 2 * time.Second
-
 // staleUnknown is how old a read is that says that it does not know.
 const staleUnknown = 1<<64 - 1
 
@@ -74,7 +70,9 @@ func (a *account) timely(f *findings, o *history.Operation) {
 	if o.StalenessMs == staleUnknown || o.StalenessMs > uint64(time.Hour/time.Millisecond) {
 		return
 	}
-	age := time.Duration(o.StalenessMs)*time.Millisecond + time.Duration(a.patience()*float64(staleSlack))
+	// To the millisecond: servers work it out from a question to the leader, and
+	// all of them, and the clients, have one clock.
+	age := time.Duration(o.StalenessMs) * time.Millisecond
 	if floor, by := a.floor(o.Call.Add(-age)); o.Revision < floor {
 		f.add(o.Return, a.tell(by, o), "a read said to be at most %d ms old was answered from revision %d, and revision %d had been answered %v before it began", o.StalenessMs, o.Revision, floor, o.Call.Sub(by.Return))
 	}
