@@ -122,7 +122,9 @@ func (a *account) gatherWrites() {
 }
 
 // readLog takes those entries for committed that more than half of the replicas
-// have, the ones counted that had them in a snapshot before their log began.
+// have, the ones counted that had them in a snapshot before their log began. One
+// that was acknowledged, and that no other log contradicts, is committed as well:
+// in the end of a trial that failed replicas may be far behind, or have nothing.
 func (a *account) readLog() {
 	replicas := a.h.Replicas
 	if len(replicas) == 0 {
@@ -146,12 +148,16 @@ func (a *account) readLog() {
 			}
 		}
 		if !more {
+			a.completeLog()
 			return
 		}
 		var here []*history.Entry
-		had := 0
+		had, reach := 0, 0
 		for i := range replicas {
 			r := &replicas[i]
+			if r.First > 0 && r.First <= index && index <= r.Last {
+				reach++
+			}
 			if r.First > index || r.First == 0 && r.Revision >= index {
 				had++
 			}
@@ -162,10 +168,58 @@ func (a *account) readLog() {
 				}
 			}
 		}
-		if e, holders := mostHeld(here); 2*(had+holders) > len(replicas) {
+		e, holders := mostHeld(here)
+		if 2*(had+holders) > len(replicas) || reach == holders && a.answeredBy(e) {
 			a.log = append(a.log, *e)
+			a.end = max(a.end, e.Index)
 		}
 	}
+}
+
+// completeLog adds what comes before the last committed entry in a log that has
+// it: of two logs with one entry in common all that comes before it is equal.
+func (a *account) completeLog() {
+	if len(a.log) == 0 {
+		return
+	}
+	top := a.log[len(a.log)-1]
+	for i := range a.h.Replicas {
+		r := &a.h.Replicas[i]
+		if !slices.ContainsFunc(r.Entries, func(e history.Entry) bool { return e.Index == top.Index && e.Sum == top.Sum }) {
+			continue
+		}
+		for _, e := range r.Entries {
+			if e.Index < top.Index && a.entry(e.Index) == nil && !a.contradicted(&e) {
+				at := sort.Search(len(a.log), func(i int) bool { return a.log[i].Index > e.Index })
+				a.log = slices.Insert(a.log, at, e)
+			}
+		}
+		return
+	}
+}
+
+// contradicted tells whether a majority of the logs reaches an entry and has not
+// got it.
+func (a *account) contradicted(e *history.Entry) bool {
+	without := 0
+	for i := range a.h.Replicas {
+		r := &a.h.Replicas[i]
+		_, has := slices.BinarySearchFunc(r.Entries, e.Index, func(e history.Entry, index uint64) int { return cmp.Compare(e.Index, index) })
+		if r.First > 0 && r.First <= e.Index && e.Index <= r.Last && !has {
+			without++
+		}
+	}
+	return 2*without > len(a.h.Replicas)
+}
+
+// answeredBy tells whether a write of an entry was acknowledged as that.
+func (a *account) answeredBy(e *history.Entry) bool {
+	return slices.ContainsFunc(e.Requests, func(request string) bool {
+		w := a.writes[request]
+		return w != nil && slices.ContainsFunc(w.tries, func(o *history.Operation) bool {
+			return o.Outcome == history.Done && o.Revision == e.Index
+		})
+	})
 }
 
 // mostHeld returns the entry that most of some are, and how many.

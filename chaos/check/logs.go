@@ -11,55 +11,53 @@ import (
 // last entry of a majority was never committed, and may differ.
 func logs(a *account) Result {
 	f := find("S8")
-	type held struct {
-		*history.Entry
-		by string
-	}
-	first := map[uint64]held{}
-	for i := range a.h.Replicas {
-		r := &a.h.Replicas[i]
-		if r.First > 0 {
-			f.result.Checked++
-		}
-		var before *history.Entry
-		for j := range r.Entries {
-			e := &r.Entries[j]
-			if before != nil && (e.Index <= before.Index || e.Term < before.Term) {
-				f.add(0, []string{describeEntry(before), describeEntry(e)}, "in the log of %s entry %d of term %d follows entry %d of term %d", r.Server, e.Index, e.Term, before.Index, before.Term)
-			}
-			before = e
-			if e.Index > a.end {
-				continue
-			}
-			f.result.Checked++
-			other, again := first[e.Index]
-			switch {
-			case !again:
-				first[e.Index] = held{e, r.Server}
-			case other.Term != e.Term || other.Sum != e.Sum:
-				f.add(0, []string{other.by + ": " + describeEntry(other.Entry), r.Server + ": " + describeEntry(e)}, "%s and %s have different entries at %d", other.by, r.Server, e.Index)
-			}
-		}
-	}
 	for i := range a.h.Replicas {
 		r := &a.h.Replicas[i]
 		if r.First == 0 {
 			continue
 		}
-		has := make(map[uint64]bool, len(r.Entries))
-		for j := range r.Entries {
-			has[r.Entries[j].Index] = true
-		}
-		for index, other := range first {
-			if index >= r.First && index <= r.Last && !has[index] {
-				f.add(0, []string{other.by + ": " + describeEntry(other.Entry)}, "%s has an entry %d that %s has not, whose log is of %d to %d", other.by, index, r.Server, r.First, r.Last)
+		f.result.Checked += int64(1 + len(r.Entries))
+		for j := 1; j < len(r.Entries); j++ {
+			if before, e := &r.Entries[j-1], &r.Entries[j]; e.Index <= before.Index || e.Term < before.Term {
+				f.add(0, []string{describeEntry(before), describeEntry(e)}, "in the log of %s entry %d of term %d follows entry %d of term %d", r.Server, e.Index, e.Term, before.Index, before.Term)
 			}
+		}
+		// The end of a log that has not caught up is yet to be taken back.
+		if r.Last >= a.end {
+			a.compareLog(f, r)
 		}
 	}
 	if f.result.Checked == 0 && len(a.h.Operations) > 0 {
 		f.cannot("no log was read after the trial")
 	}
 	return f.result
+}
+
+// compareLog holds a log against what is committed.
+func (a *account) compareLog(f *findings, r *history.Replica) {
+	has := make(map[uint64]*history.Entry, len(r.Entries))
+	for i := range r.Entries {
+		has[r.Entries[i].Index] = &r.Entries[i]
+	}
+	for i := range a.log {
+		e := &a.log[i]
+		if e.Sum == "" || e.Index < r.First || e.Index > r.Last {
+			continue
+		}
+		own, ok := has[e.Index]
+		delete(has, e.Index)
+		switch {
+		case !ok:
+			f.add(0, []string{describeEntry(e)}, "entry %d is not in the log of %s, which is of %d to %d", e.Index, r.Server, r.First, r.Last)
+		case own.Term != e.Term || own.Sum != e.Sum:
+			f.add(0, []string{describeEntry(e), r.Server + ": " + describeEntry(own)}, "%s has another entry at %d than the others", r.Server, e.Index)
+		}
+	}
+	for index, e := range has {
+		if index <= a.end {
+			f.add(0, []string{r.Server + ": " + describeEntry(e)}, "%s has an entry at %d that the others have not", r.Server, index)
+		}
+	}
 }
 
 // replicas judges S9: states are equal at equal revisions, as the servers said

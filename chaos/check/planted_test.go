@@ -320,6 +320,34 @@ func TestAHistoryThatIsNotWholeNeverHolds(t *testing.T) {
 	}
 }
 
+// TestReplicasThatAreFarBehindTakeNothingAway is about the end of a trial that
+// failed: one server has nothing yet, one ends with what was never committed, and
+// what the third one has was acknowledged.
+func TestReplicasThatAreFarBehindTakeNothingAway(t *testing.T) {
+	h := honest(7, 1000, 10, 12)
+	h.Meta.Quiet, h.Meta.Error = 0, "servers are not level"
+	h.Replicas[0] = history.Replica{Server: "server-1"}
+	r := &h.Replicas[1]
+	r.Entries = slices.Clone(r.Entries[:100])
+	r.Last = r.Entries[99].Index + 1
+	r.Entries = append(r.Entries, history.Entry{Index: r.Last, Term: 2, Sum: "x", Requests: []string{"y"}})
+	r.Revision, r.Hash, r.Objects, r.Hashes, r.Snapshots = 0, "", nil, nil, nil
+	// Nobody has asked for the third log's entries to be taken back.
+	next := &h.Replicas[2].Entries[100]
+	if next.Index == r.Last {
+		r.Entries, r.Last = r.Entries[:100], r.Last-1
+	}
+	v := Judge(h)
+	for name, r := range v.Results {
+		for _, violation := range r.Violations[:min(2, len(r.Violations))] {
+			t.Errorf("%s: %s\n%v", name, violation.What, violation.Evidence)
+		}
+	}
+	if v.Held() {
+		t.Error("it held")
+	}
+}
+
 // TestOneCheckerAloneFindsTheSame is what makes checkers usable one by one.
 func TestOneCheckerAloneFindsTheSame(t *testing.T) {
 	h := honest(3, 500, 5, 12)
@@ -357,6 +385,16 @@ func TestReplicasThatDifferAreFound(t *testing.T) {
 			r := &h.Replicas[1]
 			r.Entries = r.Entries[50:]
 			r.First, r.Hashes = r.Entries[0].Index, nil
+		}},
+		{"a log has an entry that no other has", "S8", func(h *history.History) {
+			r := &h.Replicas[1]
+			for i := range r.Entries {
+				if r.Entries[i+1].Index > r.Entries[i].Index+1 {
+					e := history.Entry{Index: r.Entries[i].Index + 1, Term: 2, Sum: "x"}
+					r.Entries = slices.Insert(r.Entries, i+1, e)
+					return
+				}
+			}
 		}},
 		{"one state is different", "S9", func(h *history.History) { h.Replicas[1].Hash = "other" }},
 		{"a log leads to another state", "S9", func(h *history.History) { h.Replicas[1].Hashes[0].Hash = "other" }},
