@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 // raftLog gives Raft's log to slog. Warnings and errors that repeat are let
@@ -27,11 +29,31 @@ func newRaftLog(to *slog.Logger) *raftLog {
 	return &raftLog{to: to, quiet: newLimiter(5 * time.Second)}
 }
 
-// ofPeers are what Raft calls errors when another server is away.
-var ofPeers = map[string]bool{
-	"failed to appendEntries to":     true,
-	"failed to heartbeat to":         true,
-	"failed to make requestVote RPC": true,
+// milder are what Raft calls errors, and what they are: another server is away, or
+// a leader learns that there is the next one.
+var milder = map[string]slog.Level{
+	"failed to appendEntries to":                slog.LevelWarn,
+	"failed to heartbeat to":                    slog.LevelWarn,
+	"failed to make requestVote RPC":            slog.LevelWarn,
+	"peer has newer term, stopping replication": slog.LevelInfo,
+}
+
+// raftLevel is how bad it is what Raft says.
+func raftLevel(level hclog.Level, message string, args []any) slog.Level {
+	at := slogLevel(level)
+	if at != slog.LevelError {
+		return at
+	}
+	if is, ok := milder[message]; ok {
+		return is
+	}
+	for _, arg := range args {
+		if err, ok := arg.(error); ok && errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			// It was looked at twice, which takes nothing from anybody.
+			return slog.LevelDebug
+		}
+	}
+	return at
 }
 
 func slogLevel(level hclog.Level) slog.Level {
@@ -48,10 +70,7 @@ func slogLevel(level hclog.Level) slog.Level {
 }
 
 func (r *raftLog) Log(level hclog.Level, message string, args ...any) {
-	at := slogLevel(level)
-	if at == slog.LevelError && ofPeers[message] {
-		at = slog.LevelWarn
-	}
+	at := raftLevel(level, message, args)
 	if !r.to.Enabled(context.Background(), at) {
 		return
 	}

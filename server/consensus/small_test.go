@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -190,5 +191,23 @@ func TestLeadershipThatNobodySawIsLeftOut(t *testing.T) {
 	l.push(LeadershipEvent{Gained: true, Term: 100})
 	if event, _ := l.pop(); event.Gained || event.Term != 99 {
 		t.Fatalf("told %+v", event)
+	}
+}
+
+func TestWhatIsNoErrorIsNotLoggedAsOne(t *testing.T) {
+	for _, tc := range []struct {
+		message string
+		args    []any
+		want    slog.Level
+	}{
+		{"failed to heartbeat to", []any{"peer", "a"}, slog.LevelWarn},
+		{"peer has newer term, stopping replication", []any{"peer", "a"}, slog.LevelInfo},
+		{"failed to take snapshot", []any{"error", raft.ErrNothingNewToSnapshot}, slog.LevelDebug},
+		{"failed to take snapshot", []any{"error", errors.New("the disk is full")}, slog.LevelError},
+		{"failed to commit logs", []any{"error", errors.New("the disk is full")}, slog.LevelError},
+	} {
+		if got := raftLevel(hclog.Error, tc.message, tc.args); got != tc.want {
+			t.Errorf("%q %v is logged as %v, want %v", tc.message, tc.args, got, tc.want)
+		}
 	}
 }
