@@ -106,7 +106,7 @@ func (c *crossbar) openTun(h *Host) (*os.File, error) {
 			err = nameTun(fd)
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: %w: packets in user space need /dev/net/tun", ErrUnable, err)
+			err = fmt.Errorf("%w: %w: packets in user space need /dev/net/tun and the rights of root", ErrUnable, err)
 		}
 		return errors.Join(err, netns.Set(c.home))
 	})
