@@ -40,6 +40,9 @@ func TestTrafficInABubbleIsRecordedWhole(t *testing.T) {
 		checkSessions(t, h)
 		checkValues(t, h)
 		checkSights(t, h)
+		// The traffic is over, but a call of its may still be about to end.
+		s.mu.Lock()
+		defer s.mu.Unlock()
 
 		outcomes, actions, codes := map[history.Outcome]int{}, map[history.Action]int{}, map[string]int{}
 		replayed := 0
