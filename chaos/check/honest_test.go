@@ -22,7 +22,6 @@ type store struct {
 	events  events
 	serial  int
 	last    uint64
-	readAt  uint64
 	ops     int
 }
 

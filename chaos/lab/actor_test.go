@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -56,7 +57,9 @@ func beActor(dir string) int {
 			fmt.Println("done")
 		}
 	}
-	return len(memory) & 0
+	// What was taken is held to the end.
+	runtime.KeepAlive(memory)
+	return 0
 }
 
 // actor is one that runs.

@@ -158,15 +158,6 @@ func (r *replica) kill(power bool) error {
 	return nil
 }
 
-// wipe removes everything that it has, while it is down.
-func (r *replica) wipe() error {
-	if err := os.RemoveAll(r.dir); err != nil {
-		return err
-	}
-	r.dir = r.world.dataDir(r.name, r.lives) + "-wiped"
-	return nil
-}
-
 func (w *world) dataDir(name string, life int) string {
 	return filepath.Join(w.dir, name, strconv.Itoa(life))
 }

@@ -178,12 +178,12 @@ func (w *world) connect(endpoints ...string) (*client.Client, error) {
 	return client.New(client.Config{Endpoints: endpoints, Dial: w.clients.Dial})
 }
 
-// level waits until every server has applied everything, and every agent has done
-// what it was told.
+// level waits until every server has applied everything. One that has ended, or an
+// agent that has, is an error.
 func (w *world) level(ctx context.Context, cl *client.Client) error {
-	last := errors.New("nobody was asked")
 	for {
-		if last = w.lag(ctx, cl); last == nil {
+		last := w.lag(ctx, cl)
+		if last == nil {
 			return nil
 		}
 		select {
@@ -198,6 +198,11 @@ func (w *world) level(ctx context.Context, cl *client.Client) error {
 func (w *world) lag(ctx context.Context, cl *client.Client) error {
 	for _, r := range w.servers {
 		if err := r.up(); err != nil {
+			return err
+		}
+	}
+	for _, n := range w.agents {
+		if err := n.up(); err != nil {
 			return err
 		}
 	}

@@ -67,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	var problems []error
 	if c.Connect == nil || c.Rand == nil || c.Recorder == nil || c.Clock == nil {
-		problems = append(problems, errors.New("Connect, Rand, Recorder and Clock are needed"))
+		problems = append(problems, errors.New("it needs Connect, Rand, Recorder and Clock"))
 	}
 	if len(c.Servers) == 0 {
 		problems = append(problems, errors.New("there is no server"))
