@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	etcdpb "github.com/argosy-cluster/argosy/proto/etcd"
 )
 
@@ -59,7 +60,7 @@ func (s *suite) startEtcd(ctx context.Context, base string) (*etcdCluster, error
 		if _, err := c.leader(deadline); err == nil {
 			return c, nil
 		}
-		if err := pause(deadline, 50*time.Millisecond); err != nil {
+		if err := wait.For(deadline, 50*time.Millisecond); err != nil {
 			c.close()
 			return nil, fmt.Errorf("start etcd: %w", err)
 		}

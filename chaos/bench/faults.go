@@ -7,6 +7,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -125,7 +126,7 @@ func (f *faults) followerCuts(ctx context.Context) error {
 				if err := kind.cut(follower, leader); err != nil {
 					return err
 				}
-				if err := pause(ctx, 1500*time.Millisecond); err != nil {
+				if err := wait.For(ctx, 1500*time.Millisecond); err != nil {
 					return err
 				}
 				return f.site.Heal(follower)
@@ -187,7 +188,7 @@ func (f *faults) stalls(ctx context.Context) error {
 			if err := disk.Stall(); err != nil {
 				return err
 			}
-			if err := pause(ctx, 1500*time.Millisecond); err != nil {
+			if err := wait.For(ctx, 1500*time.Millisecond); err != nil {
 				return err
 			}
 			return disk.Resume()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/podmand"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -43,7 +44,7 @@ func measureIdle(ctx context.Context, s *suite) error {
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
-	if err := pause(ctx, s.seconds(15)); err != nil {
+	if err := wait.For(ctx, s.seconds(15)); err != nil {
 		return err
 	}
 	if err := s.atRest(ctx, c); err != nil {
@@ -66,7 +67,7 @@ func (s *suite) atRest(ctx context.Context, c *cluster.Cluster) error {
 		}
 		usage[p] = u
 	}
-	if err := pause(ctx, length); err != nil {
+	if err := wait.For(ctx, length); err != nil {
 		return err
 	}
 	memory := map[bool]float64{}
@@ -115,7 +116,7 @@ func (s *suite) atRestWithContainers(ctx context.Context, c *cluster.Cluster) er
 	if err := waitRunning(ctx, cl, count); err != nil {
 		return err
 	}
-	if err := pause(ctx, s.seconds(10)); err != nil {
+	if err := wait.For(ctx, s.seconds(10)); err != nil {
 		return err
 	}
 	length := s.seconds(60)
@@ -123,7 +124,7 @@ func (s *suite) atRestWithContainers(ctx context.Context, c *cluster.Cluster) er
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, length); err != nil {
+	if err := wait.For(ctx, length); err != nil {
 		return err
 	}
 	after, err := familyUsage(agent.PID())

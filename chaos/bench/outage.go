@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	etcdpb "github.com/argosy-cluster/argosy/proto/etcd"
@@ -150,7 +151,7 @@ func (o *outages) fault(ctx context.Context, strike func(*cluster.Process) error
 	}
 	stop := o.writer.start(ctx)
 	defer stop()
-	if err := pause(ctx, 300*time.Millisecond); err != nil {
+	if err := wait.For(ctx, 300*time.Millisecond); err != nil {
 		return nil, time.Time{}, 0, err
 	}
 	at := time.Now()
@@ -223,7 +224,7 @@ func (o *outages) level(ctx context.Context) error {
 	if err := o.cluster.WaitLevel(ctx); err != nil {
 		return err
 	}
-	return pause(ctx, settle)
+	return wait.For(ctx, settle)
 }
 
 // sessionsAfter returns for every agent how long after a moment its session with
@@ -244,7 +245,7 @@ func (o *outages) sessionsAfter(ctx context.Context, at time.Time) (sample, erro
 				return took, nil
 			}
 		}
-		if err := pause(bounded, 10*time.Millisecond); err != nil {
+		if err := wait.For(bounded, 10*time.Millisecond); err != nil {
 			return nil, fmt.Errorf("wait for the sessions of %d agents (%d are there): %w", len(o.cluster.Agents), len(took), err)
 		}
 	}
@@ -303,7 +304,7 @@ func (o *outages) readFromOld(ctx context.Context, old *cluster.Process, back fu
 			}
 		})
 	}
-	if err := errors.Join(pause(ctx, 20*time.Millisecond), back()); err != nil {
+	if err := errors.Join(wait.For(ctx, 20*time.Millisecond), back()); err != nil {
 		return 0, err
 	}
 	group.Wait()
@@ -340,7 +341,7 @@ func (o *outages) stops(ctx context.Context) error {
 func (o *outages) gapOver(ctx context.Context, do func() error) (time.Duration, error) {
 	stop := o.writer.start(ctx)
 	defer stop()
-	if err := pause(ctx, 300*time.Millisecond); err != nil {
+	if err := wait.For(ctx, 300*time.Millisecond); err != nil {
 		return 0, err
 	}
 	if err := do(); err != nil {
@@ -373,7 +374,7 @@ func (s *suite) etcdKills(ctx context.Context) error {
 		if err := c.start(leader); err != nil {
 			return err
 		}
-		if err := pause(ctx, 3*time.Second); err != nil {
+		if err := wait.For(ctx, 3*time.Second); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"slices"
 	"time"
 )
@@ -19,15 +18,3 @@ func (s sample) at(q float64) time.Duration {
 }
 
 func (s sample) max() time.Duration { return s.at(1) }
-
-// pause waits, or ends early with the context.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -123,7 +124,7 @@ func nextSnapshot(ctx context.Context, p *cluster.Process) (window, error) {
 			w.to = time.Now()
 			return w, nil
 		}
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 2*time.Millisecond); err != nil {
 			return w, fmt.Errorf("wait for a snapshot of %s: %w", p.Name, err)
 		}
 	}
@@ -207,7 +208,7 @@ func (o *outages) newcomer(ctx context.Context, size int) error {
 		if err == nil && int(status.GetVoters()) == len(o.cluster.Servers) {
 			break
 		}
-		if err := pause(bounded, 20*time.Millisecond); err != nil {
+		if err := wait.For(bounded, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("wait until the new server votes: %w", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -27,7 +28,7 @@ func measureQuiet(ctx context.Context, s *suite) error {
 		return err
 	}
 	// What the start and the workloads have left to say is said by then.
-	if err := pause(ctx, max(s.seconds(20), 10*time.Second)); err != nil {
+	if err := wait.For(ctx, max(s.seconds(20), 10*time.Second)); err != nil {
 		return err
 	}
 	length := s.seconds(600)
@@ -72,7 +73,7 @@ func measureSteady(ctx context.Context, s *suite) (err error) {
 		return err
 	}
 	acknowledged := loaded.writer.acknowledged()
-	if err := pause(ctx, length); err != nil {
+	if err := wait.For(ctx, length); err != nil {
 		return err
 	}
 	after, _, err := loaded.term(ctx)
@@ -142,7 +143,7 @@ func (o *outages) rest(ctx context.Context, length time.Duration) (rest, error) 
 	justNow := false
 	var doubtful uint64
 	for end := time.Now().Add(length); time.Now().Before(end); {
-		if err := pause(ctx, min(5*time.Second, time.Until(end))); err != nil {
+		if err := wait.For(ctx, min(5*time.Second, time.Until(end))); err != nil {
 			return r, err
 		}
 		applied, err := o.applied(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/swarm"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -125,11 +126,11 @@ func (m *swarmMeasurement) kill(ctx context.Context) error {
 	if err := m.cluster.WaitLevel(ctx); err != nil {
 		return err
 	}
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := wait.For(ctx, 2*time.Second); err != nil {
 		return err
 	}
 	quiet := startProbe(ctx, m.client)
-	err := pause(ctx, m.suite.seconds(3))
+	err := wait.For(ctx, m.suite.seconds(3))
 	took, failed := quiet.stop()
 	if err = errors.Join(err, failed); err != nil {
 		return err
@@ -143,14 +144,14 @@ func (m *swarmMeasurement) kill(ctx context.Context) error {
 		return err
 	}
 	busy := startProbe(ctx, m.client)
-	err = pause(ctx, 300*time.Millisecond)
+	err = wait.For(ctx, 300*time.Millisecond)
 	at := time.Now()
 	if err == nil {
 		err = leader.Kill()
 	}
 	for err == nil && len(m.swarm.Since(at)) < m.agents {
 		// Those that are connected may be so since before.
-		err = pause(ctx, 20*time.Millisecond)
+		err = wait.For(ctx, 20*time.Millisecond)
 	}
 	back := m.swarm.Since(at)
 	took, failed = busy.stop()

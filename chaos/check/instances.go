@@ -140,6 +140,21 @@ func (a *account) mayHaveEnded(state history.State, from, to history.Micros) boo
 func abandoned(a *account) Result {
 	f := find("A3")
 	curtain := a.curtain()
+	a.eachWanted(f, func(l *life, to, _ history.Micros) {
+		over := l.stopped && l.last < curtain || l.last < curtain.Add(-a.patient(shortly))
+		if over && (to == 0 || l.last < to) && !a.endedBy(l) {
+			f.add(l.last, append(a.tellLives(l), a.testimony(l.workload)...), "%s=%s ended while it was wanted", l.workload, l.value)
+		}
+		if limit := a.patient(2 * settling); l.pause > limit && !a.slowed(l.pausedAt, l.pausedAt.Add(l.pause), l.agent) {
+			f.add(l.pausedAt, a.tellLives(l), "%s=%s gave no sign of life for %v", l.workload, l.value, l.pause)
+		}
+	})
+	return f.result
+}
+
+// eachWanted calls a function for each process that ran of which it is known until
+// when it was wanted, 0 for to the end, and what it was replaced by.
+func (a *account) eachWanted(f *findings, yield func(l *life, to, replaced history.Micros)) {
 	byWorkload, names := a.lives()
 	for _, name := range names {
 		for _, l := range byWorkload[name] {
@@ -147,20 +162,11 @@ func abandoned(a *account) Result {
 				continue
 			}
 			f.result.Checked++
-			_, to, _, known := a.wanted(name, l.value)
-			if !known || a.doubtful[name] {
-				continue
-			}
-			over := l.stopped && l.last < curtain || l.last < curtain.Add(-a.patient(shortly))
-			if over && (to == 0 || l.last < to) && !a.endedBy(l) {
-				f.add(l.last, append(a.tellLives(l), a.testimony(name)...), "%s=%s ended while it was wanted", name, l.value)
-			}
-			if limit := a.patient(2 * settling); l.pause > limit && !a.slowed(l.pausedAt, l.pausedAt.Add(l.pause), l.agent) {
-				f.add(l.pausedAt, a.tellLives(l), "%s=%s gave no sign of life for %v", name, l.value, l.pause)
+			if _, to, replaced, known := a.wanted(name, l.value); known && !a.doubtful[name] {
+				yield(l, to, replaced)
 			}
 		}
 	}
-	return f.result
 }
 
 func (a *account) slowed(from, to history.Micros, agent string) bool {
@@ -173,23 +179,15 @@ func (a *account) slowed(from, to history.Micros, agent string) bool {
 // told.
 func orphans(a *account) Result {
 	f := find("A6")
-	byWorkload, names := a.lives()
-	for _, name := range names {
-		for _, l := range byWorkload[name] {
-			if l.clash {
-				continue
-			}
-			f.result.Checked++
-			_, to, replaced, known := a.wanted(name, l.value)
-			if !known || to == 0 || a.doubtful[name] {
-				continue
-			}
-			since := a.calmSince(replaced, l.last)
-			if limit := a.patient(orphanLimit); l.last > since.Add(limit) {
-				f.add(l.last, append(a.tellLives(l), a.testimony(name)...), "%s=%s ran for %v after it was wanted no more", name, l.value, l.last.Sub(since))
-			}
+	a.eachWanted(f, func(l *life, to, replaced history.Micros) {
+		if to == 0 {
+			return
 		}
-	}
+		since := a.calmSince(replaced, l.last)
+		if limit := a.patient(orphanLimit); l.last > since.Add(limit) {
+			f.add(l.last, append(a.tellLives(l), a.testimony(l.workload)...), "%s=%s ran for %v after it was wanted no more", l.workload, l.value, l.last.Sub(since))
+		}
+	})
 	return f.result
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/wait/waittest"
 	"github.com/argosy-cluster/argosy/client"
 	"github.com/argosy-cluster/argosy/cmd/argosy/cli"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -141,21 +142,7 @@ func others(all []*cluster.Process, not *cluster.Process) []*cluster.Process {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() error) {
-	t.Helper()
-	deadline := time.After(patience)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain for %s: %v", what, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
+var eventually = waittest.Eventually(patience)
 
 // when makes a condition of a truth, with what there is instead.
 func when(ok bool, instead string, args ...any) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -148,7 +149,7 @@ func (s *stage) killLeader(ctx context.Context, step *step) error {
 		return err
 	}
 	load := startLoad(ctx, s)
-	if err := sleep(ctx, s.config.Load); err != nil {
+	if err := wait.For(ctx, s.config.Load); err != nil {
 		return errors.Join(err, load.stop())
 	}
 	leader, err := s.cluster.Leader(ctx)
@@ -159,7 +160,7 @@ func (s *stage) killLeader(ctx context.Context, step *step) error {
 	if err := leader.Kill(); err != nil {
 		return errors.Join(err, load.stop())
 	}
-	if err := sleep(ctx, s.config.Load); err != nil {
+	if err := wait.For(ctx, s.config.Load); err != nil {
 		return errors.Join(err, load.stop())
 	}
 	if err := load.stop(); err != nil {
@@ -270,17 +271,6 @@ func countRestarts(before, after map[string]*argosyv1.ExecutionState) int {
 		}
 	}
 	return restarts
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // counter counts over goroutines.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 )
 
 // ways says which ways a fault cuts, and whom that strikes.
@@ -175,7 +176,7 @@ func swizzle(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 				return
 			}
 			heals[p] = heal
-			if !pause(cutting, between) {
+			if wait.For(cutting, between) != nil {
 				break
 			}
 		}
@@ -190,7 +191,7 @@ func swizzle(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 				continue
 			}
 			errs = append(errs, heals[p]())
-			pause(ctx, between/2)
+			_ = wait.For(ctx, between/2)
 		}
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("heal %s: %w: %w", step.Fault, ErrStuck, err)

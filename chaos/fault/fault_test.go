@@ -17,6 +17,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/lab"
 	"github.com/argosy-cluster/argosy/chaos/load"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait/waittest"
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -268,21 +269,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() error) {
-	t.Helper()
-	deadline := time.After(patience)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain for %s: %v", what, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
+// eventually waits for a condition.
+var eventually = waittest.Eventually(patience)
 
 func processNames(processes []*cluster.Process) []string {
 	var names []string

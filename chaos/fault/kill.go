@@ -10,6 +10,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 )
 
 // secondKill is how long after the first the second of two is killed at most.
@@ -41,7 +42,7 @@ func killedInTurn() inject {
 			waits := !first
 			first = false
 			mu.Unlock()
-			if waits && !pause(ctx, after) {
+			if waits && wait.For(ctx, after) != nil {
 				return "", nil, context.Cause(ctx)
 			}
 			return killed(ctx, w, step, p)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 )
 
 // flapEvery is how long a link that flaps is down, and then up, at the least: the
@@ -72,7 +73,7 @@ func toggle(ctx context.Context, every time.Duration, one, other func() error) e
 			if err := do(); err != nil {
 				return err
 			}
-			if !pause(ctx, every) {
+			if wait.For(ctx, every) != nil {
 				return nil
 			}
 		}

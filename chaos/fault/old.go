@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 )
 
 // logOfRaft stands for the store of the log, whichever it is.
@@ -76,7 +77,7 @@ func (w *World) putBack(ctx context.Context, p *cluster.Process, name string, af
 	if err := w.Ledger.wait(ctx, w.areLevel([]*cluster.Process{p})); err != nil {
 		return "", err
 	}
-	pause(ctx, after)
+	_ = wait.For(ctx, after)
 	if err := kill(p); err != nil {
 		return "", err
 	}

@@ -55,11 +55,7 @@ func spoiling(do spoil) inject {
 
 // flipBits changes bits in one file.
 func flipBits(_ context.Context, w *World, step plan.Step, p *cluster.Process) (string, error) {
-	name, err := aFile(w.Rand, w.Site.Data(p))
-	if err != nil {
-		return "", err
-	}
-	file, used, err := openUsed(filepath.Join(w.Site.Data(p), name))
+	name, file, used, err := openUsed(w.Rand, w.Site.Data(p))
 	if err != nil {
 		return "", err
 	}
@@ -76,19 +72,23 @@ func flipBits(_ context.Context, w *World, step plan.Step, p *cluster.Process) (
 	return fmt.Sprintf("changed bits %s of %d bytes of %s", strings.Join(where, ", "), len(used), name), nil
 }
 
-// openUsed opens a file and returns what is in it, without the zeros at the end:
-// a log may have much room that it has not come to yet.
-func openUsed(path string) (*os.File, []byte, error) {
+// openUsed opens a file of a data directory that matters and returns what is in
+// it, without the zeros at the end: a log may have much room that it has not come
+// to yet.
+func openUsed(chance *rand.Rand, dir string) (name string, file *os.File, used []byte, err error) {
+	if name, err = aFile(chance, dir); err != nil {
+		return "", nil, nil, err
+	}
+	path := filepath.Join(dir, name)
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, nil, err
 	}
-	used := bytes.TrimRight(content, "\x00")
-	if len(used) == 0 {
-		return nil, nil, fmt.Errorf("%w: there is nothing in %s", ErrNoTarget, path)
+	if used = bytes.TrimRight(content, "\x00"); len(used) == 0 {
+		return "", nil, nil, fmt.Errorf("%w: there is nothing in %s", ErrNoTarget, path)
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	return file, used, err
+	file, err = os.OpenFile(path, os.O_RDWR, 0)
+	return name, file, used, err
 }
 
 // someByte is the number of a byte that most likely means something: much of a
@@ -106,11 +106,7 @@ func someByte(chance *rand.Rand, content []byte) int {
 
 // cutFile cuts the end of what is in one file off.
 func cutFile(_ context.Context, w *World, step plan.Step, p *cluster.Process) (string, error) {
-	name, err := aFile(w.Rand, w.Site.Data(p))
-	if err != nil {
-		return "", err
-	}
-	file, used, err := openUsed(filepath.Join(w.Site.Data(p), name))
+	name, file, used, err := openUsed(w.Rand, w.Site.Data(p))
 	if err != nil {
 		return "", err
 	}

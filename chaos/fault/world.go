@@ -10,6 +10,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -108,19 +109,9 @@ func (w *World) leader(ctx context.Context) (*cluster.Process, error) {
 		if err == nil {
 			return seen.leader, nil
 		}
-		if !pause(ctx, lookEvery) {
+		if wait.For(ctx, lookEvery) != nil {
 			return nil, fmt.Errorf("%w: nobody leads: %w", ErrNoTarget, err)
 		}
-	}
-}
-
-// pause waits, and tells whether it did so to the end.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

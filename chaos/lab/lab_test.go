@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/argosy-cluster/argosy/chaos/lab"
+	"github.com/argosy-cluster/argosy/chaos/wait/waittest"
 )
 
 // patience bounds what a test waits for that fails.
@@ -54,21 +55,7 @@ func mustDisk(t *testing.T, l *lab.Lab, name string) *lab.Disk {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() error) {
-	t.Helper()
-	deadline := time.After(patience)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain for %s: %v", what, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
+var eventually = waittest.Eventually(patience)
 
 // listenUDP opens a socket on a host.
 func listenUDP(t *testing.T, host *lab.Host) *net.UDPConn {

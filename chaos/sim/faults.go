@@ -11,6 +11,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 )
 
 // effect is a fault in effect.
@@ -160,7 +161,7 @@ func killTwice(ctx context.Context, w *world, step plan.Step, random *rand.Rand)
 	if err != nil {
 		return nil, err
 	}
-	pause(ctx, step.For()/2)
+	_ = wait.For(ctx, step.For()/2)
 	if err := e.heal(ctx); err != nil {
 		return nil, err
 	}
@@ -189,11 +190,11 @@ func roll(ctx context.Context, w *world, step plan.Step, random *rand.Rand) (*ef
 			return nil, err
 		}
 		targets = append(targets, r.name)
-		pause(ctx, step.For())
+		_ = wait.For(ctx, step.For())
 		if err := e.heal(ctx); err != nil {
 			return nil, err
 		}
-		pause(ctx, w.pace(500*time.Millisecond))
+		_ = wait.For(ctx, w.pace(500*time.Millisecond))
 	}
 	return &effect{targets: targets}, nil
 }
@@ -216,18 +217,6 @@ func transfer(ctx context.Context, w *world, r *replica, _ plan.Step, _ *rand.Ra
 // pace stretches a time as the cluster's are.
 func (w *world) pace(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * w.plan.Settings.TimingMultiplier)
-}
-
-// pause waits, and returns false when the context ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // side is a set of hosts.
@@ -386,7 +375,7 @@ func swizzle(ctx context.Context, w *world, step plan.Step, random *rand.Rand) (
 		}
 		targets = append(targets, e.targets...)
 		heals = append(heals, e.heal)
-		pause(ctx, step.For()/time.Duration(4*len(order)))
+		_ = wait.For(ctx, step.For()/time.Duration(4*len(order)))
 	}
 	random.Shuffle(len(heals), func(i, j int) { heals[i], heals[j] = heals[j], heals[i] })
 	return &effect{targets: targets, heal: func(ctx context.Context) error {
@@ -394,7 +383,7 @@ func swizzle(ctx context.Context, w *world, step plan.Step, random *rand.Rand) (
 			if err := heal(ctx); err != nil {
 				return err
 			}
-			pause(ctx, step.For()/time.Duration(4*len(order)))
+			_ = wait.For(ctx, step.For()/time.Duration(4*len(order)))
 		}
 		return nil
 	}}, nil
@@ -408,11 +397,11 @@ func flap(ctx context.Context, w *world, r *replica, step plan.Step, random *ran
 		if err != nil {
 			return nil, err
 		}
-		pause(ctx, step.For()/(2*times))
+		_ = wait.For(ctx, step.For()/(2*times))
 		if err := e.heal(ctx); err != nil {
 			return nil, err
 		}
-		pause(ctx, step.For()/(2*times))
+		_ = wait.For(ctx, step.For()/(2*times))
 	}
 	return cutOff(ctx, w, r, step, random)
 }

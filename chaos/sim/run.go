@@ -23,6 +23,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/traffic"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -256,7 +257,7 @@ func (w *world) try(ctx context.Context, along *sync.WaitGroup) (counts traffic.
 	}
 	defer load.Stop()
 	along.Go(func() { w.look(ctx, load.Probes()) })
-	pause(ctx, w.pace(2*time.Second))
+	_ = wait.For(ctx, w.pace(2*time.Second))
 	faults = w.carryOut(ctx)
 	w.record.Update(func(m *history.Meta) { m.Quiet = w.clock() })
 	limit, cancel = context.WithTimeout(ctx, settleLimit)
@@ -267,7 +268,7 @@ func (w *world) try(ctx context.Context, along *sync.WaitGroup) (counts traffic.
 	if err == nil {
 		err = w.level(limit, cl)
 	}
-	pause(limit, w.pace(calm))
+	_ = wait.For(limit, w.pace(calm))
 	load.Stop()
 	return load.Counts(), faults, err
 }
@@ -301,7 +302,7 @@ func (w *world) look(ctx context.Context, probes []string) {
 		return
 	}
 	defer cl.Close()
-	for pause(ctx, lookEvery) {
+	for wait.For(ctx, lookEvery) == nil {
 		limit, cancel := context.WithTimeout(ctx, w.pace(time.Second))
 		state, err := cl.GetState(limit, &argosyv1.GetStateRequest{OmitStates: true, Names: probes})
 		cancel()
@@ -330,7 +331,7 @@ func (w *world) carryOut(ctx context.Context) map[string]int64 {
 	var mu sync.Mutex
 	var steps sync.WaitGroup
 	for _, step := range w.plan.Steps {
-		if !pause(ctx, time.Until(began.Add(step.At()))) {
+		if wait.For(ctx, time.Until(began.Add(step.At()))) != nil {
 			break
 		}
 		steps.Go(func() {
@@ -365,7 +366,7 @@ func (w *world) carry(ctx context.Context, step plan.Step) bool {
 	}
 	f.Targets, f.Detail, f.Struck = e.targets, e.detail, w.clock()
 	whole = whole && w.ledger.Quorum()
-	pause(ctx, step.For())
+	_ = wait.For(ctx, step.For())
 	f.Healing = w.clock()
 	f.Quorum = whole && w.ledger.Losses() == losses
 	if e.heal != nil {

@@ -2,19 +2,15 @@ package probe_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -25,22 +21,9 @@ import (
 // TestMain makes the test binary behave as a probe when it is called like one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == probe.Name {
-		os.Exit(runProbe())
+		os.Exit(probe.Main(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
-}
-
-func runProbe() int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	config := probe.Config{Binary: os.Args[0], Out: os.Stdout}
-	flags := pflag.NewFlagSet(probe.Name, pflag.ContinueOnError)
-	config.AddFlags(flags)
-	if err := errors.Join(flags.Parse(os.Args[2:]), probe.Run(ctx, config)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 func TestAProbeSaysWhatBecomesOfIt(t *testing.T) {

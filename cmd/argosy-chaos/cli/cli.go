@@ -7,10 +7,9 @@
 package cli
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/argosy-cluster/argosy/cmd/internal/interrupt"
 )
 
 // Exit codes of the program.
@@ -26,15 +25,10 @@ const (
 
 // Main runs the program with its arguments and returns its exit code.
 func Main(version string) int {
-	// The first signal asks for an orderly end: what is broken is healed and
-	// everything taken down. A second one ends at once; a lab is gone with its
-	// process, however that went.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// In the orderly end what is broken is healed and everything taken down. A lab
+	// is gone with its process, however that went.
+	ctx, stop := interrupt.Context()
 	defer stop()
-	go func() {
-		<-ctx.Done()
-		stop()
-	}()
 	a := &app{version: version, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	return a.execute(ctx, os.Args[1:])
 }

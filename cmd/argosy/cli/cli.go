@@ -4,22 +4,15 @@
 package cli
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/argosy-cluster/argosy/cmd/internal/interrupt"
 )
 
 // Main runs the program with its arguments and returns its exit code.
 func Main(version string) int {
-	// The first signal asks for an orderly end, which every command does in its
-	// own way; a second one ends at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context()
 	defer stop()
-	go func() {
-		<-ctx.Done()
-		stop()
-	}()
 	a := &app{version: version, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	return a.execute(ctx, os.Args[1:])
 }
