@@ -118,11 +118,11 @@ func (n *Node) handOver(ctx context.Context) {
 // snapshotAtStop spares the next start the entries since the last snapshot. What
 // goes wrong costs nothing but that.
 func (n *Node) snapshotAtStop(ctx context.Context) {
-	applied := n.deps.Machine.Applied()
+	since := n.deps.Machine.Applied()
 	if newest := n.snapshots.newest.Load(); newest != nil {
-		applied -= min(applied, newest.index)
+		since -= min(since, newest.index)
 	}
-	if applied < max(n.cfg.SnapshotThreshold/stopSnapshotShare, 1) {
+	if since < max(n.cfg.SnapshotThreshold/stopSnapshotShare, 1) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopSnapshotLimit)
@@ -138,7 +138,7 @@ func (n *Node) snapshotAtStop(ctx context.Context) {
 		err = context.Cause(ctx)
 	}
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
-		n.log.Warn("no snapshot was taken before stopping; the next start reads the log instead", "entries", applied, "error", err)
+		n.log.Warn("no snapshot was taken before stopping; the next start reads the log instead", "entries", since, "error", err)
 	}
 }
 
