@@ -34,8 +34,10 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 func (n *Node) stop(ctx context.Context, graceful bool) error {
 	if graceful && n.Err() == nil {
-		n.handOver(ctx)
+		// First, since a successor's first flushes would wait for the snapshot's
+		// where both are on one disk, and everybody waits for these.
 		n.snapshotAtStop(ctx)
+		n.handOver(ctx)
 	}
 	n.halted.Store(true)
 	// Raft panics when it is shut down while it takes a state over.
