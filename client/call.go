@@ -99,15 +99,14 @@ func hedged[T any](ctx context.Context, c *Client, first int, req *request, fail
 	if won := race.won.Load(); won != nil {
 		return *won, nil
 	}
-	idle := race.busy()
+	idle := race.alone()
 	switch {
 	case idle == nil:
-		return result, err
 	case movesOn(err):
 		// The first broke while another is under way: that one is the next try.
-		select {
-		case <-idle:
-		case <-ctx.Done():
+		// It ends with the context, and says then whether it was sent.
+		for ; idle != nil; idle = race.alone() {
+			<-idle
 		}
 	case req.write:
 		// Refused, while another server may have the same write carried out: what
@@ -136,7 +135,8 @@ func once[T any](ctx context.Context, c *Client, index int, req *request, try at
 	switch {
 	case spoken:
 		c.heard(index)
-		if e.Code() == argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN {
+		switch e.Code() {
+		case argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN, argosyv1.ErrorCode_ERROR_CODE_INTERNAL:
 			req.ambiguous.Store(true)
 		}
 	case reached.Addr != nil:
@@ -221,15 +221,17 @@ func (r *race[T]) second(index, asked int) {
 	}
 }
 
-// busy returns what is closed when the tries beside the first have ended; nil
-// when none is under way.
-func (r *race[T]) busy() <-chan struct{} {
+// alone returns what is closed when the tries beside the first have ended. When
+// none is under way it returns nil, and none will be: the end of the first is the
+// end of all.
+func (r *race[T]) alone() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running == 0 {
-		return nil
+	if r.running > 0 {
+		return r.idle
 	}
-	return r.idle
+	r.stop()
+	return nil
 }
 
 // settle waits for what the tries beside the first come to, for a while; then it
@@ -251,6 +253,11 @@ func (r *race[T]) settle(ctx context.Context, idle <-chan struct{}) {
 func (r *race[T]) halt() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.stop()
+}
+
+// stop is halt for whoever holds mu.
+func (r *race[T]) stop() {
 	r.ended = true
 	if r.timer != nil {
 		r.timer.Stop()

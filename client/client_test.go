@@ -295,6 +295,9 @@ func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 		{"it does not say", after(fail(conflict)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first does not say", always(silent), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first is gone", always(broken), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"it says that there is no leader", after(fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"the first has failed", always(fail(argosyv1.ErrorCode_ERROR_CODE_INTERNAL)), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"the first has failed, and the other is too old", always(fail(argosyv1.ErrorCode_ERROR_CODE_INTERNAL)), told(fail(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"it is wrong in itself", always(broken), told(fail(argosyv1.ErrorCode_ERROR_CODE_INVALID)), argosyv1.ErrorCode_ERROR_CODE_INVALID},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

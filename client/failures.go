@@ -70,7 +70,7 @@ func (f *failures) verdict(ctx context.Context) error {
 	}
 	if f.request.write && f.request.ambiguous.Load() {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN,
-			"%s: it may or may not have been done, for no answer came back: %s: read the state before you repeat it", f.request.what, f.describe())
+			"%s: it may or may not have been done, for no answer says so: %s: read the state before you repeat it", f.request.what, f.describe())
 	}
 	if spoken != nil {
 		return spoken
@@ -81,16 +81,9 @@ func (f *failures) verdict(ctx context.Context) error {
 
 // overtaken tells whether a refusal says nothing of the write as a whole: another
 // try of it may be on its way to the leader still, and be judged by another state
-// than this one was. What is wrong in any state stays wrong.
+// than this one was.
 func (f *failures) overtaken(refusal *argosyv1.Error) bool {
-	if !f.request.write || !f.request.ambiguous.Load() {
-		return false
-	}
-	switch refusal.Code() {
-	case argosyv1.ErrorCode_ERROR_CODE_INVALID, argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE:
-		return false
-	}
-	return true
+	return f.request.write && f.request.ambiguous.Load() && !refusal.Conclusive()
 }
 
 // Reason returns the text of an error without what gRPC puts around it: for

@@ -6,6 +6,11 @@
 // same one, only under the request id it came with. The state machine remembers
 // ids, so whatever breaks on the way, the write happens at most once; and what
 // certainly did not happen is never reported as unknown, nor the other way round.
+//
+// What certainly did not happen is a matter of all copies of a write. A leader
+// that refuses one has judged that one only: another copy, whose fate nobody
+// knows, may still be on its way to it or to another one, and pass by the state
+// that it meets there.
 package forward
 
 import (
@@ -148,6 +153,9 @@ func (r *Router) carry(ctx context.Context, w Write, deadline time.Time, last er
 		o, verdict := r.attempt(way.To, w, deadline, timer)
 		switch verdict {
 		case answered:
+			if uncertain && !conclusive(o.Err) {
+				return writer.Outcome{}, r.overtaken(o.Err)
+			}
 			return o, o.Err
 		case expired:
 			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
@@ -219,6 +227,26 @@ func verdictOf(o writer.Outcome) verdict {
 		return unknown
 	}
 	return answered
+}
+
+// conclusive tells whether an answer says what became of every copy of a write.
+func conclusive(err error) bool {
+	if err == nil {
+		return true
+	}
+	e, ok := argosyv1.AsError(err)
+	return ok && e.Conclusive()
+}
+
+// overtaken is answered when a copy of a write was refused and the fate of
+// another one is unknown.
+func (r *Router) overtaken(refusal error) error {
+	err := argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN,
+		"write: it was refused (%v), but it is not known whether that was before or after it was done: the connection to the leader broke meanwhile; repeat it with the same request id", refusal)
+	if e, ok := argosyv1.AsError(refusal); ok {
+		err.Detail.RetryAfterMs = e.Detail.GetRetryAfterMs()
+	}
+	return err
 }
 
 var errDeadline = errors.New("deadline passed")

@@ -162,6 +162,66 @@ func TestAJudgementIsFinal(t *testing.T) {
 	}
 }
 
+// The first copy of a write whose fate is unknown may still be on its way, to be
+// judged by another state than the copy that was refused.
+func TestARefusalIsNotTheEndOfAWriteOfWhichACopyMayBeOnItsWay(t *testing.T) {
+	refusal := func(code argosyv1.ErrorCode) error {
+		err := argosyv1.Errorf(code, "no")
+		err.Detail.RetryAfterMs = 300
+		return err
+	}
+	const unknown = argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN
+	for name, c := range map[string]struct {
+		first *leader
+		then  argosyv1.ErrorCode
+		want  argosyv1.ErrorCode
+	}{
+		"its expectation does not hold": {silent(), argosyv1.ErrorCode_ERROR_CODE_CONFLICT, unknown},
+		"what it deletes is not there":  {silent(), argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND, unknown},
+		"there is no space":             {silent(), argosyv1.ErrorCode_ERROR_CODE_NO_SPACE, unknown},
+		"there are too many":            {silent(), argosyv1.ErrorCode_ERROR_CODE_OVERLOADED, unknown},
+		"the leader is too old":         {silent(), argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE, unknown},
+		"the leader has failed":         {silent(), argosyv1.ErrorCode_ERROR_CODE_INTERNAL, unknown},
+		"it is wrong in itself":         {silent(), argosyv1.ErrorCode_ERROR_CODE_INVALID, argosyv1.ErrorCode_ERROR_CODE_INVALID},
+		"it is not its user's":          {silent(), argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN},
+		"it was certainly not begun":    {idle(), argosyv1.ErrorCode_ERROR_CODE_CONFLICT, argosyv1.ErrorCode_ERROR_CODE_CONFLICT},
+	} {
+		change := func(r *Router) {
+			time.Sleep(time.Second)
+			r.Open(says(writer.Outcome{Err: refusal(c.then)}))
+			c.first.end()
+		}
+		check := func(t *testing.T, code argosyv1.ErrorCode, retryAfter uint64, text string) {
+			t.Helper()
+			if code != c.want || retryAfter != 300 || !strings.Contains(text, "no") {
+				t.Errorf("answered %v (%s), to come back after %d ms", code, text, retryAfter)
+			}
+		}
+		t.Run(name+", by a call", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := mustRouter(t, nil)
+				r.Open(c.first)
+				go change(r)
+				_, err := r.Do(t.Context(), aWrite())
+				e, _ := argosyv1.AsError(err)
+				check(t, e.Code(), e.Detail.GetRetryAfterMs(), e.Message)
+			})
+		})
+		c.first.requests = nil
+		t.Run(name+", on a stream", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := mustRouter(t, nil)
+				r.Open(c.first)
+				stream := serve(t, r)
+				stream.send(1, 1, 10*time.Second)
+				go change(r)
+				result := stream.take(1)[1]
+				check(t, result.GetError().GetCode(), result.GetError().GetRetryAfterMs(), result.GetMessage())
+			})
+		})
+	}
+}
+
 func TestAWriteIsTakenToTheNextLeaderUnderItsOwnID(t *testing.T) {
 	for name, first := range map[string]*leader{
 		"certainly not done": says(writer.Outcome{Err: fmt.Errorf("%w: deposed", writer.ErrNotDone)}),

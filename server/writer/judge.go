@@ -39,6 +39,8 @@ func (w *Writer) judge(b *batch, r *Request) {
 	why := c.changedSince(r.expectedState())
 	switch {
 	case why != nil:
+	case r.noRoom != nil:
+		why = func() error { return r.noRoom }
 	case r.Apply != nil:
 		it.result, why = c.apply(r)
 	default:

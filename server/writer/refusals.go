@@ -10,8 +10,10 @@ const mostRefusals = 16_384
 // its client believes that nothing was done, and may never be wrong in that: the
 // other copy, which comes later and might pass, is refused like the first.
 //
-// Only this leader remembers. A copy that the next leader gets after the first
-// one was refused here is judged anew.
+// Only this leader remembers, and for a while: a copy that the next one gets is
+// judged anew. So a refusal is the end of a write only for whoever knows of no
+// other copy; who has tried it before and never heard what came of that must not
+// take it for one (package forward, and the client library, hold to that).
 type refusals struct {
 	by map[[RequestIDLength]byte]*refusal
 	// ring are the ids in the order in which they came; next is the oldest.

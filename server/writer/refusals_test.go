@@ -2,8 +2,10 @@ package writer
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
+	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -57,6 +59,48 @@ func TestACopyThatComesBeforeTheRefusalIsAnsweredIsRefusedWithIt(t *testing.T) {
 	if first.Detail.GetCurrentRevision() != revision || again.Error() != first.Error() {
 		t.Errorf("the copy was told %q, the first %q, of revision %d", again, first, revision)
 	}
+}
+
+func TestACopyOfAWriteForWhichThereWasNoRoomIsRefusedThoughThereIsNow(t *testing.T) {
+	var full atomic.Bool
+	h := start(t, newLedger(t, false), func(_ *Config, d *Deps) {
+		d.Full = func() error {
+			if full.Load() {
+				return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_SPACE, "disk is full")
+			}
+			return nil
+		}
+	})
+	done, refused := apply(workload("w", "one")), apply(workload("v", "one"))
+	h.must(t, done)
+	full.Store(true)
+	wantCode(t, <-h.send(refused), argosyv1.ErrorCode_ERROR_CODE_NO_SPACE)
+	// A repeat of what was done adds nothing.
+	if o := h.must(t, &Request{Principal: "ann", Apply: done.Apply}); !o.Replayed {
+		t.Errorf("a repeat was answered %+v", o)
+	}
+	full.Store(false)
+	wantCode(t, <-h.send(&Request{Principal: "ann", Apply: refused.Apply}), argosyv1.ErrorCode_ERROR_CODE_NO_SPACE)
+	if n := h.log.count(); n != 1 {
+		t.Errorf("%d entries were written, want that of the first write", n)
+	}
+}
+
+func TestACopyOfAWriteBeyondTheQuotaIsRefusedThoughThereIsRoomNow(t *testing.T) {
+	h := start(t, newLedger(t, false), nil)
+	quota := func(bytes uint64) {
+		t.Helper()
+		if err := h.Mutate(t.Context(), func(c *Working) error {
+			return c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", &argosyv1.ClusterSettings{StateQuotaBytes: bytes})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	quota(1)
+	r := apply(workload("w", "one"))
+	wantCode(t, <-h.send(r), argosyv1.ErrorCode_ERROR_CODE_NO_SPACE)
+	quota(1 << 30)
+	wantCode(t, <-h.send(&Request{Principal: "ann", Apply: r.Apply}), argosyv1.ErrorCode_ERROR_CODE_NO_SPACE)
 }
 
 func TestTheOldestRefusalsAreForgotten(t *testing.T) {

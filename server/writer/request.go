@@ -26,7 +26,9 @@ type Request struct {
 	Done func(Outcome)
 
 	prepared
-	phase atomic.Uint32
+	// noRoom is why the state may not grow, nil when it may.
+	noRoom error
+	phase  atomic.Uint32
 	// parked tells that the request has waited for what was in flight. Owned by
 	// the writer's goroutine.
 	parked bool

@@ -74,7 +74,8 @@ type Deps struct {
 	State    State
 	Validate Validator
 	// Full tells why users may not add to the state at the moment, an API error,
-	// nil when they may; nil for never. Deletes are taken all the same.
+	// nil when they may; nil for never. Deletes are taken all the same, and so are
+	// repeats of what was done.
 	Full func() error
 	// Now is the clock that entries are stamped by; nil means time.Now.
 	Now func() time.Time
@@ -190,9 +191,9 @@ func (w *Writer) Submit(r *Request) {
 // accept does what can be done to a request before it waits.
 func (w *Writer) accept(r *Request) error {
 	if r.Apply != nil {
-		if err := w.full(); err != nil {
-			return err
-		}
+		// Refused for it is it in its turn: it may be a repeat, and copies of it are
+		// to be refused like this one.
+		r.noRoom = w.full()
 	}
 	return r.prepare(w.check, &w.cfg)
 }

@@ -29,6 +29,18 @@ func (e *Error) Error() string { return e.Message }
 // Code returns the code of the closed set.
 func (e *Error) Code() ErrorCode { return e.Detail.GetCode() }
 
+// Conclusive tells whether a refusal holds for every copy of its write, by
+// whatever state that is judged: what is wrong in itself stays wrong. Any other
+// refusal speaks for the copy that it answers alone, and another one that is on
+// its way may still be carried out.
+func (e *Error) Conclusive() bool {
+	switch e.Code() {
+	case ErrorCode_ERROR_CODE_INVALID, ErrorCode_ERROR_CODE_FORBIDDEN:
+		return true
+	}
+	return false
+}
+
 // GRPCStatus lets grpc send the error with its detail.
 func (e *Error) GRPCStatus() *status.Status {
 	plain := status.New(mapping(e.Code()).grpc, e.Message)
