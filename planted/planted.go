@@ -47,6 +47,9 @@ const (
 	Abandon Bug = "abandon"
 	// Orphan leaves running what was unassigned while the agent was away.
 	Orphan Bug = "orphan"
+	// RepeatedLine reads a log from its beginning again when the keeper that writes
+	// it is followed by another.
+	RepeatedLine Bug = "repeated-line"
 	// OldOrders lets agents obey a leader that was replaced.
 	OldOrders Bug = "old-orders"
 )
@@ -55,7 +58,8 @@ const (
 func All() []Bug {
 	return []Bug{
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
-		LostRow, ShortSnapshot, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, EarlyStart, NewBroom, Abandon, Orphan, OldOrders,
+		LostRow, ShortSnapshot, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, EarlyStart, NewBroom, Abandon, Orphan,
+		RepeatedLine, OldOrders,
 	}
 }
 

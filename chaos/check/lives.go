@@ -19,6 +19,9 @@ type life struct {
 	// pause is the longest time between two signs, after pausedAt.
 	pause    time.Duration
 	pausedAt history.Micros
+	// printed are the times at which each line was certainly printed, the first
+	// one first.
+	printed []history.Micros
 }
 
 func (a *account) describeLife(l *life) string {
@@ -57,6 +60,9 @@ func (a *account) lives() (byWorkload map[string][]*life, names []string) {
 			l.pause, l.pausedAt = gap, l.last
 		}
 		l.last = b.At
+		for int64(len(l.printed)) < b.Lines {
+			l.printed = append(l.printed, b.At)
+		}
 		l.stopped = l.stopped || b.What == history.BeatStop
 		l.clash = l.clash || b.What == history.BeatClash
 	}

@@ -162,6 +162,8 @@ type Beat struct {
 	PID int `json:"pid"`
 	// What it is: BeatStart, BeatOn, BeatStop or BeatClash.
 	What string `json:"what"`
+	// Lines is how many lines it had printed.
+	Lines int64 `json:"lines,omitempty"`
 	// At is when.
 	At Micros `json:"at"`
 }
@@ -182,9 +184,11 @@ const (
 // LogRun is a run of lines of one process that a follower of logs was shown
 // without interruption.
 type LogRun struct {
-	// Follower is who follows, Stream counts his calls from 1.
+	// Follower is who follows, Stream counts his calls from 1. All is set when he
+	// asked for the whole log, and not for its last lines.
 	Follower string `json:"follower"`
 	Stream   int64  `json:"stream"`
+	All      bool   `json:"all,omitempty"`
 	// Workload, Instance, Agent, Value and PID are of the process that printed.
 	Workload string `json:"workload"`
 	Instance string `json:"instance"`
@@ -199,10 +203,18 @@ type LogRun struct {
 	// First and Last are when these came.
 	First Micros `json:"first"`
 	Last  Micros `json:"last"`
+	// Until is when it was over: another line came, the log ended, the call broke,
+	// or the follower went away.
+	Until Micros `json:"until,omitempty"`
 	// End is set when the log of the instance ended with this run, Why says why
-	// when that was not the end of the instance.
-	End bool   `json:"end,omitempty"`
-	Why string `json:"why,omitempty"`
+	// when that was not the end of the instance, or why the call broke. Dropped is
+	// set when the call ended without an error, and had not said that the log did.
+	End     bool   `json:"end,omitempty"`
+	Why     string `json:"why,omitempty"`
+	Dropped bool   `json:"dropped,omitempty"`
+	// Foreign is the text of a line that no probe prints: the run is this line,
+	// without numbers.
+	Foreign string `json:"foreign,omitempty"`
 }
 
 // Fault is something that was done to the cluster.

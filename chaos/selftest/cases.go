@@ -32,6 +32,9 @@ var moving = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 12, Movers: 
 // resting is one that leaves the workloads alone.
 var resting = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 6, PauseUs: 10_000}
 
+// following is one that reads what the workloads print.
+var following = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 4, LogFollowers: 4, PauseUs: 10_000}
+
 // step is a fault at a time, for some time.
 func step(at time.Duration, kind plan.Kind, lasts time.Duration, strength float64) plan.Step {
 	return plan.Step{AtMs: at.Milliseconds(), Fault: kind, ForMs: lasts.Milliseconds(), Strength: strength}
@@ -127,6 +130,8 @@ func Cases() []Case {
 			trialOf(5*second, resting, []plan.Step{step(2*second, plan.KillAll, 1500*ms, 0)})},
 		{planted.Orphan, "what was unassigned while an agent was away runs on", []string{"A6", "A1"},
 			trialOf(3500*ms, moving, []plan.Step{step(second, plan.KillAgent, 2*second, 0)})},
+		{planted.RepeatedLine, "a log that is followed begins anew with each new keeper of its agent", []string{"A7"},
+			trialOf(5*second, following, every(time.Second, 4, plan.KillKeeper, 100*ms))},
 	}
 }
 

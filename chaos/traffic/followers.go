@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -13,6 +14,7 @@ import (
 type follower struct {
 	session
 	streams int64
+	all     bool
 	// runs are those that go on, by instance.
 	runs map[string]*history.LogRun
 }
@@ -43,49 +45,57 @@ func (f *follower) follow(ctx context.Context, by way, names []string) {
 	if !f.oneIn(5) {
 		request.HasTail, request.Tail = true, tailLines
 	}
+	f.all = !request.GetHasTail()
 	err := by.client.Logs(ctx, request, func(batch *argosyv1.LogsResponse) error {
 		for _, line := range batch.GetLines() {
 			f.take(line)
 		}
 		return nil
 	})
-	why := ""
-	if err != nil && ctx.Err() == nil {
-		why = err.Error()
-	}
-	for key := range f.runs {
-		f.finish(key, false, why)
+	for key, run := range f.runs {
+		switch {
+		case ctx.Err() != nil:
+			// It had seen enough.
+		case err != nil:
+			run.Why = err.Error()
+		default:
+			run.Dropped = true
+		}
+		f.finish(key)
 	}
 }
 
 // take adds a line to the run that it continues, or begins another one.
 func (f *follower) take(line *argosyv1.LogLine) {
 	key := line.GetInstance().Key()
-	if line.GetEnd() {
-		f.finish(key, true, string(line.GetLine()))
+	if run := f.runs[key]; run != nil && line.GetEnd() {
+		run.End, run.Why = true, string(line.GetLine())
+		f.finish(key)
+	}
+	// What it has to say of a failure of its own has no number.
+	if line.GetEnd() || line.GetStderr() {
 		return
 	}
 	f.counts.lines.Add(1)
-	now := f.config.Clock()
 	printed, err := probe.ParseLine(line.GetLine())
 	if err != nil {
-		// What no probe prints is a run of its own, without a number.
-		f.finish(key, false, "")
-		f.begin(line, probe.Line{}, now)
-		f.finish(key, false, err.Error())
+		f.finish(key)
+		f.begin(line, probe.Line{}).Foreign = fmt.Sprintf("%.100q", line.GetLine())
+		f.finish(key)
 		return
 	}
 	run := f.runs[key]
 	if run == nil || run.PID != printed.PID || run.Value != printed.Value || run.To+1 != printed.Number {
-		f.finish(key, false, "")
-		run = f.begin(line, printed, now)
+		f.finish(key)
+		run = f.begin(line, printed)
 	}
-	run.To, run.Last = printed.Number, now
+	run.To, run.Last = printed.Number, f.config.Clock()
 }
 
-func (f *follower) begin(line *argosyv1.LogLine, printed probe.Line, now history.Micros) *history.LogRun {
+func (f *follower) begin(line *argosyv1.LogLine, printed probe.Line) *history.LogRun {
+	now := f.config.Clock()
 	run := &history.LogRun{
-		Follower: f.name, Stream: f.streams,
+		Follower: f.name, Stream: f.streams, All: f.all,
 		Workload: line.GetInstance().GetWorkload(), Instance: line.GetInstance().GetId(), Agent: line.GetInstance().GetAgent(),
 		Value: printed.Value, PID: printed.PID, From: printed.Number, To: printed.Number, First: now, Last: now,
 	}
@@ -93,12 +103,12 @@ func (f *follower) begin(line *argosyv1.LogLine, printed probe.Line, now history
 	return run
 }
 
-func (f *follower) finish(key string, end bool, why string) {
+func (f *follower) finish(key string) {
 	run := f.runs[key]
 	if run == nil {
 		return
 	}
 	delete(f.runs, key)
-	run.End, run.Why = end, why
+	run.Until = f.config.Clock()
 	f.config.Recorder.LogRun(*run)
 }

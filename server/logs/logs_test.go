@@ -265,8 +265,8 @@ func TestSeveralInstancesAreMergedAndEndEachByItself(t *testing.T) {
 	start := <-b.starts
 	pushes[start.GetInstance().Key()] = r.push(start.GetStreamId())
 	for key, push := range pushes {
-		send(t, push, line("hello from "+key))
-		if _, err := push.CloseAndRecv(); err != nil { // without an end line
+		send(t, push, line("hello from "+key), &argosyv1.LogLine{End: true})
+		if _, err := push.CloseAndRecv(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -349,6 +349,13 @@ func TestWhateverHappensToAnAgentItsLinesEnd(t *testing.T) {
 			next()
 			cancel()
 		}, []string{"one", "lost the log stream of agent a: rpc error: code = Canceled desc = context canceled END"}},
+		{"it ends its stream and does not say that the log ended", func(r *rig, a *link, _ func() string) {
+			push := r.push((<-a.starts).GetStreamId())
+			send(r.t, push, line("one"))
+			if _, err := push.CloseAndRecv(); err != nil {
+				r.t.Error(err)
+			}
+		}, []string{"one", "agent a pushes no more of it; the instance may go on END"}},
 	}
 	for _, c := range cases {
 		t.Run(c.what, func(t *testing.T) {

@@ -200,7 +200,9 @@ func (r *Relay) receive(stream grpc.ClientStreamingServer[argosyv1.PushLogsReque
 		}
 		var err error
 		if m, err = stream.Recv(); err != nil {
-			reason := ""
+			// An agent says the end of a log itself. One that only stops to push, as
+			// when it is stopped itself, does not say that the instance has ended.
+			reason := "agent " + p.instance.GetAgent() + " pushes no more of it; the instance may go on"
 			if !errors.Is(err, io.EOF) {
 				reason = "lost the log stream of agent " + p.instance.GetAgent() + ": " + err.Error()
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/logfile"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/wire"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -64,6 +65,10 @@ func (l *logStream) run(connection net.Conn) error {
 	var response wire.Response
 	if err := receive(connection, &response); err != nil {
 		return err
+	}
+	if planted.On(planted.RepeatedLine) {
+		l.close()
+		l.reader = nil
 	}
 	if l.reader == nil {
 		reader, err := logfile.OpenReader(filepath.Join(l.runtime.cfg.Dir, response.LogDir))

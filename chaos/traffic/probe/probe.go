@@ -140,7 +140,7 @@ func (p *probe) run(ctx context.Context) error {
 func (p *probe) beat(what string) error {
 	line, err := json.Marshal(history.Beat{
 		Workload: p.config.Workload, Instance: p.instance, Agent: p.config.Agent, Value: p.config.Value,
-		PID: os.Getpid(), What: what, At: p.config.Clock(),
+		PID: os.Getpid(), What: what, Lines: p.lines, At: p.config.Clock(),
 	})
 	if err != nil {
 		return fmt.Errorf("run probe: %w", err)
