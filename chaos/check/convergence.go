@@ -40,7 +40,7 @@ func convergence(a *account) Result {
 			f.cannot("%s was not looked at after the last fault", agent)
 		case !ever:
 			f.add(l.At, []string{describe}, "%s has not done what it shall %v after the last fault was healed", agent, l.At.Sub(quiet))
-		case good.At.Sub(quiet) > limit:
+		case good.At.Sub(quiet) > limit+a.stalled(quiet, good.At):
 			f.add(good.At, nil, "%s took %v to do what it shall after the last fault was healed", agent, good.At.Sub(quiet))
 		}
 	}
@@ -59,12 +59,15 @@ func (a *account) notRunning(f *findings) {
 		}
 		f.result.Checked++
 		from, _, _, known := a.wanted(name, v.value)
-		if !known || a.calmSince(from, curtain).Add(a.patient(convergenceLimit)) > curtain {
+		calm := a.calmSince(from, curtain)
+		if !known || calm.Add(a.patient(convergenceLimit)+a.stalled(calm, curtain)) > curtain {
 			continue
 		}
+		lately := curtain.Add(-a.patient(shortly))
+		lately = lately.Add(-a.stalled(lately, curtain))
 		running := false
 		for _, l := range byWorkload[name] {
-			running = running || l.value == v.value && !l.stopped && !l.clash && l.last >= curtain.Add(-a.patient(shortly))
+			running = running || l.value == v.value && !l.stopped && !l.clash && l.last >= lately
 		}
 		if !running {
 			f.add(curtain, append(a.tellLives(byWorkload[name][max(0, len(byWorkload[name])-2):]...), a.testimony(name)...), "%s=%s is wanted in the end and does not run", name, v.value)

@@ -171,7 +171,8 @@ func (r *reading) silent(run *history.LogRun) {
 	if due > run.Until {
 		return
 	}
-	if waited := run.Until.Sub(r.calmSince(due, run.Until)); waited > r.patient(followLimit) {
+	calm := r.calmSince(due, run.Until)
+	if waited := run.Until.Sub(calm); waited > r.patient(followLimit)+r.stalled(calm, run.Until) {
 		r.wrong(run, "it was shown nothing after line %d, and not told why, for %v", run.To, waited)
 	}
 }

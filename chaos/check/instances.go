@@ -145,7 +145,7 @@ func abandoned(a *account) Result {
 		if over && (to == 0 || l.last < to) && !a.endedBy(l) {
 			f.add(l.last, append(a.tellLives(l), a.testimony(l.workload)...), "%s=%s ended while it was wanted", l.workload, l.value)
 		}
-		if limit := a.patient(2 * settling); l.pause > limit && !a.slowed(l.pausedAt, l.pausedAt.Add(l.pause), l.agent) {
+		if limit := a.patient(2*settling) + a.stalled(l.pausedAt, l.pausedAt.Add(l.pause)); l.pause > limit && !a.slowed(l.pausedAt, l.pausedAt.Add(l.pause), l.agent) {
 			f.add(l.pausedAt, a.tellLives(l), "%s=%s gave no sign of life for %v", l.workload, l.value, l.pause)
 		}
 	})
@@ -184,7 +184,7 @@ func orphans(a *account) Result {
 			return
 		}
 		since := a.calmSince(replaced, l.last)
-		if limit := a.patient(orphanLimit); l.last > since.Add(limit) {
+		if limit := a.patient(orphanLimit) + a.stalled(since, l.last); l.last > since.Add(limit) {
 			f.add(l.last, append(a.tellLives(l), a.testimony(l.workload)...), "%s=%s ran for %v after it was wanted no more", l.workload, l.value, l.last.Sub(since))
 		}
 	})

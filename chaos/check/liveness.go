@@ -73,7 +73,7 @@ func (a *account) outage(f *findings, from, to history.Micros, usual time.Durati
 		return
 	}
 	from = asked
-	if length := to.Sub(from); length > limit {
+	if length := to.Sub(from); length > limit+a.stalled(from, to) {
 		if len(during) == 0 {
 			during = []string{"no fault was in effect"}
 		}
@@ -126,12 +126,12 @@ type episode struct {
 }
 
 // flapping judges L2: leaders change because of faults, and not more often than
-// those may cost; never while nothing is wrong.
+// those may cost; never while nothing is wrong. A server that the machine did not
+// run is a reason, too, and no fault of the plan.
 func flapping(a *account) Result {
 	f := find("L2")
-	if cores := a.h.Meta.Cores; !a.h.Meta.Simulated && cores > 0 && a.h.Meta.Load > 2*float64(cores) {
-		// A leader that gets no processor time loses its place for a reason that is
-		// no fault of the plan.
+	if cores := a.h.Meta.Cores; !a.watched() && !a.h.Meta.Simulated && cores > 0 && a.h.Meta.Load > 2*float64(cores) {
+		// Nobody knows whom it did not run.
 		return f.result
 	}
 	var episodes []*episode
@@ -161,7 +161,7 @@ func flapping(a *account) Result {
 			at--
 		}
 		switch {
-		case a.starting(l.At) || a.apart(curtain, l.At):
+		case a.starting(l.At) || a.apart(curtain, l.At) || a.faltered(l.At):
 		case at >= 0 && l.At <= episodes[at].to:
 			episodes[at].led = append(episodes[at].led, l)
 		default:

@@ -220,6 +220,57 @@ func TestWorkloadsAndTime(t *testing.T) {
 			h.Faults[0].Skipped = true
 			led(h, "server-2", 3, 30*second)
 		}},
+		{"leaders change after the machine did not run the leader", "", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, "server-1", 29*second, 4, 50, 30)
+		}},
+		{"leaders change after the machine did not run the trial", "", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, history.StallTrial, 29*second, 1, 130, 120)
+		}},
+		{"leaders change after the machine's disk hung", "", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, history.StallDisk, 29*second, 1, 600, 600)
+		}},
+		{"a short stall explains nothing", "L2", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, "server-1", 29*second, 1, 50, 50)
+			stall(h, "server-2", 29*second, 1, 50, 50)
+			stall(h, history.StallDisk, 29*second, 5, 200, 150)
+		}},
+		{"a server that is run a little less than it wants explains nothing", "L2", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, "server-1", 28*second, 40, 50, 15)
+		}},
+		{"a stall from long before, or after, explains nothing", "L2", func(h *history.History) {
+			led(h, "server-2", 3, 30*second)
+			stall(h, "server-1", 26*second, 4, 50, 50)
+			stall(h, "server-1", 31*second, 4, 50, 50)
+		}},
+		{"what is slow because of the machine", "", func(h *history.History) {
+			drop(h, 25*second, 33*second)
+			stall(h, "server-1", 26*second, 100, 50, 45)
+		}},
+		{"what is slower than because of the machine", "L1", func(h *history.History) {
+			drop(h, 25*second, 33*second)
+			stall(h, "server-1", 26*second, 100, 50, 20)
+			stall(h, "server-1", 40*second, 100, 50, 50)
+		}},
+		{"an agent takes longer because of the machine", "", func(h *history.History) {
+			for i := range h.Looks {
+				if h.Looks[i].At < 53*second {
+					h.Looks[i].Converged = 1999
+				}
+			}
+			stall(h, "agent-1", 42*second, 100, 50, 45)
+		}},
+		{"goroutines are many for a while", "", func(h *history.History) {
+			for i := range h.Samples[:len(h.Samples)-1] {
+				if i > len(h.Samples)/2 {
+					h.Samples[i].Goroutines += 5000
+				}
+			}
+		}},
 		{"memory grows", "L3", func(h *history.History) {
 			for i := range h.Samples {
 				h.Samples[i].RSS += int64(i) * (20 << 20)
@@ -282,5 +333,34 @@ func TestLimitsAreLongerForABusyMachine(t *testing.T) {
 	a := newAccount(h)
 	if h.Meta.Settings = map[string]string{SettingTiming: "2"}; a.patient(time.Second) != 8*time.Second {
 		t.Errorf("patience %v", a.patience())
+	}
+}
+
+// stall lets somebody wait in some times one after the other of so many
+// milliseconds each, and for how many of them.
+func stall(h *history.History, who string, from history.Micros, times, of, waited int64) {
+	for range times {
+		to := from + history.Micros(of*1000)
+		h.Stalls = append(h.Stalls, history.Stall{Who: who, From: from, To: to, Micros: waited * 1000})
+		from = to
+	}
+}
+
+// On a machine that had other things to do nobody can say why a leader lost its
+// place, unless it was recorded whom it did not run.
+func TestLeadersAreJudgedOnABusyMachineToo(t *testing.T) {
+	h := probed()
+	led(h, "server-2", 3, 30*second)
+	h.Meta.Cores, h.Meta.Load = 2, 8
+	if v := Judge(h); v.Results["L2"].Checked != 0 || v.Violations["L2"] != 0 {
+		t.Errorf("without a record of stalls: %+v", v.Results["L2"])
+	}
+	h.Meta.Promised = []string{history.KindStalls}
+	if v := Judge(h); v.Violations["L2"] != 1 || v.Unjudged[Trial] != "" {
+		t.Errorf("with one: %+v, %v", v.Results["L2"], v.Unjudged)
+	}
+	stall(h, "server-1", 29*second, 4, 50, 30)
+	if v := Judge(h); v.Violations["L2"] != 0 {
+		t.Errorf("with a stall: %+v", v.Results["L2"])
 	}
 }

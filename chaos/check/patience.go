@@ -18,13 +18,18 @@ const SettingTiming = "timing multiplier"
 // may be slower on purpose, and its machine busy with other things.
 func (a *account) patience() float64 {
 	factor := 1.0
-	if timing, err := strconv.ParseFloat(a.h.Meta.Settings[SettingTiming], 64); err == nil {
+	if timing, ok := a.timingFactor(); ok {
 		factor = max(factor, timing)
 	}
 	if a.h.Meta.Cores > 0 && !a.h.Meta.Simulated {
 		factor *= min(8, max(1, a.h.Meta.Load/float64(a.h.Meta.Cores)))
 	}
 	return factor
+}
+
+func (a *account) timingFactor() (factor float64, ok bool) {
+	factor, err := strconv.ParseFloat(a.h.Meta.Settings[SettingTiming], 64)
+	return factor, err == nil
 }
 
 func (a *account) patient(d time.Duration) time.Duration {

@@ -15,7 +15,9 @@ const (
 	moreFiles      = 200
 )
 
-// few is how many samples of a time are compared: their median.
+// few is how many samples of a time are compared: their median in the beginning,
+// and the least in the end. What grows with time does not get less again, as does
+// what is only used while much is to be done, such as after a fault.
 const few = 5
 
 // resources judges L3: what a process takes of its machine in the end, when the
@@ -37,7 +39,7 @@ func resources(a *account) Result {
 			continue
 		}
 		compare := func(what string, more int64, of func(history.Sample) int64) {
-			began, ended := median(samples[:few], of), median(samples[len(samples)-few:], of)
+			began, ended := median(samples[:few], of), least(samples[len(samples)-few:], of)
 			if began > 0 && ended > 2*began+more {
 				f.add(samples[len(samples)-1].At, nil, "%s had %d %s in the beginning and %d in the end", name, began, what, ended)
 			}
@@ -52,17 +54,31 @@ func resources(a *account) Result {
 
 // median of what is known, 0 when nothing is.
 func median(samples []history.Sample, of func(history.Sample) int64) int64 {
+	known := sorted(samples, of)
+	if len(known) == 0 {
+		return 0
+	}
+	return known[len(known)/2]
+}
+
+// least of what is known, 0 when nothing is.
+func least(samples []history.Sample, of func(history.Sample) int64) int64 {
+	known := sorted(samples, of)
+	if len(known) == 0 {
+		return 0
+	}
+	return known[0]
+}
+
+func sorted(samples []history.Sample, of func(history.Sample) int64) []int64 {
 	var known []int64
 	for _, s := range samples {
 		if v := of(s); v > 0 {
 			known = append(known, v)
 		}
 	}
-	if len(known) == 0 {
-		return 0
-	}
 	slices.Sort(known)
-	return known[len(known)/2]
+	return known
 }
 
 // lines judges Q1: no process has broken down or found a race, at any time; and
@@ -75,7 +91,7 @@ func lines(a *account) Result {
 	curtain := a.curtain()
 	for _, l := range a.h.Lines {
 		f.result.Checked++
-		if l.Kind == "error" && (l.At == 0 || a.apart(curtain, l.At) || a.disturbed(l.At)) {
+		if l.Kind == "error" && (l.At == 0 || a.apart(curtain, l.At) || a.disturbed(l.At) || a.faltered(l.At)) {
 			continue
 		}
 		f.add(l.At, []string{l.Text}, "%s printed a %s", l.Process, l.Kind)

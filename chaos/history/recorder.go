@@ -23,6 +23,7 @@ const (
 	replicasFile    = "replicas.jsonl"
 	samplesFile     = "samples.jsonl"
 	standingsFile   = "standings.jsonl"
+	stallsFile      = "stalls.jsonl"
 	beatsDir        = "beats"
 	// PlanFile is the plan of the trial, LogDir what its processes printed.
 	PlanFile = "plan.json"
@@ -106,6 +107,9 @@ func (r *Recorder) Sample(s Sample) { record(r, samplesFile, &r.memory.Samples, 
 
 // Standing records what a server said of its state.
 func (r *Recorder) Standing(s Standing) { record(r, standingsFile, &r.memory.Standings, s) }
+
+// Stall records that the machine kept somebody waiting.
+func (r *Recorder) Stall(s Stall) { record(r, stallsFile, &r.memory.Stalls, s) }
 
 // Beat records a sign of life; real workloads write their own.
 func (r *Recorder) Beat(b Beat) {

@@ -349,6 +349,28 @@ type Standing struct {
 	Hash  string `json:"hash"`
 }
 
+// Stall is a time in which the machine did not do what it was asked for. It is
+// not a fault of the plan, and nothing that the cluster could help.
+type Stall struct {
+	// Who had to wait: a server or an agent with all that runs on its host, or one
+	// of StallTrial and StallDisk.
+	Who string `json:"who"`
+	// From and To are between which times it was.
+	From Micros `json:"from"`
+	To   Micros `json:"to"`
+	// Micros is how long it waited in all between them.
+	Micros int64 `json:"us"`
+}
+
+// Who is stalled beside servers and agents.
+const (
+	// StallTrial is the program that makes the trial, and the clients with it: it
+	// slept, and was woken later than it had asked for.
+	StallTrial = "the trial"
+	// StallDisk is the disk that all the servers' disks are on: a flush took long.
+	StallDisk = "the disk"
+)
+
 // Kinds of records that a trial may have promised; see Meta.Promised.
 const (
 	KindSights      = "sights"
@@ -362,6 +384,8 @@ const (
 	// KindLines is promised by who has read the logs for lines that should not be
 	// there: there may be none.
 	KindLines = "lines"
+	// KindStalls is promised by who would have noticed them: there may be none.
+	KindStalls = "stalls"
 )
 
 // Entry is an entry of a replica's log that changed objects of the load.

@@ -44,8 +44,12 @@ func (h *Host) Limit(limits Limits) error {
 
 // group is a control group of processes, for CPU time and for memory.
 type group struct {
-	// dirs are its directories: one, or one for each controller in version 1.
+	// dirs are its directories: one, or one for each controller in version 1, and
+	// one in which is only counted how long they wait.
 	dirs []groupDir
+	// waits is the file that tells how long they waited for a processor, empty
+	// where the kernel does not count it.
+	waits string
 }
 
 // groupDir is a control group's directory.
@@ -75,6 +79,7 @@ func newGroup(name string) (*group, error) {
 		}
 		g.dirs = append(g.dirs, dir)
 	}
+	g.count(name)
 	return g, nil
 }
 

@@ -138,6 +138,9 @@ func (t *trial) play(ctx context.Context) error {
 	watchers.Go(func() { t.look(watching) })
 	watchers.Go(func() { t.sample(watching) })
 	watchers.Go(func() { t.stand(watching) })
+	watchers.Go(func() { t.waits(watching) })
+	watchers.Go(func() { t.oversleeps(watching) })
+	watchers.Go(func() { t.flushes(watching) })
 	p := &performance{
 		plan: t.config.Plan, world: world, find: fault.Of, recorder: t.recorder, clock: t.clock, patience: t.config.Patience, tell: t.tell,
 	}

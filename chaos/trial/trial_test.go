@@ -96,6 +96,11 @@ func TestTrialDoesItsPlanAndIsJudged(t *testing.T) {
 	if len(h.Replicas) < 3 || len(h.Leaderships) == 0 || len(h.Looks) == 0 || len(h.Samples) == 0 || len(h.Beats) == 0 || len(h.Sights) == 0 {
 		t.Errorf("%d replicas, %d leaderships, %d looks, %d samples, %d beats, %d sights", len(h.Replicas), len(h.Leaderships), len(h.Looks), len(h.Samples), len(h.Beats), len(h.Sights))
 	}
+	for _, stall := range h.Stalls {
+		if stall.Who == "" || stall.Micros <= 0 || stall.To <= stall.From {
+			t.Errorf("stalled: %+v", stall)
+		}
+	}
 	goroutines := false
 	for _, sample := range h.Samples {
 		goroutines = goroutines || sample.Goroutines > 0

@@ -1,0 +1,80 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"github.com/argosy-cluster/argosy/chaos/history"
+)
+
+const (
+	// silence is for how long a server that is not run looks dead to the others, who
+	// put another one in its place: half of what they wait for a leader. What the
+	// disk may take is more.
+	silence     = 100 * time.Millisecond
+	diskSilence = 300 * time.Millisecond
+	// aftermath is how long after a stall it may still change who leads.
+	aftermath = 2 * time.Second
+)
+
+// timing is the factor by which the cluster's time-outs are longer than usual.
+func (a *account) timing(d time.Duration) time.Duration {
+	factor, ok := a.timingFactor()
+	if !ok {
+		return d
+	}
+	return time.Duration(factor * float64(d))
+}
+
+// watched tells whether it was recorded what the machine did not do.
+func (a *account) watched() bool { return slices.Contains(a.h.Meta.Promised, history.KindStalls) }
+
+// stalled returns how much of a time the machine kept from the one that it kept
+// most from: to nobody it counts as slowness that he was not run.
+func (a *account) stalled(from, to history.Micros) time.Duration {
+	waited := map[string]time.Duration{}
+	var most time.Duration
+	for i := range a.h.Stalls {
+		s := &a.h.Stalls[i]
+		if within := min(s.To, to).Sub(max(s.From, from)); within > 0 {
+			waited[s.Who] += min(within, waitedFor(s))
+			most = max(most, waited[s.Who])
+		}
+	}
+	return most
+}
+
+// faltered tells whether the machine, shortly before a moment, had not run a server
+// for so long that it was taken for dead, or took others for that: for silence in
+// all, of twice that time.
+func (a *account) faltered(at history.Micros) bool {
+	since, limit := at.Add(-a.timing(aftermath)), a.timing(silence)
+	byWho := map[string][]*history.Stall{}
+	for i := range a.h.Stalls {
+		s := &a.h.Stalls[i]
+		if s.To < since || s.From > at {
+			continue
+		}
+		if s.Who == history.StallDisk {
+			if waitedFor(s) >= diskSilence {
+				return true
+			}
+			continue
+		}
+		last := append(byWho[s.Who], s)
+		for s.To.Sub(last[0].To) > 2*limit {
+			last = last[1:]
+		}
+		byWho[s.Who] = last
+		var waited time.Duration
+		for _, each := range last {
+			waited += waitedFor(each)
+		}
+		if waited >= limit {
+			return true
+		}
+	}
+	return false
+}
+
+func waitedFor(s *history.Stall) time.Duration { return time.Duration(s.Micros) * time.Microsecond }
