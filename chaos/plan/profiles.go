@@ -49,6 +49,12 @@ var usualLoad = Load{
 	LogFollowers: 1, Probes: 4, Movers: 1, PauseUs: 10_000,
 }
 
+// ciLoad asks more: a trial of that profile is short, and has to show as much.
+var ciLoad = Load{
+	Writers: 4, Rivals: 3, Makers: 2, Appliers: 1, Readers: 5, StaleReaders: 6, Listers: 1, Watchers: 3,
+	LogFollowers: 1, Probes: 4, Movers: 1, PauseUs: 6_000,
+}
+
 // sparseLoad leaves room for the containers.
 var sparseLoad = Load{
 	Writers: 3, Rivals: 2, Makers: 1, Appliers: 1, Readers: 3, StaleReaders: 2, Listers: 1, Watchers: 3,
@@ -97,8 +103,8 @@ var profiles = []Profile{
 		load: usualLoad,
 	},
 	{
-		Name: CI, What: "every fault that needs no special means, once at least", Duration: 60 * time.Second,
-		every: 1700 * time.Millisecond, once: ciFaults, weights: ciWeights, larger: true, shaped: 25, slowed: slowed[:1], load: usualLoad,
+		Name: CI, What: "every fault that needs no special means, once at least", Duration: 42 * time.Second,
+		every: 1200 * time.Millisecond, once: ciFaults, weights: ciWeights, larger: true, shaped: 25, slowed: slowed[:1], load: ciLoad,
 	},
 	{
 		Name: Soak, What: "all faults, as often as they are to add up", Duration: 2 * time.Minute,
