@@ -136,6 +136,9 @@ func hasBugs(ctx context.Context, binary string) error {
 
 // try provokes a bug until it is found, and shows that it is it that was found.
 func (c Config) try(ctx context.Context, of Case) Outcome {
+	if ctx.Err() != nil {
+		return Outcome{Case: of, Err: context.Cause(ctx)}
+	}
 	o := Outcome{Case: of}
 	began := time.Now()
 	for o.Tries < c.Tries && !o.Found && o.Err == nil {

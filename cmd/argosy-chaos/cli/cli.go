@@ -2,8 +2,10 @@
 // wires the rooms together and decides nothing. It is apart from main so that a
 // test binary can behave as the program.
 //
-// The invariant it protects: exit code 0 means that everything was looked at and
-// nothing was wrong, and nothing else does.
+// The invariant it protects: of a command that tries or judges something, exit code
+// 0 means that everything was looked at and nothing was wrong, and nothing else
+// does. Commands that only tell something (plan, list, ledger, report) end with 0
+// when they told it, whatever it is.
 package cli
 
 import (

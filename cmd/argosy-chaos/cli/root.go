@@ -52,7 +52,8 @@ their own inside this machine, breaks them by a plan, records everything, and le
 checkers judge the record.
 
 Exit codes: 0 everything was checked and held, 1 something that was promised did
-not hold, 2 that cannot be said.`,
+not hold, 2 that cannot be said. Commands that only tell something (plan, list,
+ledger, report) end with 0 when they told it.`,
 		Version:       a.version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -67,6 +68,7 @@ not hold, 2 that cannot be said.`,
 		return fmt.Errorf("%w: see '%s --help'", err, cmd.CommandPath())
 	})
 	for _, cmd := range []*cobra.Command{
+		a.ciCommand(),
 		a.runCommand(),
 		a.replayCommand(),
 		a.shrinkCommand(),

@@ -22,6 +22,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/ledger"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/sim"
+	"github.com/argosy-cluster/argosy/chaos/trial"
 )
 
 // simulateOptions say what is simulated.
@@ -93,20 +94,27 @@ func (o *simulateOptions) plans() ([]*plan.Plan, error) {
 }
 
 func (a *app) simulate(ctx context.Context, o *simulateOptions) error {
+	_, err := a.simulateTotal(ctx, o)
+	return err
+}
+
+// simulateTotal simulates all and returns what it adds up to, which is nil when
+// nothing was begun.
+func (a *app) simulateTotal(ctx context.Context, o *simulateOptions) (*ledger.Soak, error) {
 	plans, err := o.plans()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "argosy-sim-"); err != nil {
-			return fmt.Errorf("make directory for simulations: %w", err)
+			return nil, fmt.Errorf("make directory for simulations: %w", err)
 		}
-		// It stays when something is in it.
-		defer func() { _ = os.Remove(o.dir) }()
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return fmt.Errorf("make directory for simulations: %w", err)
+		return nil, fmt.Errorf("make directory for simulations: %w", err)
 	}
+	// It stays when something is in it.
+	defer func() { _ = os.Remove(o.dir) }()
 	began := time.Now()
 	total := &ledger.Soak{
 		Commit: commit(ctx), Seed: plans[0].Seed, Profile: sim.Profile, Started: began.Format(time.RFC3339),
@@ -122,18 +130,18 @@ func (a *app) simulate(ctx context.Context, o *simulateOptions) error {
 		total.VirtualHours, time.Since(began).Seconds(), faults, total.Operations, total.Trials, len(plans), total.Violations)
 	if o.ledger != "" && total.Trials > 0 {
 		if err := ledger.Append(o.ledger, total); err != nil {
-			return err
+			return total, err
 		}
 	}
 	switch {
 	case len(total.Violations) > 0:
-		return errViolated
+		return total, errViolated
 	case ctx.Err() != nil:
-		return fmt.Errorf("simulate: %w", context.Cause(ctx))
+		return total, fmt.Errorf("simulate: %w", context.Cause(ctx))
 	case total.Trials < int64(len(plans)):
-		return errTold
+		return total, errTold
 	}
-	return nil
+	return total, nil
 }
 
 // simulateAll simulates as many plans at a time as it may, and adds up.
@@ -179,7 +187,9 @@ func (a *app) account(total *ledger.Soak, p *plan.Plan, s *sim.Summary, err erro
 	}
 	for invariant, n := range s.Violations {
 		total.Violations[invariant] += n
-		fmt.Fprintf(a.out, "  VIOLATED %s, %d times: %s\n", invariant, n, s.First[invariant])
+	}
+	if len(s.Violations) > 0 {
+		a.tellSimulated(s, dir)
 	}
 	for _, invariant := range slices.Sorted(maps.Keys(s.Unjudged)) {
 		fmt.Fprintf(a.out, "  NOT JUDGED %s: %s\n", invariant, s.Unjudged[invariant])
@@ -193,6 +203,18 @@ func (a *app) account(total *ledger.Soak, p *plan.Plan, s *sim.Summary, err erro
 		return
 	}
 	fmt.Fprintln(a.out, again)
+}
+
+// tellSimulated prints each violation of a simulation, from the record that it
+// left; the first ones alone when that cannot be read.
+func (a *app) tellSimulated(s *sim.Summary, dir string) {
+	if result, err := trial.Judge(dir); err == nil {
+		a.tellViolations(result.Verdict, dir)
+		return
+	}
+	for _, invariant := range slices.Sorted(maps.Keys(s.Violations)) {
+		fmt.Fprintf(a.out, "  VIOLATED %s, %d times: %s\n", invariant, s.Violations[invariant], s.First[invariant])
+	}
 }
 
 // simulateApart simulates a plan in a process of its own: one that panics takes
