@@ -1,8 +1,9 @@
 #!/bin/bash
-# Installs what the demonstration, the tests or the benchmarks need beside Go and
-# make, from the distribution's own packages, and says what it installs.
+# Installs what the demonstration, the tests, the chaos suite or the benchmarks
+# need beside Go and make, from the distribution's own packages, and says what it
+# installs.
 #
-#   tools/setup.sh demo|test|bench
+#   tools/setup.sh demo|test|chaos|bench
 #
 # The demonstration goes on without what cannot be installed; the others fail.
 set -euo pipefail
@@ -12,9 +13,10 @@ podman=(podman runc conmon netavark aardvark-dns iptables catatonit)
 case $purpose in
 demo) packages=("${podman[@]}") ;;
 test) packages=("${podman[@]}" e2fsprogs strace busybox-static gcc libc6-dev libseccomp-dev pkg-config) ;;
+chaos) packages=(e2fsprogs strace) ;;
 bench) packages=("${podman[@]}" e2fsprogs busybox-static etcd-server) ;;
 *)
-	echo "usage: tools/setup.sh demo|test|bench" >&2
+	echo "usage: tools/setup.sh demo|test|chaos|bench" >&2
 	exit 2
 	;;
 esac
@@ -29,7 +31,9 @@ give_up() {
 }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-	if command -v podman >/dev/null; then exit 0; fi
+	needed=podman
+	if [[ $purpose == chaos ]]; then needed=mkfs.ext4; fi
+	if command -v "$needed" >/dev/null; then exit 0; fi
 	give_up "this is no Debian or Ubuntu machine; install by hand what corresponds to: ${packages[*]}"
 fi
 missing=()
