@@ -36,8 +36,9 @@ type request struct {
 	what string
 	// size of the message in bytes.
 	size int
-	// write is set when the call changes something.
-	write bool
+	// write is set when the call changes something, remembered when the servers
+	// know it by its id: it may be repeated, and the try says that it is one.
+	write, remembered bool
 	// ambiguous is set by the first try that failed after the request may have
 	// reached the leader.
 	ambiguous atomic.Bool
@@ -56,11 +57,17 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 	for round := 0; ; round++ {
 		for range c.endpoints {
 			index := int(c.preferred.Load())
+			repeat := req.ambiguous.Load()
 			result, err := hedged(ctx, c, index, req, failures, try)
 			if err == nil {
 				return result, nil
 			}
 			failures.add(c.endpoints[index].address, err)
+			if req.remembered && !repeat && failures.overtaken(err) && ctx.Err() == nil {
+				// It was asked for as the only try, and is not: its refusal decides when
+				// the servers know that.
+				continue
+			}
 			waitedInVain := argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NO_LEADER && time.Until(deadline) < enough
 			if !movesOn(err) || ctx.Err() != nil || waitedInVain {
 				var zero T

@@ -28,31 +28,51 @@ func NewRequestID() []byte {
 func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
 		// The caller's own message stays as it is, and may be used again.
-		req = &argosyv1.ApplyRequest{
-			RequestId: NewRequestID(), Workloads: req.GetWorkloads(),
-			ExpectedRevision: req.GetExpectedRevision(), MustNotExist: req.GetMustNotExist(),
-			ExpectedStateRevision: req.GetExpectedStateRevision(),
-		}
+		req = applyOf(req)
+		req.RequestId = NewRequestID()
 	}
-	return c.change(ctx, &request{what: "apply workloads", size: proto.Size(req), write: true}, fieldNumberedApply, req,
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+	return c.change(ctx, &request{what: "apply workloads", size: proto.Size(req), write: true, remembered: true}, fieldNumberedApply, req,
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+			if repeat {
+				again := applyOf(req)
+				again.Repeat = true
+				return stub.Apply(ctx, again, options...)
+			}
 			return stub.Apply(ctx, req, options...)
 		})
+}
+
+func applyOf(req *argosyv1.ApplyRequest) *argosyv1.ApplyRequest {
+	return &argosyv1.ApplyRequest{
+		RequestId: req.GetRequestId(), Workloads: req.GetWorkloads(),
+		ExpectedRevision: req.GetExpectedRevision(), MustNotExist: req.GetMustNotExist(),
+		ExpectedStateRevision: req.GetExpectedStateRevision(), Repeat: req.GetRepeat(),
+	}
 }
 
 // Delete removes workloads. A request without an id is given one.
 func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
-		req = &argosyv1.DeleteRequest{
-			RequestId: NewRequestID(), Names: req.GetNames(),
-			ExpectedRevision: req.GetExpectedRevision(), IgnoreMissing: req.GetIgnoreMissing(),
-			ExpectedStateRevision: req.GetExpectedStateRevision(),
-		}
+		req = deleteOf(req)
+		req.RequestId = NewRequestID()
 	}
-	return c.change(ctx, &request{what: "delete workloads", size: proto.Size(req), write: true}, fieldNumberedDelete, req,
-		func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+	return c.change(ctx, &request{what: "delete workloads", size: proto.Size(req), write: true, remembered: true}, fieldNumberedDelete, req,
+		func(ctx context.Context, stub argosyv1.ClusterServiceClient, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+			if repeat {
+				again := deleteOf(req)
+				again.Repeat = true
+				return stub.Delete(ctx, again, options...)
+			}
 			return stub.Delete(ctx, req, options...)
 		})
+}
+
+func deleteOf(req *argosyv1.DeleteRequest) *argosyv1.DeleteRequest {
+	return &argosyv1.DeleteRequest{
+		RequestId: req.GetRequestId(), Names: req.GetNames(),
+		ExpectedRevision: req.GetExpectedRevision(), IgnoreMissing: req.GetIgnoreMissing(),
+		ExpectedStateRevision: req.GetExpectedStateRevision(), Repeat: req.GetRepeat(),
+	}
 }
 
 // change carries out a write, by the lane of whatever endpoint it is tried at.
@@ -67,7 +87,7 @@ func (c *Client) change(ctx context.Context, what *request, field protowire.Numb
 	}
 	change := &change{encoded: encoded, unary: unary}
 	return call(ctx, c, what, func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
-		return stub.writes.write(ctx, stub, change, options...)
+		return stub.writes.write(ctx, stub, change, what.ambiguous.Load(), options...)
 	})
 }
 

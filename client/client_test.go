@@ -278,6 +278,12 @@ func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 	broken := func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 		return nil, status.Error(codes.Unavailable, "gone")
 	}
+	// recorded is refused for good when it says that it is not the only copy.
+	recorded := func(_ context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		err := argosyv1.Errorf(conflict, "scripted failure")
+		err.Detail.Recorded = req.GetRepeat()
+		return nil, err
+	}
 	late := func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 		select {
 		case <-time.After(5 * time.Millisecond):
@@ -295,6 +301,8 @@ func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 		{"it does not say", after(fail(conflict)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first does not say", always(silent), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first is gone", always(broken), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"it does not say, but the refusal is recorded", after(recorded), told(silent), conflict},
+		{"the first is gone, but the refusal is recorded", always(broken), told(recorded), conflict},
 		{"it says that there is no leader", after(fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER)), told(silent), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first has failed", always(fail(argosyv1.ErrorCode_ERROR_CODE_INTERNAL)), told(fail(conflict)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 		{"the first has failed, and the other is too old", always(fail(argosyv1.ErrorCode_ERROR_CODE_INTERNAL)), told(fail(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE)), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},

@@ -82,8 +82,9 @@ func (f *failures) verdict(ctx context.Context) error {
 // overtaken tells whether a refusal says nothing of the write as a whole: another
 // try of it may be on its way to the leader still, and be judged by another state
 // than this one was.
-func (f *failures) overtaken(refusal *argosyv1.Error) bool {
-	return f.request.write && f.request.ambiguous.Load() && !refusal.Conclusive()
+func (f *failures) overtaken(err error) bool {
+	refusal, ok := argosyv1.AsError(err)
+	return ok && !movesOn(err) && f.request.write && f.request.ambiguous.Load() && !refusal.Conclusive()
 }
 
 // Reason returns the text of an error without what gRPC puts around it: for

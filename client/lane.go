@@ -42,8 +42,22 @@ type change struct {
 	unary   unaryWrite
 }
 
+// repeated is the encoded change of a try that has a forerunner of which nobody
+// knows what became. The request is the last thing in it, and says so at its end.
+func (c *change) repeated() []byte {
+	number, _, head := protowire.ConsumeTag(c.encoded)
+	request, _ := protowire.ConsumeBytes(c.encoded[head:])
+	size := len(request) + protowire.SizeTag(fieldRequestRepeat) + protowire.SizeVarint(1)
+	b := make([]byte, 0, head+protowire.SizeBytes(size))
+	b = protowire.AppendTag(b, number, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = append(b, request...)
+	b = protowire.AppendTag(b, fieldRequestRepeat, protowire.VarintType)
+	return protowire.AppendVarint(b, 1)
+}
+
 // unaryWrite makes a write a call of its own.
-type unaryWrite func(ctx context.Context, stub argosyv1.ClusterServiceClient, options ...grpc.CallOption) (*argosyv1.WriteResponse, error)
+type unaryWrite func(ctx context.Context, stub argosyv1.ClusterServiceClient, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error)
 
 // encodeChange encodes a request as a field of NumberedWrite. That is done once,
 // by the caller: nothing looks at his message when he has got his answer, or has
@@ -62,19 +76,25 @@ const (
 	fieldNumberedTimeout  = 2
 	fieldNumberedApply    = 3
 	fieldNumberedDelete   = 4
+	// That of ApplyRequest and of DeleteRequest.
+	fieldRequestRepeat = 6
 )
 
 // write carries out a change, through the stub when it is a call of its own.
-func (l *lane) write(ctx context.Context, stub argosyv1.ClusterServiceClient, c *change, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
+func (l *lane) write(ctx context.Context, stub argosyv1.ClusterServiceClient, c *change, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 	stream := l.enter(len(c.encoded))
 	defer l.leave()
 	if stream != nil {
-		response, err := stream.write(ctx, c.encoded)
+		encoded := c.encoded
+		if repeat {
+			encoded = c.repeated()
+		}
+		response, err := stream.write(ctx, encoded)
 		if !errors.Is(err, errNoStreams) {
 			return response, err
 		}
 	}
-	return c.unary(ctx, stub, options...)
+	return c.unary(ctx, stub, repeat, options...)
 }
 
 // enter counts a write in, and returns the stream that it shall use, nil for

@@ -291,6 +291,48 @@ func TestABrokenStreamLeavesTheFateOfWhatWasSentUnknown(t *testing.T) {
 	}
 }
 
+func TestAWriteThatIsStreamedAgainSaysSo(t *testing.T) {
+	var broken atomic.Bool
+	s, address := mustStream(t, func(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			for _, w := range message.GetWrites() {
+				if w.GetApply().GetRepeat() || w.GetDelete().GetRepeat() {
+					if len(w.GetApply().GetWorkloads())+len(w.GetDelete().GetNames()) != 1 {
+						t.Errorf("the repeat is another request: %v", w)
+					}
+					if err := stream.Send(&argosyv1.WriteResponses{Results: []*argosyv1.NumberedResult{{Sequence: w.GetSequence(), Message: "in the log",
+						Error: &argosyv1.ErrorDetail{Code: argosyv1.ErrorCode_ERROR_CODE_CONFLICT, Recorded: true}}}}); err != nil {
+						return err
+					}
+					continue
+				}
+				if broken.CompareAndSwap(false, true) {
+					return errors.New("broken")
+				}
+				t.Errorf("the second try does not say that it is one: %v", w)
+			}
+		}
+	})
+	c := mustClient(t, client.Config{Endpoints: []string{address}})
+	occupy(t, c, s)
+	for name, write := range map[string]func() error{
+		"apply": func() error { _, err := c.Apply(t.Context(), named("w")); return err },
+		"delete": func() error {
+			_, err := c.Delete(t.Context(), &argosyv1.DeleteRequest{Names: []string{"w"}})
+			return err
+		},
+	} {
+		broken.Store(false)
+		if err := write(); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_CONFLICT {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestACallerThatGivesUpLeavesTheStreamToOthers(t *testing.T) {
 	var e echo
 	got := make(chan struct{})

@@ -8,9 +8,12 @@ import (
 // refused, and whoever repeats it gets the answer of the first time.
 func once(a *account) Result {
 	f := find("S2")
-	at := map[string]uint64{}
+	at, never := map[string]uint64{}, map[string]uint64{}
 	for i := range a.log {
 		e := &a.log[i]
+		for _, request := range e.Refused {
+			never[request] = e.Index
+		}
 		for _, request := range e.Requests {
 			if first, again := at[request]; again {
 				var tries []*history.Operation
@@ -22,6 +25,16 @@ func once(a *account) Result {
 				continue
 			}
 			at[request] = e.Index
+		}
+	}
+	for request, index := range never {
+		if carried, done := at[request]; done {
+			var tries []*history.Operation
+			var when history.Micros
+			if w := a.writes[request]; w != nil {
+				tries, when = w.tries, w.first
+			}
+			f.add(when, a.tell(tries...), "request %s was carried out at revision %d, and refused for good at %d", request, carried, index)
 		}
 	}
 	for _, w := range a.inOrder {

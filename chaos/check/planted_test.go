@@ -99,6 +99,13 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			i := mustFind(t, h, acknowledged)
 			h.Operations[i].Outcome, h.Operations[i].Revision, h.Operations[i].Code = history.Refused, 0, "CONFLICT"
 		}},
+		{"a write that was refused for good is carried out", "S2", func(t *testing.T, h *history.History) {
+			i := mustFind(t, h, acknowledged)
+			everywhere(h, func(r *history.Replica) {
+				e := history.Entry{Index: r.Last + 1, Term: r.Entries[len(r.Entries)-1].Term, Sum: "refusal", Refused: []string{h.Operations[i].Request}}
+				r.Entries, r.Last = append(slices.Clone(r.Entries), e), r.Last+1
+			})
+		}},
 		{"two lead in one term", "S3", func(_ *testing.T, h *history.History) {
 			h.Leaderships = append(h.Leaderships, history.Leadership{Server: "server-2", ID: "id-2", Term: 2, Gained: true, At: 9})
 		}},

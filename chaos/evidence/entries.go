@@ -37,7 +37,7 @@ func (d *directory) entries(ctx context.Context) error {
 			d.damaged("log entry %d: %v", index, err)
 			continue
 		}
-		if len(entry.Requests)+len(entry.Put)+len(entry.Deleted) > 0 {
+		if len(entry.Requests)+len(entry.Refused)+len(entry.Put)+len(entry.Deleted) > 0 {
 			d.replica.Entries = append(d.replica.Entries, entry)
 		}
 	}
@@ -53,7 +53,16 @@ func decode(stored *raft.Log) (history.Entry, error) {
 		return e, err
 	}
 	for _, outcome := range message.GetOutcomes() {
-		e.Requests = append(e.Requests, hex.EncodeToString(outcome.GetRequestId()))
+		result := &argosyv1.WriteResult{}
+		if err := proto.Unmarshal(outcome.GetResult(), result); err != nil {
+			return e, fmt.Errorf("result of request %x: %w", outcome.GetRequestId(), err)
+		}
+		id := hex.EncodeToString(outcome.GetRequestId())
+		if result.GetRefusal() != nil {
+			e.Refused = append(e.Refused, id)
+		} else {
+			e.Requests = append(e.Requests, id)
+		}
 	}
 	put := map[string]int{}
 	for _, mutation := range message.GetMutations() {

@@ -400,6 +400,9 @@ type Entry struct {
 	// Requests are the ids of the writes in it, in hexadecimal digits, in the order
 	// in which they were carried out.
 	Requests []string `json:"requests,omitempty"`
+	// Refused are the ids of the writes of which it says that they were refused and
+	// are never to be carried out.
+	Refused []string `json:"refused,omitempty"`
 	// Put and Deleted are what it did in all, each object once.
 	Put     []Object `json:"put,omitempty"`
 	Deleted []string `json:"deleted,omitempty"`

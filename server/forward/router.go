@@ -10,7 +10,8 @@
 // What certainly did not happen is a matter of all copies of a write. A leader
 // that refuses one has judged that one only: another copy, whose fate nobody
 // knows, may still be on its way to it or to another one, and pass by the state
-// that it meets there.
+// that it meets there. So a second copy says that it is one, and its refusal is
+// the end only when the leader has recorded it for all of them.
 package forward
 
 import (
@@ -150,7 +151,7 @@ func (r *Router) carry(ctx context.Context, w Write, deadline time.Time, last er
 			}
 			continue
 		}
-		o, verdict := r.attempt(way.To, w, deadline, timer)
+		o, verdict := r.attempt(way.To, w, uncertain, deadline, timer)
 		switch verdict {
 		case answered:
 			if uncertain && !conclusive(o.Err) {
@@ -191,16 +192,18 @@ const (
 	expiredInFlight
 )
 
-// attempt gives a write to one target. It does not look whether there is another
+// attempt gives a write to one target; repeat tells that an earlier one may have
+// done it, or may do so yet. It does not look whether there is another
 // way by now, nor whether the client is still there: a target that is left
 // answers all it has, and waiting for what hundreds share costs more than
 // everything else here.
-func (r *Router) attempt(to Target, w Write, deadline time.Time, timer *time.Timer) (writer.Outcome, verdict) {
+func (r *Router) attempt(to Target, w Write, repeat bool, deadline time.Time, timer *time.Timer) (writer.Outcome, verdict) {
 	done := make(chan writer.Outcome, 1)
 	request := &writer.Request{
 		Principal: w.Principal,
 		Apply:     w.Apply,
 		Delete:    w.Delete,
+		Repeat:    repeat,
 		Deadline:  deadline,
 		Done:      func(o writer.Outcome) { done <- o },
 	}

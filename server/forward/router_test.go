@@ -165,9 +165,11 @@ func TestAJudgementIsFinal(t *testing.T) {
 // The first copy of a write whose fate is unknown may still be on its way, to be
 // judged by another state than the copy that was refused.
 func TestARefusalIsNotTheEndOfAWriteOfWhichACopyMayBeOnItsWay(t *testing.T) {
+	// recorded stands for a conflict that is in the log.
+	const recorded = -argosyv1.ErrorCode_ERROR_CODE_CONFLICT
 	refusal := func(code argosyv1.ErrorCode) error {
-		err := argosyv1.Errorf(code, "no")
-		err.Detail.RetryAfterMs = 300
+		err := argosyv1.Errorf(max(code, -code), "no")
+		err.Detail.RetryAfterMs, err.Detail.Recorded = 300, code < 0
 		return err
 	}
 	const unknown = argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN
@@ -184,17 +186,24 @@ func TestARefusalIsNotTheEndOfAWriteOfWhichACopyMayBeOnItsWay(t *testing.T) {
 		"the leader has failed":         {silent(), argosyv1.ErrorCode_ERROR_CODE_INTERNAL, unknown},
 		"it is wrong in itself":         {silent(), argosyv1.ErrorCode_ERROR_CODE_INVALID, argosyv1.ErrorCode_ERROR_CODE_INVALID},
 		"it is not its user's":          {silent(), argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN},
+		"it is refused for good":        {silent(), recorded, argosyv1.ErrorCode_ERROR_CODE_CONFLICT},
 		"it was certainly not begun":    {idle(), argosyv1.ErrorCode_ERROR_CODE_CONFLICT, argosyv1.ErrorCode_ERROR_CODE_CONFLICT},
 	} {
+		next := says(writer.Outcome{Err: refusal(c.then)})
 		change := func(r *Router) {
 			time.Sleep(time.Second)
-			r.Open(says(writer.Outcome{Err: refusal(c.then)}))
+			r.Open(next)
 			c.first.end()
 		}
 		check := func(t *testing.T, code argosyv1.ErrorCode, retryAfter uint64, text string) {
 			t.Helper()
 			if code != c.want || retryAfter != 300 || !strings.Contains(text, "no") {
 				t.Errorf("answered %v (%s), to come back after %d ms", code, text, retryAfter)
+			}
+			for _, q := range next.requests {
+				if q.Repeat != c.first.silent {
+					t.Errorf("it was handed on as a repeat: %v", q.Repeat)
+				}
 			}
 		}
 		t.Run(name+", by a call", func(t *testing.T) {
@@ -207,7 +216,7 @@ func TestARefusalIsNotTheEndOfAWriteOfWhichACopyMayBeOnItsWay(t *testing.T) {
 				check(t, e.Code(), e.Detail.GetRetryAfterMs(), e.Message)
 			})
 		})
-		c.first.requests = nil
+		c.first.requests, next.requests = nil, nil
 		t.Run(name+", on a stream", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := mustRouter(t, nil)

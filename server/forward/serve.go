@@ -77,6 +77,7 @@ func (v *Receiver) submit(writes []*argosyv1.ForwardedWrite, out *answers[argosy
 			Principal: w.GetPrincipal(),
 			Apply:     w.GetApply(),
 			Delete:    w.GetDelete(),
+			Repeat:    w.GetRepeat(),
 			Done:      func(o writer.Outcome) { out.add(resultOf(sequence, o)) },
 		}
 		if r.Apply == nil && r.Delete == nil {

@@ -204,7 +204,7 @@ func (s *Stream) next() *argosyv1.ForwardRequest {
 }
 
 func forwarded(sequence uint64, r *writer.Request) *argosyv1.ForwardedWrite {
-	w := &argosyv1.ForwardedWrite{Sequence: sequence, Principal: r.Principal}
+	w := &argosyv1.ForwardedWrite{Sequence: sequence, Principal: r.Principal, Repeat: r.Repeat}
 	if !r.Deadline.IsZero() {
 		w.TimeoutMs = uint64(max(time.Until(r.Deadline).Milliseconds(), 1))
 	}

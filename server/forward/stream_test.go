@@ -108,6 +108,19 @@ func TestAStreamCarriesWritesAndTheirAnswers(t *testing.T) {
 	tasks.Wait()
 }
 
+func TestAStreamTellsTheLeaderOfARepeatAndThatItsRefusalIsRecorded(t *testing.T) {
+	s := open(t, newPeer(t, &leader{answer: func(r *writer.Request) (writer.Outcome, bool) {
+		return writer.Outcome{Err: &argosyv1.Error{Detail: &argosyv1.ErrorDetail{Code: argosyv1.ErrorCode_ERROR_CODE_CONFLICT, Recorded: r.Repeat}}}, true
+	}}, nil), nil)
+	for _, repeat := range []bool{false, true} {
+		done := make(chan writer.Outcome, 1)
+		s.Submit(&writer.Request{Apply: &argosyv1.ApplyRequest{}, Repeat: repeat, Done: func(o writer.Outcome) { done <- o }})
+		if e, ok := argosyv1.AsError((<-done).Err); !ok || e.Detail.GetRecorded() != repeat {
+			t.Errorf("a repeat: %v, answered %v", repeat, e)
+		}
+	}
+}
+
 func TestAnswersKeepTheirMeaningOnTheWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error

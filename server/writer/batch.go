@@ -38,8 +38,11 @@ type item struct {
 	resultSize int
 	// remembered tells that the entry holds the outcome.
 	remembered bool
-	// refusal is why the request was refused, nil when it was not.
+	// refusal is why the request was refused, nil when it was not, or when result
+	// tells of it.
 	refusal *refusal
+	// unrecorded tells that the refusal is to be recorded before it is answered.
+	unrecorded bool
 	// repeats are requests of the same id that came while this one was in flight.
 	repeats []*Request
 }
@@ -73,18 +76,26 @@ func (b *batch) encode() []byte {
 	return appendProposed(entry, b.proposed.UnixNano())
 }
 
-// answer tells every request how it ended, once the batch is committed.
-func (b *batch) answer() {
+// answer tells every request how it ended, once the batch is committed. It
+// returns those that it left out because their refusals are not recorded yet.
+func (b *batch) answer() (unrecorded []*item) {
 	for _, it := range b.items {
+		if it.unrecorded {
+			unrecorded = append(unrecorded, it)
+			continue
+		}
 		if it.refusal != nil {
 			it.request.answer(Outcome{Err: it.refusal.settle()})
 			continue
 		}
-		it.request.answer(Outcome{Revision: b.revision, Result: it.result})
+		o := outcomeOf(b.revision, it.result)
+		it.request.answer(o)
+		o.Replayed = o.Err == nil
 		for _, r := range it.repeats {
-			r.answer(Outcome{Revision: b.revision, Result: it.result, Replayed: true})
+			r.answer(o)
 		}
 	}
+	return unrecorded
 }
 
 // abandon answers every request of a batch that was not committed as far as
@@ -124,7 +135,7 @@ func (w *Writer) presume(b *batch) {
 		}
 	}
 	for _, it := range b.items {
-		if it.refusal == nil && it.remembered {
+		if it.refusal == nil && it.remembered && it.result.GetRefusal() == nil {
 			it.request.answer(Outcome{Revision: revision, Result: it.result})
 			it.request.Done = func(Outcome) {}
 		}

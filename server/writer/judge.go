@@ -48,6 +48,7 @@ func (w *Writer) judge(b *batch, r *Request) {
 	}
 	if why != nil {
 		it.refusal = w.refusals.note(r, why)
+		it.unrecorded = c.records && r.repeats()
 	} else {
 		it.resultSize = proto.Size(it.result)
 		it.remembered = true
@@ -84,7 +85,9 @@ func (w *Writer) repeated(r *Request) bool {
 			"read remembered outcome of revision %d: %v", seen.Revision, err)})
 		return true
 	}
-	r.answer(Outcome{Revision: seen.Revision, Result: result, Replayed: true})
+	o := outcomeOf(seen.Revision, result)
+	o.Replayed = o.Err == nil
+	r.answer(o)
 	return true
 }
 

@@ -7,15 +7,20 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// stateQuota returns how large the state may become, in bytes.
-func (c *Working) stateQuota() int {
+// settings returns the settings of the cluster. Those that cannot be read set
+// nothing.
+func (c *Working) settings() *argosyv1.ClusterSettings {
 	row := c.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey)
-	var settings argosyv1.ClusterSettings
+	settings := &argosyv1.ClusterSettings{}
 	if row.Exists {
-		// Settings that cannot be read set no limit of their own.
-		_ = proto.Unmarshal(row.Value, &settings)
+		_ = proto.Unmarshal(row.Value, settings)
 	}
-	return int(min(argosyv1.StateQuota(&settings), 1<<62))
+	return settings
+}
+
+// quotaOf returns how large the state may become, in bytes.
+func quotaOf(settings *argosyv1.ClusterSettings) int {
+	return int(min(argosyv1.StateQuota(settings), 1<<62))
 }
 
 // exceeds refuses an Apply that would make the state larger than its quota. One

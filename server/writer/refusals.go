@@ -11,9 +11,9 @@ const mostRefusals = 16_384
 // other copy, which comes later and might pass, is refused like the first.
 //
 // Only this leader remembers, and for a while: a copy that the next one gets is
-// judged anew. So a refusal is the end of a write only for whoever knows of no
-// other copy; who has tried it before and never heard what came of that must not
-// take it for one (package forward, and the client library, hold to that).
+// judged anew. That is enough for copies whose senders all wait for what comes of
+// them, as those of a client that asks two servers at once. Of whoever has tried
+// before and never heard, refusals are recorded (see record).
 type refusals struct {
 	by map[[RequestIDLength]byte]*refusal
 	// ring are the ids in the order in which they came; next is the oldest.
@@ -62,6 +62,6 @@ func (w *Writer) refusedBefore(b *batch, r *Request) bool {
 		r.answer(Outcome{Err: otherPrincipal()})
 		return true
 	}
-	b.items = append(b.items, &item{request: r, refusal: before})
+	b.items = append(b.items, &item{request: r, refusal: before, unrecorded: w.working.records && r.repeats()})
 	return true
 }

@@ -19,6 +19,10 @@ type Request struct {
 	Delete *argosyv1.DeleteRequest
 	// Change is a change by another service of the leader; see Writer.Mutate.
 	Change func(*Working) error
+	// Repeat is set by whoever has handed the request over before and does not know
+	// what came of that: a refusal is then recorded, so that it holds for all copies.
+	// The messages may say so, too.
+	Repeat bool
 	// Deadline is when nobody waits any more; zero means never. A request is not
 	// begun after it.
 	Deadline time.Time
@@ -67,6 +71,11 @@ func (r *Request) Begin() bool {
 }
 
 func (r *Request) answer(o Outcome) { r.Done(o) }
+
+// repeats tells whether there may be other copies of the request.
+func (r *Request) repeats() bool {
+	return r.Repeat || r.Apply.GetRepeat() || r.Delete.GetRepeat()
+}
 
 // id returns the request id, nil when the request has none.
 func (r *Request) id() []byte {

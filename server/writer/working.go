@@ -27,6 +27,8 @@ type Working struct {
 	changed *batch
 	// quota is how large the state may become, in bytes.
 	quota int
+	// records tells that refusals may be recorded: all servers know of that.
+	records bool
 	// expired is the revision up to which outcomes are forgotten, entries in
 	// flight included.
 	expired uint64
@@ -130,7 +132,9 @@ func (c *Working) lay(key rowKey, before Row, row pendingRow) {
 
 func (c *Working) begin(now time.Time, requests int) *batch {
 	c.current = &batch{proposed: now, items: make([]*item, 0, requests)}
-	c.quota = c.stateQuota()
+	settings := c.settings()
+	c.quota = quotaOf(settings)
+	c.records = argosyv1.ActiveLevel(settings) >= argosyv1.FeatureRefusals
 	return c.current
 }
 

@@ -126,8 +126,10 @@ type Writer struct {
 	stamp    int64
 	ages     ages
 	refusals refusals
-	// due are requests that were parked and can be judged now.
-	due []*Request
+	// due are requests that were parked and can be judged now, unrecorded those
+	// that were refused and are answered when the next entry is committed.
+	due        []*Request
+	unrecorded []*item
 
 	// loose is what was in flight when Run ended; only read after that.
 	loose []Pending
@@ -313,10 +315,11 @@ func (w *Writer) propose() {
 		requests = append(w.due, requests...)
 		w.due = nil
 	}
-	if len(requests) == 0 {
+	if len(requests)+len(w.unrecorded) == 0 {
 		return
 	}
-	b := w.working.begin(w.proposeTime(), len(requests))
+	b := w.working.begin(w.proposeTime(), len(requests)+len(w.unrecorded))
+	w.record(b)
 	for _, r := range requests {
 		w.judge(b, r)
 	}
@@ -354,7 +357,7 @@ func (w *Writer) settle() error {
 		b.revision = revision
 		w.working.committed(b, w.state.View())
 	}
-	b.answer()
+	w.unrecorded = append(w.unrecorded, b.answer()...)
 	w.due = append(w.due, b.parked...)
 	return nil
 }
@@ -385,7 +388,10 @@ func (w *Writer) finish(cause error) {
 	for _, r := range w.due {
 		r.answer(Outcome{Err: notDone(cause)})
 	}
-	w.due = nil
+	for _, it := range w.unrecorded {
+		it.request.answer(Outcome{Err: notDone(cause)})
+	}
+	w.due, w.unrecorded = nil, nil
 	for _, r := range w.queue.close() {
 		if r.Begin() {
 			r.answer(Outcome{Err: notDone(cause)})

@@ -422,8 +422,12 @@ type ApplyRequest struct {
 	// When not 0: refuse when any workload at all was created, changed or
 	// deleted after this revision.
 	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// Set by whoever has sent this request before and does not know what came of
+	// that. A refusal is then remembered under the id as a result is, when the
+	// servers can do so: see ErrorDetail.recorded.
+	Repeat        bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
@@ -491,6 +495,13 @@ func (x *ApplyRequest) GetExpectedStateRevision() uint64 {
 	return 0
 }
 
+func (x *ApplyRequest) GetRepeat() bool {
+	if x != nil {
+		return x.Repeat
+	}
+	return false
+}
+
 // DeleteRequest removes workloads.
 type DeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -505,8 +516,10 @@ type DeleteRequest struct {
 	IgnoreMissing bool `protobuf:"varint,4,opt,name=ignore_missing,json=ignoreMissing,proto3" json:"ignore_missing,omitempty"`
 	// As in ApplyRequest.
 	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// As in ApplyRequest.
+	Repeat        bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteRequest) Reset() {
@@ -572,6 +585,13 @@ func (x *DeleteRequest) GetExpectedStateRevision() uint64 {
 		return x.ExpectedStateRevision
 	}
 	return 0
+}
+
+func (x *DeleteRequest) GetRepeat() bool {
+	if x != nil {
+		return x.Repeat
+	}
+	return false
 }
 
 // WorkloadChange is what a write did to one workload.
@@ -651,7 +671,10 @@ func (x *WorkloadChange) GetInstanceId() string {
 type WriteResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it did, in the order of the request.
-	Changes       []*WorkloadChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []*WorkloadChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Why nothing was done, and never will be under this id. It is only
+	// remembered, never sent: such a request is answered with an error.
+	Refusal       *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -693,6 +716,68 @@ func (x *WriteResult) GetChanges() []*WorkloadChange {
 	return nil
 }
 
+func (x *WriteResult) GetRefusal() *Refusal {
+	if x != nil {
+		return x.Refusal
+	}
+	return nil
+}
+
+// Refusal is an error that a write is remembered with.
+type Refusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Reason.
+	Detail *ErrorDetail `protobuf:"bytes,1,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Text of the error.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Refusal) GetDetail() *ErrorDetail {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
+func (x *Refusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // WriteResponse answers a write that is durable on a majority.
 type WriteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -708,7 +793,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +805,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +818,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{5}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WriteResponse) GetHeader() *ResponseHeader {
@@ -768,7 +853,7 @@ type WriteRequests struct {
 
 func (x *WriteRequests) Reset() {
 	*x = WriteRequests{}
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +865,7 @@ func (x *WriteRequests) String() string {
 func (*WriteRequests) ProtoMessage() {}
 
 func (x *WriteRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +878,7 @@ func (x *WriteRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequests.ProtoReflect.Descriptor instead.
 func (*WriteRequests) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WriteRequests) GetWrites() []*NumberedWrite {
@@ -821,7 +906,7 @@ type NumberedWrite struct {
 
 func (x *NumberedWrite) Reset() {
 	*x = NumberedWrite{}
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +918,7 @@ func (x *NumberedWrite) String() string {
 func (*NumberedWrite) ProtoMessage() {}
 
 func (x *NumberedWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +931,7 @@ func (x *NumberedWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberedWrite.ProtoReflect.Descriptor instead.
 func (*NumberedWrite) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NumberedWrite) GetSequence() uint64 {
@@ -920,7 +1005,7 @@ type WriteResponses struct {
 
 func (x *WriteResponses) Reset() {
 	*x = WriteResponses{}
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1017,7 @@ func (x *WriteResponses) String() string {
 func (*WriteResponses) ProtoMessage() {}
 
 func (x *WriteResponses) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1030,7 @@ func (x *WriteResponses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponses.ProtoReflect.Descriptor instead.
 func (*WriteResponses) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WriteResponses) GetHeader() *ResponseHeader {
@@ -983,7 +1068,7 @@ type NumberedResult struct {
 
 func (x *NumberedResult) Reset() {
 	*x = NumberedResult{}
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1080,7 @@ func (x *NumberedResult) String() string {
 func (*NumberedResult) ProtoMessage() {}
 
 func (x *NumberedResult) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1093,7 @@ func (x *NumberedResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberedResult.ProtoReflect.Descriptor instead.
 func (*NumberedResult) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NumberedResult) GetSequence() uint64 {
@@ -1066,7 +1151,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1163,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1176,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -1123,7 +1208,7 @@ type GetWorkloadResponse struct {
 
 func (x *GetWorkloadResponse) Reset() {
 	*x = GetWorkloadResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1220,7 @@ func (x *GetWorkloadResponse) String() string {
 func (*GetWorkloadResponse) ProtoMessage() {}
 
 func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1233,7 @@ func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetWorkloadResponse) GetHeader() *ResponseHeader {
@@ -1193,7 +1278,7 @@ type GetStateRequest struct {
 
 func (x *GetStateRequest) Reset() {
 	*x = GetStateRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1290,7 @@ func (x *GetStateRequest) String() string {
 func (*GetStateRequest) ProtoMessage() {}
 
 func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1303,7 @@ func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateRequest.ProtoReflect.Descriptor instead.
 func (*GetStateRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetStateRequest) GetConsistency() Consistency {
@@ -1282,7 +1367,7 @@ type GetStateResponse struct {
 
 func (x *GetStateResponse) Reset() {
 	*x = GetStateResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1379,7 @@ func (x *GetStateResponse) String() string {
 func (*GetStateResponse) ProtoMessage() {}
 
 func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1392,7 @@ func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateResponse.ProtoReflect.Descriptor instead.
 func (*GetStateResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetStateResponse) GetHeader() *ResponseHeader {
@@ -1369,7 +1454,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1466,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1479,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetAfterRevision() uint64 {
@@ -1457,7 +1542,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1554,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1567,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchResponse) GetHeader() *ResponseHeader {
@@ -1556,7 +1641,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1653,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1666,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogsRequest) GetNames() []string {
@@ -1637,7 +1722,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1734,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1747,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -1693,7 +1778,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1790,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1803,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LogLine) GetInstance() *InstanceName {
@@ -1765,7 +1850,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1862,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1875,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 // StatusResponse is the state of the cluster as the answering server sees it.
@@ -1840,7 +1925,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[20]
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +1937,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[20]
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +1950,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusResponse) GetHeader() *ResponseHeader {
@@ -2011,7 +2096,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2108,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2121,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Problem) GetSeverity() Severity {
@@ -2078,7 +2163,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[22]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2175,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[22]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2188,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TransferLeadershipRequest) GetServerId() string {
@@ -2124,7 +2209,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2221,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2234,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TransferLeadershipResponse) GetHeader() *ResponseHeader {
@@ -2170,14 +2255,17 @@ type ErrorDetail struct {
 	CurrentRevision uint64 `protobuf:"varint,3,opt,name=current_revision,json=currentRevision,proto3" json:"current_revision,omitempty"`
 	// After how many milliseconds it is worth trying again, for OVERLOADED; 0
 	// when not said.
-	RetryAfterMs  uint64 `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	RetryAfterMs uint64 `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	// Whether this refusal of a write is remembered under its request id: no copy
+	// of the request was carried out, and none will be.
+	Recorded      bool `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2277,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2290,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ErrorDetail) GetCode() ErrorCode {
@@ -2233,6 +2321,13 @@ func (x *ErrorDetail) GetRetryAfterMs() uint64 {
 	return 0
 }
 
+func (x *ErrorDetail) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
 var File_argosy_v1_api_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_api_proto_rawDesc = "" +
@@ -2247,29 +2342,35 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\x12!\n" +
 	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\x12 \n" +
-	"\vincarnation\x18\b \x01(\tR\vincarnation\"\xeb\x01\n" +
+	"\vincarnation\x18\b \x01(\tR\vincarnation\"\x83\x02\n" +
 	"\fApplyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x121\n" +
 	"\tworkloads\x18\x02 \x03(\v2\x13.argosy.v1.WorkloadR\tworkloads\x12+\n" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12$\n" +
 	"\x0emust_not_exist\x18\x04 \x01(\bR\fmustNotExist\x126\n" +
-	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\"\xd0\x01\n" +
+	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\x12\x16\n" +
+	"\x06repeat\x18\x06 \x01(\bR\x06repeat\"\xe8\x01\n" +
 	"\rDeleteRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12+\n" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12%\n" +
 	"\x0eignore_missing\x18\x04 \x01(\bR\rignoreMissing\x126\n" +
-	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\"\x86\x01\n" +
+	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\x12\x16\n" +
+	"\x06repeat\x18\x06 \x01(\bR\x06repeat\"\x86\x01\n" +
 	"\x0eWorkloadChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.argosy.v1.ChangeKindR\x04kind\x12\x14\n" +
 	"\x05agent\x18\x03 \x01(\tR\x05agent\x12\x1f\n" +
 	"\vinstance_id\x18\x04 \x01(\tR\n" +
-	"instanceId\"B\n" +
+	"instanceId\"p\n" +
 	"\vWriteResult\x123\n" +
-	"\achanges\x18\x01 \x03(\v2\x19.argosy.v1.WorkloadChangeR\achanges\"\x8e\x01\n" +
+	"\achanges\x18\x01 \x03(\v2\x19.argosy.v1.WorkloadChangeR\achanges\x12,\n" +
+	"\arefusal\x18\x02 \x01(\v2\x12.argosy.v1.RefusalR\arefusal\"S\n" +
+	"\aRefusal\x12.\n" +
+	"\x06detail\x18\x01 \x01(\v2\x16.argosy.v1.ErrorDetailR\x06detail\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x8e\x01\n" +
 	"\rWriteResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x12.\n" +
 	"\x06result\x18\x02 \x01(\v2\x16.argosy.v1.WriteResultR\x06result\x12\x1a\n" +
@@ -2379,12 +2480,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\"O\n" +
 	"\x1aTransferLeadershipResponse\x121\n" +
-	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\xaf\x01\n" +
+	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\xcb\x01\n" +
 	"\vErrorDetail\x12(\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x14.argosy.v1.ErrorCodeR\x04code\x12%\n" +
 	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\x12)\n" +
 	"\x10current_revision\x18\x03 \x01(\x04R\x0fcurrentRevision\x12$\n" +
-	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs*B\n" +
+	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs\x12\x1a\n" +
+	"\brecorded\x18\x05 \x01(\bR\brecorded*B\n" +
 	"\vConsistency\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x00\x12\x15\n" +
 	"\x11CONSISTENCY_STALE\x10\x01*\xa8\x01\n" +
@@ -2440,7 +2542,7 @@ func file_argosy_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_argosy_v1_api_proto_goTypes = []any{
 	(Consistency)(0),                   // 0: argosy.v1.Consistency
 	(ChangeKind)(0),                    // 1: argosy.v1.ChangeKind
@@ -2451,95 +2553,98 @@ var file_argosy_v1_api_proto_goTypes = []any{
 	(*DeleteRequest)(nil),              // 6: argosy.v1.DeleteRequest
 	(*WorkloadChange)(nil),             // 7: argosy.v1.WorkloadChange
 	(*WriteResult)(nil),                // 8: argosy.v1.WriteResult
-	(*WriteResponse)(nil),              // 9: argosy.v1.WriteResponse
-	(*WriteRequests)(nil),              // 10: argosy.v1.WriteRequests
-	(*NumberedWrite)(nil),              // 11: argosy.v1.NumberedWrite
-	(*WriteResponses)(nil),             // 12: argosy.v1.WriteResponses
-	(*NumberedResult)(nil),             // 13: argosy.v1.NumberedResult
-	(*GetWorkloadRequest)(nil),         // 14: argosy.v1.GetWorkloadRequest
-	(*GetWorkloadResponse)(nil),        // 15: argosy.v1.GetWorkloadResponse
-	(*GetStateRequest)(nil),            // 16: argosy.v1.GetStateRequest
-	(*GetStateResponse)(nil),           // 17: argosy.v1.GetStateResponse
-	(*WatchRequest)(nil),               // 18: argosy.v1.WatchRequest
-	(*WatchResponse)(nil),              // 19: argosy.v1.WatchResponse
-	(*LogsRequest)(nil),                // 20: argosy.v1.LogsRequest
-	(*LogsResponse)(nil),               // 21: argosy.v1.LogsResponse
-	(*LogLine)(nil),                    // 22: argosy.v1.LogLine
-	(*StatusRequest)(nil),              // 23: argosy.v1.StatusRequest
-	(*StatusResponse)(nil),             // 24: argosy.v1.StatusResponse
-	(*Problem)(nil),                    // 25: argosy.v1.Problem
-	(*TransferLeadershipRequest)(nil),  // 26: argosy.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 27: argosy.v1.TransferLeadershipResponse
-	(*ErrorDetail)(nil),                // 28: argosy.v1.ErrorDetail
-	nil,                                // 29: argosy.v1.StatusResponse.WorkloadStatesEntry
-	(*Workload)(nil),                   // 30: argosy.v1.Workload
-	(*WorkloadState)(nil),              // 31: argosy.v1.WorkloadState
-	(*Agent)(nil),                      // 32: argosy.v1.Agent
-	(*AgentStatus)(nil),                // 33: argosy.v1.AgentStatus
-	(*InstanceName)(nil),               // 34: argosy.v1.InstanceName
-	(*ServerStatus)(nil),               // 35: argosy.v1.ServerStatus
-	(*VersionRange)(nil),               // 36: argosy.v1.VersionRange
+	(*Refusal)(nil),                    // 9: argosy.v1.Refusal
+	(*WriteResponse)(nil),              // 10: argosy.v1.WriteResponse
+	(*WriteRequests)(nil),              // 11: argosy.v1.WriteRequests
+	(*NumberedWrite)(nil),              // 12: argosy.v1.NumberedWrite
+	(*WriteResponses)(nil),             // 13: argosy.v1.WriteResponses
+	(*NumberedResult)(nil),             // 14: argosy.v1.NumberedResult
+	(*GetWorkloadRequest)(nil),         // 15: argosy.v1.GetWorkloadRequest
+	(*GetWorkloadResponse)(nil),        // 16: argosy.v1.GetWorkloadResponse
+	(*GetStateRequest)(nil),            // 17: argosy.v1.GetStateRequest
+	(*GetStateResponse)(nil),           // 18: argosy.v1.GetStateResponse
+	(*WatchRequest)(nil),               // 19: argosy.v1.WatchRequest
+	(*WatchResponse)(nil),              // 20: argosy.v1.WatchResponse
+	(*LogsRequest)(nil),                // 21: argosy.v1.LogsRequest
+	(*LogsResponse)(nil),               // 22: argosy.v1.LogsResponse
+	(*LogLine)(nil),                    // 23: argosy.v1.LogLine
+	(*StatusRequest)(nil),              // 24: argosy.v1.StatusRequest
+	(*StatusResponse)(nil),             // 25: argosy.v1.StatusResponse
+	(*Problem)(nil),                    // 26: argosy.v1.Problem
+	(*TransferLeadershipRequest)(nil),  // 27: argosy.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 28: argosy.v1.TransferLeadershipResponse
+	(*ErrorDetail)(nil),                // 29: argosy.v1.ErrorDetail
+	nil,                                // 30: argosy.v1.StatusResponse.WorkloadStatesEntry
+	(*Workload)(nil),                   // 31: argosy.v1.Workload
+	(*WorkloadState)(nil),              // 32: argosy.v1.WorkloadState
+	(*Agent)(nil),                      // 33: argosy.v1.Agent
+	(*AgentStatus)(nil),                // 34: argosy.v1.AgentStatus
+	(*InstanceName)(nil),               // 35: argosy.v1.InstanceName
+	(*ServerStatus)(nil),               // 36: argosy.v1.ServerStatus
+	(*VersionRange)(nil),               // 37: argosy.v1.VersionRange
 }
 var file_argosy_v1_api_proto_depIdxs = []int32{
-	30, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
+	31, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
 	1,  // 1: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
 	7,  // 2: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
-	4,  // 3: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
-	8,  // 4: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
-	11, // 5: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
-	5,  // 6: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
-	6,  // 7: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
-	4,  // 8: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
-	13, // 9: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
-	8,  // 10: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
-	28, // 11: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
-	0,  // 12: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
-	4,  // 13: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	30, // 14: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	31, // 15: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
-	0,  // 16: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
-	4,  // 17: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	30, // 18: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	31, // 19: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	32, // 20: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	33, // 21: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
-	4,  // 22: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	30, // 23: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	31, // 24: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	33, // 25: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
-	22, // 26: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	34, // 27: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
-	4,  // 28: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	35, // 29: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	36, // 30: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
-	25, // 31: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
-	29, // 32: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
-	2,  // 33: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
-	4,  // 34: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	3,  // 35: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	5,  // 36: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	6,  // 37: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	10, // 38: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
-	14, // 39: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	16, // 40: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	18, // 41: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	20, // 42: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	23, // 43: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	26, // 44: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	9,  // 45: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	9,  // 46: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	12, // 47: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
-	15, // 48: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	17, // 49: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	19, // 50: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	21, // 51: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	24, // 52: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	27, // 53: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	45, // [45:54] is the sub-list for method output_type
-	36, // [36:45] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	9,  // 3: argosy.v1.WriteResult.refusal:type_name -> argosy.v1.Refusal
+	29, // 4: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
+	4,  // 5: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
+	8,  // 6: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
+	12, // 7: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
+	5,  // 8: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
+	6,  // 9: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
+	4,  // 10: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
+	14, // 11: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
+	8,  // 12: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
+	29, // 13: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
+	0,  // 14: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
+	4,  // 15: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
+	31, // 16: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	32, // 17: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	0,  // 18: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
+	4,  // 19: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
+	31, // 20: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	32, // 21: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	33, // 22: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	34, // 23: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	4,  // 24: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
+	31, // 25: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	32, // 26: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	34, // 27: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	23, // 28: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
+	35, // 29: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	4,  // 30: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
+	36, // 31: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	37, // 32: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	26, // 33: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
+	30, // 34: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
+	2,  // 35: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	4,  // 36: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	3,  // 37: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	5,  // 38: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	6,  // 39: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	11, // 40: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	15, // 41: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	17, // 42: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	19, // 43: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	21, // 44: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	24, // 45: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	27, // 46: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	10, // 47: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	10, // 48: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	13, // 49: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	16, // 50: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	18, // 51: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	20, // 52: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	22, // 53: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	25, // 54: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	28, // 55: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	47, // [47:56] is the sub-list for method output_type
+	38, // [38:47] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }
@@ -2548,7 +2653,7 @@ func file_argosy_v1_api_proto_init() {
 		return
 	}
 	file_argosy_v1_model_proto_init()
-	file_argosy_v1_api_proto_msgTypes[7].OneofWrappers = []any{
+	file_argosy_v1_api_proto_msgTypes[8].OneofWrappers = []any{
 		(*NumberedWrite_Apply)(nil),
 		(*NumberedWrite_Delete)(nil),
 	}
@@ -2558,7 +2663,7 @@ func file_argosy_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_api_proto_rawDesc), len(file_argosy_v1_api_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

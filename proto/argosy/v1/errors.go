@@ -30,10 +30,14 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) Code() ErrorCode { return e.Detail.GetCode() }
 
 // Conclusive tells whether a refusal holds for every copy of its write, by
-// whatever state that is judged: what is wrong in itself stays wrong. Any other
-// refusal speaks for the copy that it answers alone, and another one that is on
-// its way may still be carried out.
+// whatever state that is judged: what is wrong in itself stays wrong, and what is
+// remembered in the replicated state is answered to all copies. Any other refusal
+// speaks for the copy that it answers alone, and another one that is on its way
+// may still be carried out.
 func (e *Error) Conclusive() bool {
+	if e.Detail.GetRecorded() {
+		return true
+	}
 	switch e.Code() {
 	case ErrorCode_ERROR_CODE_INVALID, ErrorCode_ERROR_CODE_FORBIDDEN:
 		return true

@@ -7,7 +7,8 @@ package argosyv1
 //
 //	1: everything of the first release
 //	2: beacons in the log (Mutation.beacon)
-const FeatureLevel uint32 = 2
+//	3: refusals among the remembered results (WriteResult.refusal)
+const FeatureLevel uint32 = 3
 
 // Feature levels that things of the log need.
 const (
@@ -15,6 +16,8 @@ const (
 	FeatureBase uint32 = 1
 	// FeatureBeacons allows Mutation.beacon.
 	FeatureBeacons uint32 = 2
+	// FeatureRefusals allows WriteResult.refusal in an outcome.
+	FeatureRefusals uint32 = 3
 )
 
 // ActiveLevel returns the feature level that a cluster of these settings is at:

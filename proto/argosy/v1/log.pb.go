@@ -504,7 +504,8 @@ type Outcome struct {
 	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Who asked: a repeat by anybody else is refused.
 	Principal string `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
-	// The encoded WriteResult it was answered; its revision is the entry's.
+	// The encoded WriteResult it was answered; its revision is the entry's. One
+	// that tells of a refusal needs feature level 3.
 	Result        []byte `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

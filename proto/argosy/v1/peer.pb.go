@@ -173,7 +173,10 @@ type ForwardedWrite struct {
 	//
 	//	*ForwardedWrite_Apply
 	//	*ForwardedWrite_Delete
-	Write         isForwardedWrite_Write `protobuf_oneof:"write"`
+	Write isForwardedWrite_Write `protobuf_oneof:"write"`
+	// Whether the follower has sent it before and does not know what came of
+	// that, as ApplyRequest.repeat.
+	Repeat        bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +255,13 @@ func (x *ForwardedWrite) GetDelete() *DeleteRequest {
 		}
 	}
 	return nil
+}
+
+func (x *ForwardedWrite) GetRepeat() bool {
+	if x != nil {
+		return x.Repeat
+	}
+	return false
 }
 
 type isForwardedWrite_Write interface {
@@ -1365,14 +1375,15 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\rfeature_level\x18\x05 \x01(\rR\ffeatureLevel\"{\n" +
 	"\x0eForwardRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x121\n" +
-	"\x06writes\x18\x02 \x03(\v2\x19.argosy.v1.ForwardedWriteR\x06writes\"\xd7\x01\n" +
+	"\x06writes\x18\x02 \x03(\v2\x19.argosy.v1.ForwardedWriteR\x06writes\"\xef\x01\n" +
 	"\x0eForwardedWrite\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x03 \x01(\x04R\ttimeoutMs\x12/\n" +
 	"\x05apply\x18\x04 \x01(\v2\x17.argosy.v1.ApplyRequestH\x00R\x05apply\x122\n" +
-	"\x06delete\x18\x05 \x01(\v2\x18.argosy.v1.DeleteRequestH\x00R\x06deleteB\a\n" +
+	"\x06delete\x18\x05 \x01(\v2\x18.argosy.v1.DeleteRequestH\x00R\x06delete\x12\x16\n" +
+	"\x06repeat\x18\x06 \x01(\bR\x06repeatB\a\n" +
 	"\x05write\"\x7f\n" +
 	"\x0fForwardResponse\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x124\n" +
