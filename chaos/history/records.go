@@ -447,7 +447,8 @@ type Meta struct {
 	Versions []string `json:"versions,omitempty"`
 	// Settings are those of the cluster, for people.
 	Settings map[string]string `json:"settings,omitempty"`
-	// Cores and Load are those of the machine, the load at the beginning.
+	// Cores are those of the machine, Load how many processes that are not of the
+	// trial had something to do, before it or after.
 	Cores int     `json:"cores,omitempty"`
 	Load  float64 `json:"load,omitempty"`
 	// Whole is set last: nothing of the trial is missing.

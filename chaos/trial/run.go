@@ -48,7 +48,7 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run trial: %w", err)
 	}
-	t, err := begin(config)
+	t, err := begin(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("run trial: %w", err)
 	}
@@ -75,8 +75,10 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 // returns, and nothing runs on it.
 func (t *trial) run(ctx context.Context) error {
 	failed := t.perform(ctx)
+	// Who has come meanwhile was there for a part of it.
+	load := busy(context.WithoutCancel(ctx))
 	t.recorder.Update(func(m *history.Meta) {
-		m.Ended = t.clock()
+		m.Ended, m.Load = t.clock(), max(m.Load, load)
 		if failed != nil {
 			m.Error = failed.Error()
 		}

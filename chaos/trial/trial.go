@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +29,7 @@ type trial struct {
 }
 
 // begin makes the directory of a trial, with its plan and an empty history.
-func begin(config Config) (*trial, error) {
+func begin(ctx context.Context, config Config) (*trial, error) {
 	clock, err := history.MachineClock()
 	if err != nil {
 		return nil, err
@@ -45,7 +43,7 @@ func begin(config Config) (*trial, error) {
 	t.recorder, err = history.Create(config.Dir, history.Meta{
 		Seed: p.Seed, Profile: p.Profile, Commit: config.Commit, Binary: program, Planted: config.Planted,
 		Started: time.Now().Format(time.RFC3339Nano), Began: clock(),
-		Settings: settingsOf(p.Settings), Cores: runtime.NumCPU(), Load: loadAverage(),
+		Settings: settingsOf(p.Settings), Cores: runtime.NumCPU(), Load: busy(ctx),
 		Promised: []string{
 			history.KindSights, history.KindLeaderships, history.KindLooks, history.KindReplicas, history.KindSamples, history.KindStandings, history.KindLines,
 		},
@@ -88,17 +86,6 @@ func describe(p *plan.Plan) string {
 		text += ", podman"
 	}
 	return fmt.Sprintf("%s; %d faults in %v", text, len(p.Steps), p.Duration())
-}
-
-// loadAverage is that of the last minute, 0 when it is not known.
-func loadAverage() float64 {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	load, _ := strconv.ParseFloat(first, 64)
-	return load
 }
 
 // tell tells people what happens.

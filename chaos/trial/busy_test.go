@@ -1,0 +1,35 @@
+package trial
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWhoRunsAndWhoWaitsForADiskKeepsTheMachineBusy(t *testing.T) {
+	const stat = "cpu  1 2 3\nintr 99 0\nctxt 7\nprocesses 12345\nprocs_running 3\nprocs_blocked 2\nsoftirq 1\n"
+	if got := active(strings.NewReader(stat)); got != 5 {
+		t.Errorf("%d are busy, not 5", got)
+	}
+	if got := active(strings.NewReader("")); got != 0 {
+		t.Errorf("%d are busy where nothing is known", got)
+	}
+}
+
+func TestTheMachineIsFoundBusy(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 4 {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	if got := busy(t.Context()); got < 1 {
+		t.Errorf("%v are busy, and there are 4 of this process alone", got)
+	}
+}
