@@ -81,6 +81,7 @@ type Service struct {
 	layout  layout
 	client  *http.Client
 	logger  *slog.Logger
+	guard   *guard
 
 	mu      sync.Mutex
 	process *process
@@ -128,6 +129,9 @@ func Start(ctx context.Context, cfg Config) (*Service, error) {
 		},
 		DisableCompression: true,
 	}}
+	if s.guard, err = s.newGuard(); err != nil {
+		return nil, errors.Join(err, s.empty())
+	}
 	if err := s.Restart(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}

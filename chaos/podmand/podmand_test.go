@@ -15,7 +15,14 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/podmand"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the test binary the program that is killed when it is called like
+// it.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == doomed {
+		os.Exit(beDoomed(os.Args[2], os.Args[3]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // shortDir returns an empty directory whose path leaves room for sockets.
 func shortDir(t *testing.T) string {
