@@ -30,8 +30,9 @@ build: go ## build bin/argosy, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/argosy ./cmd/argosy
 
 .PHONY: planted
-planted: go ## build bin/argosy-planted, in which bugs can be turned on to see that they are found
+planted: go ## build programs in which bugs can be turned on, to see that they are found
 	CGO_ENABLED=0 go build -trimpath -tags '$(TAGS),planted' -o bin/argosy-planted ./cmd/argosy
+	CGO_ENABLED=0 go build -trimpath -tags '$(TAGS),planted' -o bin/argosy-chaos-planted ./cmd/argosy-chaos
 
 .PHONY: demo
 demo: go ## kill the leader of a cluster on this machine and see that nothing is lost
@@ -91,7 +92,7 @@ SELFTEST_FLAGS ?=
 .PHONY: selftest
 selftest: ## plant bugs in the product, one after the other, and demand that each is found
 	$(MAKE) --no-print-directory build-chaos planted
-	bin/argosy-chaos selftest --binary bin/argosy-planted $(SELFTEST_FLAGS)
+	bin/argosy-chaos selftest $(SELFTEST_FLAGS)
 
 # For how long, and from which seed: a random one when it is empty.
 FOR ?= 60m

@@ -8,14 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/check"
-	"github.com/argosy-cluster/argosy/chaos/history"
-	"github.com/argosy-cluster/argosy/chaos/trial"
 	"github.com/argosy-cluster/argosy/planted"
 )
 
@@ -24,25 +21,30 @@ var ErrNoBugs = errors.New("the program has no planted bugs")
 
 // Config says what to try.
 type Config struct {
-	// Binary is the argosy program, built with the tag "planted". Required.
-	Binary string
-	// Dir is where the trials' directories are made. Required.
+	// Binary is the argosy program, built with the tag "planted", of which the
+	// servers and agents of trials are, Simulator the argosy-chaos program built
+	// with it, which has its own ones. Required.
+	Binary, Simulator string
+	// Dir is where the directories of trials and simulations are made. Required.
 	Dir string
 	// Cases are those to try. Default: all.
 	Cases []Case
 	// Tries is how often a bug is provoked until it is found: most need some luck.
 	// Default 5.
 	Tries int
-	// Parallel is how many trials run at once. Default 1.
+	// Parallel is how many plans are carried out at once. Default 1.
 	Parallel int
-	// Control has each plan run without its bug, too.
-	Control bool
+	// Controls says which plans are carried out without their bugs, too. Default
+	// none.
+	Controls Controls
+	// Seed chooses those of a sample.
+	Seed uint64
 	// Prober is the program that has the command "probe". Default: the running
 	// program.
 	Prober string
 	// Out is told, for people, what happens. Default: nobody.
 	Out io.Writer
-	// Logger is told every step. Default: nobody.
+	// Logger is told every step of trials. Default: nobody.
 	Logger *slog.Logger
 }
 
@@ -57,20 +59,50 @@ type Outcome struct {
 	Violations map[string]int64
 	// First is the first violation that was to be found.
 	First check.Violation
-	// Clean is set when the plan was run without the bug and nothing was wrong.
-	Clean bool
-	// Dir is the directory of the last trial.
+	// Dir is the directory of the last try.
 	Dir string
 	// Err is why it could not be tried.
 	Err error
 }
 
-// good tells whether the suite did as it must.
-func (o Outcome) good(control bool) bool { return o.Err == nil && o.Found && (o.Clean || !control) }
+// Good tells whether the bug was found.
+func (o Outcome) Good() bool { return o.Err == nil && o.Found }
+
+// Report is what came of all.
+type Report struct {
+	// Outcomes of the cases, in their order.
+	Outcomes []Outcome
+	// Controls that were made.
+	Controls []Control
+}
+
+// Good tells whether every bug was found, and nothing where there is none.
+func (r *Report) Good() bool {
+	if r.Found() < int64(len(r.Outcomes)) {
+		return false
+	}
+	for _, c := range r.Controls {
+		if c.Err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Found is how many bugs were found.
+func (r *Report) Found() int64 {
+	var n int64
+	for _, o := range r.Outcomes {
+		if o.Good() {
+			n++
+		}
+	}
+	return n
+}
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Binary == "" || c.Dir == "" {
-		return c, errors.New("a program and a directory are needed")
+	if c.Binary == "" || c.Simulator == "" || c.Dir == "" {
+		return c, errors.New("two programs and a directory are needed")
 	}
 	if c.Cases == nil {
 		c.Cases = Cases()
@@ -87,54 +119,106 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Run tries the cases, and returns what came of each, in their order. The error
-// says that it could not be done at all.
-func Run(ctx context.Context, config Config) ([]Outcome, error) {
+// Run tries the cases, and the controls. The error says that it could not be done
+// at all.
+func Run(ctx context.Context, config Config) (*Report, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("try the suite: %w", err)
 	}
-	if err := hasBugs(ctx, config.Binary); err != nil {
-		return nil, fmt.Errorf("try the suite: %w", err)
+	for _, program := range []string{config.Binary, config.Simulator} {
+		if err := hasBugs(ctx, program); err != nil {
+			return nil, fmt.Errorf("try the suite: %w", err)
+		}
 	}
-	outcomes := make([]Outcome, len(config.Cases))
-	next := make(chan int)
-	var group sync.WaitGroup
+	report := &Report{Outcomes: make([]Outcome, len(config.Cases)), Controls: controlsOf(config.Cases, config.Controls, config.Seed)}
 	var telling sync.Mutex
-	for range config.Parallel {
-		group.Go(func() {
-			for i := range next {
-				outcomes[i] = config.try(ctx, config.Cases[i])
-				telling.Lock()
-				fmt.Fprintln(config.Out, outcomes[i].text(config.Control))
-				telling.Unlock()
-			}
+	tell := func(text string) {
+		telling.Lock()
+		defer telling.Unlock()
+		fmt.Fprintln(config.Out, text)
+	}
+	var work jobs
+	for i, of := range config.Cases {
+		work.add(of.Simulated, func() {
+			report.Outcomes[i] = config.try(ctx, of)
+			tell(report.Outcomes[i].text())
 		})
 	}
-	for i := range config.Cases {
-		next <- i
+	for i := range report.Controls {
+		control := &report.Controls[i]
+		work.add(control.Simulated, func() {
+			config.control(ctx, control)
+			tell(control.text())
+		})
 	}
-	close(next)
-	group.Wait()
-	return outcomes, nil
+	work.do(config.Parallel)
+	return report, nil
 }
 
-// hasBugs asks a program for a bug that does not exist: one that can have bugs
-// refuses.
-func hasBugs(ctx context.Context, binary string) error {
-	cmd := exec.CommandContext(ctx, binary, "version")
-	cmd.Env = append(os.Environ(), planted.Variable+"=none-of-this-name")
-	text, err := cmd.CombinedOutput()
-	if err == nil {
-		return fmt.Errorf("%w: %s: build it with the tag \"planted\", as 'make planted' does", ErrNoBugs, binary)
+// jobs are what there is to do. Trials wait most of their time, and simulations
+// never do: half of the workers begin with the ones, half with the others.
+type jobs struct {
+	mu                  sync.Mutex
+	trials, simulations []func()
+}
+
+func (j *jobs) add(simulated bool, job func()) {
+	if simulated {
+		j.simulations = append(j.simulations, job)
+	} else {
+		j.trials = append(j.trials, job)
 	}
-	if !strings.Contains(string(text), planted.Variable) {
-		return fmt.Errorf("run %s: %w: %s", binary, err, strings.TrimSpace(string(text)))
+}
+
+// take takes the next job, nil when there is none; of two kinds the one that is
+// preferred.
+func (j *jobs) take(simulated bool) func() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	first, second := &j.trials, &j.simulations
+	if simulated {
+		first, second = second, first
+	}
+	for _, of := range []*[]func(){first, second} {
+		if len(*of) > 0 {
+			job := (*of)[0]
+			*of = (*of)[1:]
+			return job
+		}
 	}
 	return nil
 }
 
-// try provokes a bug until it is found, and shows that it is it that was found.
+// do does all with so many workers.
+func (j *jobs) do(workers int) {
+	var group sync.WaitGroup
+	for i := range workers {
+		group.Go(func() {
+			for job := j.take(i%2 == 1); job != nil; job = j.take(i%2 == 1) {
+				job()
+			}
+		})
+	}
+	group.Wait()
+}
+
+// hasBugs asks a program for a bug that does not exist: one that can have bugs
+// refuses.
+func hasBugs(ctx context.Context, program string) error {
+	cmd := exec.CommandContext(ctx, program, "--help")
+	cmd.Env = append(os.Environ(), planted.Variable+"=none-of-this-name")
+	text, err := cmd.CombinedOutput()
+	if err == nil {
+		return fmt.Errorf("%w: %s: build it with the tag \"planted\", as 'make planted' does", ErrNoBugs, program)
+	}
+	if !strings.Contains(string(text), planted.Variable) {
+		return fmt.Errorf("run %s: %w: %s", program, err, strings.TrimSpace(string(text)))
+	}
+	return nil
+}
+
+// try provokes a bug until it is found.
 func (c Config) try(ctx context.Context, of Case) Outcome {
 	if ctx.Err() != nil {
 		return Outcome{Case: of, Err: context.Cause(ctx)}
@@ -143,112 +227,25 @@ func (c Config) try(ctx context.Context, of Case) Outcome {
 	began := time.Now()
 	for o.Tries < c.Tries && !o.Found && o.Err == nil {
 		o.Tries++
-		var result *trial.Result
-		if result, o.Err = c.trial(ctx, of, of.Bug, of.Plan.Seed+uint64(o.Tries-1)); o.Err != nil {
+		p := of.Plan.Clone()
+		p.Seed += uint64(o.Tries - 1)
+		var seen *sighting
+		if seen, o.Err = c.carryOut(ctx, p, of.Simulated, of.Bug, fmt.Sprintf("%s-%d", of.Bug, p.Seed)); o.Err != nil {
 			break
 		}
-		var verdict *check.Verdict
-		if verdict, o.Err = judge(result.Dir, true); o.Err != nil {
-			break
-		}
-		o.Dir, o.Violations = result.Dir, verdict.Violations
-		if o.First, o.Found = of.found(verdict); o.Found {
-			break
-		} else if result.Err != nil && o.Tries == c.Tries {
-			o.Err = result.Err
+		o.Dir, o.Violations = seen.dir, seen.violations
+		if o.First, o.Found = seen.of(of.Invariants); !o.Found && o.Tries == c.Tries {
+			o.Err = seen.failed
 		}
 		if ctx.Err() != nil {
 			o.Err = context.Cause(ctx)
 		}
 	}
 	o.Took = time.Since(began)
-	if !c.Control || !o.Found {
-		return o
-	}
-	if err := c.control(ctx, of, of.Plan.Seed+uint64(o.Tries-1)); err != nil {
-		o.Err = fmt.Errorf("without the bug: %w", err)
-	}
-	o.Clean = o.Err == nil
 	return o
 }
 
-// control runs the plan of a case without the bug, of which nothing must come.
-func (c Config) control(ctx context.Context, of Case, seed uint64) error {
-	result, err := c.trial(ctx, of, "", seed)
-	if err != nil {
-		return err
-	}
-	if result.Err != nil {
-		return result.Err
-	}
-	// What is found by being strict must not be found without the bug by being as
-	// strict; nothing at all may be found otherwise.
-	strictly, err := judge(result.Dir, true)
-	if err != nil {
-		return err
-	}
-	verdict, err := judge(result.Dir, false)
-	if err != nil {
-		return err
-	}
-	for invariant, times := range verdict.Violations {
-		return fmt.Errorf("%s was violated %d times, too (%s), in %s", invariant, times, verdict.Results[invariant].Violations[0].What, result.Dir)
-	}
-	if first, found := of.found(strictly); found {
-		return fmt.Errorf("%s was violated, too (%s), in %s", first.Invariant, first.What, result.Dir)
-	}
-	return nil
-}
-
-// found returns a violation that shows the bug.
-func (c Case) found(verdict *check.Verdict) (check.Violation, bool) {
-	for _, invariant := range c.Invariants {
-		if all := verdict.Results[invariant].Violations; len(all) > 0 {
-			return all[0], true
-		}
-	}
-	return check.Violation{}, false
-}
-
-// judge returns what the checkers say of a trial. A strict one makes no allowance
-// for what else the machine had to do: it would have to be waited for.
-func judge(dir string, strict bool) (*check.Verdict, error) {
-	h, err := history.Read(dir)
-	if err != nil {
-		return nil, fmt.Errorf("judge: %w", err)
-	}
-	if strict {
-		h.Meta.Load = 0
-	}
-	return check.Judge(h), nil
-}
-
-// Patience of a trial. With a bug in it a cluster may never be whole again, which
-// need not be waited for.
-const (
-	patience        = 8 * time.Second
-	controlPatience = time.Minute
-	quiet           = time.Second
-)
-
-func (c Config) trial(ctx context.Context, of Case, bug planted.Bug, seed uint64) (*trial.Result, error) {
-	p := of.Plan.Clone()
-	p.Seed = seed
-	name := string(bug)
-	if bug == "" {
-		name = "without-" + string(of.Bug)
-	}
-	config := trial.Config{
-		Plan: p, Binary: c.Binary, Prober: c.Prober, Planted: string(bug), Environment: []string{planted.Variable + "=" + string(bug)},
-		Dir: filepath.Join(c.Dir, fmt.Sprintf("%s-%d", name, seed)), Patience: patience, Quiet: quiet, Logger: c.Logger,
-	}
-	if bug == "" {
-		config.Patience = controlPatience
-	}
-	return trial.Run(ctx, config)
-}
-
-func (o Outcome) text(control bool) string {
+func (o Outcome) text() string {
 	text := fmt.Sprintf("%-16s %5.1fs", o.Case.Bug, o.Took.Seconds())
 	switch {
 	case o.Found:
@@ -261,21 +258,7 @@ func (o Outcome) text(control bool) string {
 		text += fmt.Sprintf("  NOT FOUND in %d tries (violated: %v)", o.Tries, o.Violations)
 	}
 	if o.Err != nil {
-		text += fmt.Sprintf("  FAILED: %v", o.Err)
-	}
-	if control && o.Clean {
-		text += "; nothing is wrong without it"
+		text += fmt.Sprintf("  FAILED: %v (violated: %v)", o.Err, o.Violations)
 	}
 	return text
-}
-
-// Wanting are the outcomes that show that the suite does not do as it must.
-func Wanting(outcomes []Outcome, control bool) []Outcome {
-	var wanting []Outcome
-	for _, o := range outcomes {
-		if !o.good(control) {
-			wanting = append(wanting, o)
-		}
-	}
-	return wanting
 }

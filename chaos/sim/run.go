@@ -108,7 +108,7 @@ func Run(cfg Config) (result *Result, err error) {
 	cfg.passed = new(atomic.Int64)
 	cfg.record = history.InMemory(history.Meta{
 		Seed: cfg.Plan.Seed, Profile: cfg.Plan.Profile, Simulated: true, Settings: settings(cfg.Plan.Settings),
-		Promised: []string{history.KindSights, history.KindBeats, history.KindLeaderships, history.KindLooks, history.KindLines, history.KindReplicas},
+		Promised: promised(cfg.Plan),
 	})
 	result = &Result{}
 	if err = cfg.enclose(result); err == nil {
@@ -122,6 +122,18 @@ func Run(cfg Config) (result *Result, err error) {
 	h, closing := cfg.record.Close()
 	result.History, result.Real = h, time.Since(began)
 	return result, errors.Join(err, closing)
+}
+
+// promised is what there must be in the history of a plan.
+func promised(p *plan.Plan) []string {
+	kinds := []string{history.KindSights, history.KindLeaderships, history.KindLines, history.KindReplicas}
+	if p.Settings.Agents > 0 {
+		kinds = append(kinds, history.KindLooks)
+		if p.Load.Probes > 0 {
+			kinds = append(kinds, history.KindBeats)
+		}
+	}
+	return kinds
 }
 
 // enclose simulates in a bubble of its own.

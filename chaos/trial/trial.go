@@ -45,11 +45,14 @@ func begin(ctx context.Context, config Config) (*trial, error) {
 		Started: time.Now().Format(time.RFC3339Nano), Began: clock(),
 		Settings: settingsOf(p.Settings), Cores: runtime.NumCPU(), Load: busy(ctx),
 		Promised: []string{
-			history.KindSights, history.KindLeaderships, history.KindLooks, history.KindReplicas, history.KindSamples, history.KindStandings, history.KindLines,
+			history.KindSights, history.KindLeaderships, history.KindReplicas, history.KindSamples, history.KindStandings, history.KindLines,
 		},
 	})
 	if err != nil {
 		return nil, err
+	}
+	if p.Settings.Agents > 0 {
+		t.recorder.Update(func(m *history.Meta) { m.Promised = append(m.Promised, history.KindLooks) })
 	}
 	if p.Settings.Agents > 0 && p.Load.Probes > 0 {
 		t.recorder.Update(func(m *history.Meta) {

@@ -18,6 +18,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/report"
 	"github.com/argosy-cluster/argosy/chaos/selftest"
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 // What must be done at least on real processes. How much is simulated and planted
@@ -35,17 +36,19 @@ const bugsAtOnce = 2
 
 // ciOptions say what every change has to pass.
 type ciOptions struct {
-	trials  trialOptions
-	planted string
-	seed    uint64
-	hours   float64
-	times   int
+	trials    trialOptions
+	planted   string
+	simulator string
+	seed      uint64
+	hours     float64
+	times     int
 }
 
 func (o *ciOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Uint64Var(&o.seed, "seed", 0, "seed of the second trial, and the first one of the simulation (default: a random one)")
 	flags.Float64Var(&o.hours, "hours", 6, "virtual hours to simulate")
 	flags.StringVar(&o.planted, "planted", "", "the argosy program with bugs that can be turned on (default: argosy-planted beside this program)")
+	flags.StringVar(&o.simulator, "planted-chaos", "", "the argosy-chaos program with bugs that can be turned on (default: argosy-chaos-planted beside this program)")
 	flags.IntVar(&o.times, "times", 1, "how often to do all of it, each time with another seed")
 	o.trials.addFlags(flags)
 }
@@ -81,20 +84,25 @@ violations, plan, and the last lines of every log. It needs root.`, plan.CI, kno
 	return cmd
 }
 
-// resolve finds the program with bugs, and looks what can be simulated: better now
-// than after the trials.
+// resolve finds the programs with bugs, and looks what can be simulated: better
+// now than after the trials.
 func (o *ciOptions) resolve() error {
-	if o.planted == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find own program: %w", err)
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own program: %w", err)
+	}
+	for _, bugs := range []struct {
+		program    *string
+		name, flag string
+	}{{&o.planted, "argosy-planted", "planted"}, {&o.simulator, "argosy-chaos-planted", "planted-chaos"}} {
+		if *bugs.program == "" {
+			*bugs.program = filepath.Join(filepath.Dir(self), bugs.name)
 		}
-		o.planted = filepath.Join(filepath.Dir(self), "argosy-planted")
+		if _, err := os.Stat(*bugs.program); err != nil {
+			return fmt.Errorf("find the program with bugs: %w: build it with 'make planted', or name it with --%s", err, bugs.flag)
+		}
 	}
-	if _, err := os.Stat(o.planted); err != nil {
-		return fmt.Errorf("find the program with bugs: %w: build it with 'make planted', or name it with --planted", err)
-	}
-	_, err := o.simulation("").plans()
+	_, err = o.simulation("").plans()
 	return err
 }
 
@@ -263,16 +271,16 @@ func (a *app) ciBugs(ctx context.Context, o *ciOptions) gate.Part {
 		part.Reasons = []string{fmt.Sprintf("make directory for trials: %v", err)}
 		return part
 	}
-	config := selftest.Config{Binary: o.planted, Dir: dir, Parallel: bugsAtOnce, Out: a.out}
-	outcomes, err := selftest.Run(ctx, config)
+	done, err := selftest.Run(ctx, selftest.Config{
+		Binary: o.planted, Simulator: o.simulator, Dir: dir, Parallel: bugsAtOnce, Controls: selftest.SomeControls, Seed: o.seed, Out: a.out,
+	})
 	part.Took = time.Since(began)
 	if err != nil {
 		part.Reasons = []string{err.Error()}
 		return part
 	}
-	wanting := selftest.Wanting(outcomes, false)
-	part.Found = int64(len(outcomes) - len(wanting))
-	if len(wanting) == 0 {
+	part.Found = done.Found()
+	if done.Good() {
 		part.Judgement = report.Held
 		if !o.trials.keep {
 			err = os.RemoveAll(dir)
@@ -282,11 +290,24 @@ func (a *app) ciBugs(ctx context.Context, o *ciOptions) gate.Part {
 		}
 		return part
 	}
-	for _, outcome := range wanting {
-		part.Reasons = append(part.Reasons, fmt.Sprintf("%s (%s) was not found in %d tries: violated were %v, error: %v; its last trial is in %s",
-			outcome.Case.Bug, outcome.Case.What, outcome.Tries, outcome.Violations, outcome.Err, outcome.Dir))
+	for _, outcome := range done.Outcomes {
+		if !outcome.Good() {
+			part.Reasons = append(part.Reasons, fmt.Sprintf("%s (%s) was not found in %d tries: violated were %v, error: %v; its last one is in %s",
+				outcome.Case.Bug, outcome.Case.What, outcome.Tries, outcome.Violations, outcome.Err, outcome.Dir))
+			part.Again = o.again(outcome.Case.Bug)
+		}
+	}
+	for _, control := range done.Controls {
+		if control.Err != nil {
+			part.Reasons = append(part.Reasons, fmt.Sprintf("the plan of %v does not hold without them: %v; it is in %s", control.Bugs, control.Err, control.Dir))
+			part.Again = o.again(control.Bugs[0]) + " --controls"
+		}
 	}
 	part.Kept = dir
-	part.Again = fmt.Sprintf("argosy-chaos selftest --binary %s --only %s", o.planted, wanting[0].Case.Bug)
 	return part
+}
+
+// again is how a bug is planted once more.
+func (o *ciOptions) again(bug planted.Bug) string {
+	return fmt.Sprintf("argosy-chaos selftest --binary %s --simulator %s --only %s", o.planted, o.simulator, bug)
 }

@@ -24,8 +24,8 @@ func TestCIRefusesWhatCannotBeDone(t *testing.T) {
 		says string
 	}{
 		"no program with bugs":    {[]string{"--planted", program + ".none"}, "make planted"},
-		"no program":              {[]string{"--planted", program, "--binary", ""}, "make build"},
-		"no hours":                {[]string{"--planted", program, "--binary", program, "--hours", "0"}, "simulate 0 hours"},
+		"no program":              {[]string{"--planted", program, "--planted-chaos", program, "--binary", ""}, "make build"},
+		"no hours":                {[]string{"--planted", program, "--planted-chaos", program, "--binary", program, "--hours", "0"}, "simulate 0 hours"},
 		"not even once":           {[]string{"--times", "0"}, "--times 0"},
 		"something that is not":   {[]string{"everything"}, "--help"},
 		"a seed that is a letter": {[]string{"--seed", "x"}, "--help"},

@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -157,7 +153,7 @@ func (a *app) simulateAll(ctx context.Context, o *simulateOptions, plans []*plan
 		all.Go(func() {
 			defer func() { <-places }()
 			dir := filepath.Join(o.dir, fmt.Sprint("sim-", p.Seed))
-			s, err := a.simulateApart(ctx, p, dir)
+			s, err := sim.Apart{}.Simulate(ctx, p, dir)
 			mu.Lock()
 			defer mu.Unlock()
 			a.account(total, p, s, err, dir)
@@ -217,54 +213,11 @@ func (a *app) tellSimulated(s *sim.Summary, dir string) {
 	}
 }
 
-// simulateApart simulates a plan in a process of its own: one that panics takes
-// nothing with it but itself.
-func (a *app) simulateApart(ctx context.Context, p *plan.Plan, dir string) (_ *sim.Summary, err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(dir, history.PlanFile)
-	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find own program: %w", err)
-	}
-	output, err := os.Create(filepath.Join(dir, "output.txt"))
-	if err != nil {
-		return nil, err
-	}
-	defer output.Close()
-	// However that process ends, nothing of it stays.
-	scratch, err := sim.Scratch("")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	cmd := exec.CommandContext(ctx, self, simulateOne, file, dir, "--scratch", scratch)
-	cmd.Stdout, cmd.Stderr = output, output
-	// A bubble seldom has two things to do at once, and there are more of them.
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
-	if err := cmd.Run(); err != nil {
-		said, _ := os.ReadFile(output.Name())
-		return nil, fmt.Errorf("its process ended: %w: %s", err, bytes.TrimSpace(said[:min(len(said), 2000)]))
-	}
-	return sim.ReadSummary(dir)
-}
-
-// simulateOne is the name of the command of such a process.
-const simulateOne = "simulate-one"
-
 func (a *app) simulateOneCommand() *cobra.Command {
 	var verbose bool
 	var scratch string
 	cmd := &cobra.Command{
-		Use:    simulateOne + " PLAN DIR",
+		Use:    sim.Command + " PLAN DIR",
 		Short:  "Simulate one plan, and leave in a directory what came of it",
 		Hidden: true,
 		Args:   usageArgs(cobra.ExactArgs(2)),
