@@ -23,6 +23,8 @@ func simulationOf(duration time.Duration, load plan.Load, steps []plan.Step, cha
 var (
 	// changing is one that changes objects in all ways.
 	changing = plan.Load{Writers: 2, Rivals: 2, Makers: 1, Appliers: 1, Readers: 3, Listers: 1, Watchers: 3, PauseUs: 1_000_000}
+	// reading is one that reads much at each server.
+	reading = plan.Load{Writers: 4, Readers: 6, Watchers: 1, PauseUs: 500_000}
 	// quarrelling is one in which many want the same.
 	quarrelling = plan.Load{Writers: 1, Rivals: 10, Readers: 1, Watchers: 1, PauseUs: 300_000}
 	// wandering is one that starts, changes and moves workloads.
@@ -42,6 +44,8 @@ func simulations() []Case {
 	cases := []Case{
 		{Bug: planted.EarlyAnswer, What: "a write is answered before a majority has it", Invariants: []string{"S1"}, Plan: killing},
 		{Bug: planted.StaleRead, What: "a replica answers linearizable reads before it has caught up", Invariants: []string{"S4"}, Plan: killing},
+		{Bug: planted.LeaseRead, What: "a leader that the others do not reach any more answers reads as if it still led", Invariants: []string{"S4"},
+			Plan: simulationOf(480*second, reading, pairs(40*second, 12, 15*second))},
 		{Bug: planted.NoMemory, What: "a request that is repeated is carried out again", Invariants: []string{"S2"}, Plan: killing},
 		{Bug: planted.LateCompare, What: "an expected revision is compared with what is committed, not with what is in flight", Invariants: []string{"S6"},
 			Plan: simulationOf(3*second, quarrelling, nil)},
@@ -69,6 +73,19 @@ func simulations() []Case {
 }
 
 func fiveServers(p *plan.Plan) { p.Settings.Servers = 5 }
+
+// pairs cuts two pairs of three servers at a time, so that often one of them
+// reaches the clients only.
+func pairs(period time.Duration, times int, lasts time.Duration) []plan.Step {
+	var steps []plan.Step
+	for i, s := range every(period, times, plan.CutPair, lasts) {
+		for j := range uint64(2) {
+			s.Choice = uint64(100*i) + j
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
 
 // one does a fault to one server after the other, from the beginning.
 func one(period time.Duration, times int, kind plan.Kind, lasts time.Duration) []plan.Step {
