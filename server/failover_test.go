@@ -139,6 +139,39 @@ func mustState(t *testing.T, r *replica, req *argosyv1.GetStateRequest) wholeSta
 	}
 }
 
+// The next leader remembers nothing of what the one before it has refused, but
+// for what a repeat has had put into the log.
+func TestWhatIsRefusedForGoodIsRefusedByTheNextLeader(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	follower := others(all, leader)[0]
+	eventually(t, "refusals may be recorded", func() bool { return level(leader) >= argosyv1.FeatureRefusals })
+	mustApply(t, follower, applyOf(workload("w", "x")))
+	req := applyOf(workload("w", "y"))
+	req.MustNotExist, req.Repeat = true, true
+	_, err := follower.Apply(requestContext(t), req)
+	refusal, ok := argosyv1.AsError(err)
+	if !ok || refusal.Code() != argosyv1.ErrorCode_ERROR_CODE_CONFLICT || !refusal.Detail.GetRecorded() {
+		t.Fatalf("refused with %v", err)
+	}
+	if _, err := follower.Delete(requestContext(t), &argosyv1.DeleteRequest{RequestId: newID(), Names: []string{"w"}}); err != nil {
+		t.Fatal(err)
+	}
+	leader.crash(t)
+	next := mustLeader(t, others(all, leader)...)
+	copied := &argosyv1.ApplyRequest{RequestId: req.GetRequestId(), Workloads: req.GetWorkloads(), MustNotExist: true}
+	eventually(t, "the next leader judges the copy", func() bool {
+		_, err = next.Apply(requestContext(t), copied)
+		return err == nil || !retryable(err)
+	})
+	if again, ok := argosyv1.AsError(err); !ok || again.Code() != argosyv1.ErrorCode_ERROR_CODE_CONFLICT || again.Error() != refusal.Error() {
+		t.Errorf("the copy was answered with %v, the repeat with %v", err, refusal)
+	}
+	if _, err := next.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: "w"}); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
+		t.Errorf("the workload is there: %v", err)
+	}
+}
+
 func TestLeadershipCanBeGivenAwayThroughAnyServer(t *testing.T) {
 	all := mustCluster(t, 3, nil)
 	leader := mustLeader(t, all...)

@@ -101,8 +101,9 @@ type oneCall struct {
 	deadline time.Time
 	request  writer.Request
 	size     int
-	// retried is set when a goroutine cares for it. Guarded by calls.mu.
-	retried bool
+	// claimed is set when somebody else than its target cares for it: who tries it
+	// again, or who answers that its time is over. Guarded by calls.mu.
+	claimed bool
 }
 
 func (c *calls) receive(stream callStream) error {
@@ -198,7 +199,7 @@ func (c *calls) admit(begun []*oneCall, retry bool) bool {
 
 // retry gives a write to a goroutine of its own. c.mu is held.
 func (c *calls) retry(one *oneCall, last error, uncertain bool) {
-	one.retried = true
+	one.claimed = true
 	c.retries.Go(func() {
 		o, err := c.router.carry(c.ctx, one.write, one.deadline, last, uncertain)
 		c.answer(one, o, err)
@@ -215,7 +216,7 @@ func (one *oneCall) done(o writer.Outcome) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, live := c.live[one]; live && !c.closed && !one.retried {
+	if _, live := c.live[one]; live && !c.closed && !one.claimed {
 		c.retry(one, o.Err, v == unknown)
 	}
 }
@@ -251,7 +252,9 @@ func (c *calls) sweepExpired() {
 	var expired []*oneCall
 	c.mu.Lock()
 	for one := range c.live {
-		if !one.retried && now.After(one.deadline) {
+		if !one.claimed && now.After(one.deadline) {
+			// Should its target hand it back just now: it is not tried again.
+			one.claimed = true
 			expired = append(expired, one)
 		}
 	}

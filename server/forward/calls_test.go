@@ -214,6 +214,29 @@ func TestWhatIsKnownOfACallThatRanOutOfTimeIsSaid(t *testing.T) {
 	}
 }
 
+// A target may hand a write back in the moment in which its time is found to be
+// over: it is not tried again then, for it is being answered that it was not done.
+func TestACallThatRanOutOfTimeIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := idle()
+		handBack := sync.OnceFunc(func() { l.requests[0].Done(writer.Outcome{Err: writer.ErrNotDone}) })
+		r := mustRouter(t, func() (string, bool) {
+			handBack()
+			return "too busy", false
+		})
+		r.Open(l)
+		c := serve(t, r)
+		c.send(1, 1, time.Second)
+		if result := c.take(1)[1]; result.GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+			t.Errorf("answered %v", result)
+		}
+		synctest.Wait()
+		if n := l.asked(); n != 1 {
+			t.Errorf("it was handed on %d times", n)
+		}
+	})
+}
+
 func TestAServerThatStopsAnswersTheCallsItHasAndTakesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := mustRouter(t, nil)
