@@ -222,29 +222,29 @@ func TestWorkloadsAndTime(t *testing.T) {
 		}},
 		{"leaders change after the machine did not run the leader", "", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, "server-1", 29*second, 4, 50, 30)
+			stall(h, "server-1", 29500*second/1000, 4, 50, 30)
 		}},
 		{"leaders change after the machine did not run the trial", "", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, history.StallTrial, 29*second, 1, 130, 120)
+			stall(h, history.StallTrial, 29500*second/1000, 1, 130, 120)
 		}},
 		{"leaders change after the machine's disk hung", "", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, history.StallDisk, 29*second, 1, 600, 600)
+			stall(h, history.StallDisk, 29200*second/1000, 1, 600, 600)
 		}},
 		{"a short stall explains nothing", "L2", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, "server-1", 29*second, 1, 50, 50)
-			stall(h, "server-2", 29*second, 1, 50, 50)
+			stall(h, "server-1", 29500*second/1000, 1, 50, 50)
+			stall(h, "server-2", 29500*second/1000, 1, 50, 50)
 			stall(h, history.StallDisk, 29*second, 5, 200, 150)
 		}},
 		{"a server that is run a little less than it wants explains nothing", "L2", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, "server-1", 28*second, 40, 50, 15)
+			stall(h, "server-1", 28*second, 40, 50, 22)
 		}},
-		{"a stall from long before, or after, explains nothing", "L2", func(h *history.History) {
+		{"a stall from before that, or after, explains nothing", "L2", func(h *history.History) {
 			led(h, "server-2", 3, 30*second)
-			stall(h, "server-1", 26*second, 4, 50, 50)
+			stall(h, "server-1", 28500*second/1000, 4, 50, 50)
 			stall(h, "server-1", 31*second, 4, 50, 50)
 		}},
 		{"what is slow because of the machine", "", func(h *history.History) {
@@ -359,7 +359,7 @@ func TestLeadersAreJudgedOnABusyMachineToo(t *testing.T) {
 	if v := Judge(h); v.Violations["L2"] != 1 || v.Unjudged[Trial] != "" {
 		t.Errorf("with one: %+v, %v", v.Results["L2"], v.Unjudged)
 	}
-	stall(h, "server-1", 29*second, 4, 50, 30)
+	stall(h, "server-1", 29500*second/1000, 4, 50, 30)
 	if v := Judge(h); v.Violations["L2"] != 0 {
 		t.Errorf("with a stall: %+v", v.Results["L2"])
 	}
