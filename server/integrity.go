@@ -29,6 +29,7 @@ func (s *Server) openAudit() (err error) {
 			defer cancel()
 			return s.stepAside(ctx, "")
 		},
+		Reread: s.node.Reread,
 		Logger: s.log.With("part", "audit"),
 	}, s.cfg.Audit)
 	return err

@@ -70,6 +70,9 @@ type Deps struct {
 	Leads func() bool
 	// StepAside gives leadership away; nothing happens when it does not lead.
 	StepAside func(ctx context.Context) error
+	// Reread reads the whole log of this server, calling rest now and then, and
+	// fails when it is damaged. Default nil: nobody does.
+	Reread func(rest func() error) error
 	// Logger gets one line per event. Default: none.
 	Logger *slog.Logger
 }
@@ -85,7 +88,8 @@ type Config struct {
 	// Patience is for how long the others are asked who cannot answer yet.
 	// Default 10 s.
 	Patience time.Duration
-	// Rehash is how often a replica hashes its whole state. Default 10 minutes.
+	// Rehash is how often a replica hashes its whole state and reads its whole log.
+	// Default 10 minutes.
 	Rehash time.Duration
 	// Rest is how long that rests after every some hundred rows. Default 1 ms:
 	// less is done sooner and is in the way more.
@@ -143,7 +147,8 @@ func (a *Auditor) setProblem(problem string) {
 }
 
 // Run compares and hashes until the context ends, and fails with ErrDiverged or
-// fsm.ErrDamaged when the state of this server is wrong.
+// fsm.ErrDamaged when the state of this server is wrong, and with what Reread says
+// when its log is.
 func (a *Auditor) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

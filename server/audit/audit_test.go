@@ -302,6 +302,37 @@ func (w *world) lead(t *testing.T) *atomic.Int64 {
 	return count
 }
 
+func TestDamageOfTheLogIsFoundByReadingIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, err := fsm.New(fsm.DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage := errors.New("damaged")
+		reads := 0
+		auditor, err := audit.New(audit.Deps{
+			ServerID: "a", Machine: machine,
+			Leads: func() bool { return false },
+			Reread: func(rest func() error) error {
+				if reads++; reads < 3 {
+					return rest()
+				}
+				return damage
+			},
+		}, audit.DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := auditor.Run(t.Context()); !errors.Is(err, damage) {
+			t.Fatalf("ended with %v", err)
+		}
+		if took := time.Since(began).Round(time.Minute); took != 3*audit.DefaultConfig().Rehash {
+			t.Errorf("the log was read three times in %v", took)
+		}
+	})
+}
+
 func TestBeaconsComeAfterManyEntriesOrSomeTimeAndNeverAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, func(cfg *audit.Config) { cfg.Entries = 10 })

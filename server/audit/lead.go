@@ -68,13 +68,21 @@ func rest(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// rehash hashes the whole state now and then.
+// rehash hashes the whole state now and then, and reads the log: most of it is
+// asked for by nobody until another server needs it, or a recovery.
 func (a *Auditor) rehash(ctx context.Context) error {
 	for {
 		if err := rest(ctx, a.cfg.Rehash); err != nil {
 			return err
 		}
-		if err := a.deps.Machine.View().Verify(func() error { return rest(ctx, a.cfg.Rest) }); err != nil {
+		pause := func() error { return rest(ctx, a.cfg.Rest) }
+		if err := a.deps.Machine.View().Verify(pause); err != nil {
+			return err
+		}
+		if a.deps.Reread == nil {
+			continue
+		}
+		if err := a.deps.Reread(pause); err != nil {
 			return err
 		}
 	}

@@ -12,10 +12,11 @@ import (
 )
 
 // guard stands between Raft and the store where Raft would panic: when an
-// entry that must be applied cannot be read, and when a new term cannot be
-// saved. A node that meets this cannot go on, but its process must get to say
-// so and stop in order; so the goroutine of Raft that has asked is ended
-// there, with its deferred calls, and the node reports that it is broken.
+// entry that must be applied cannot be read, be it that there is no log any
+// more, and when a new term cannot be saved. A node that meets this cannot go
+// on, but its process must get to say so and stop in order; so the goroutine of
+// Raft that has asked is ended there, with its deferred calls, and the node
+// reports that it is broken.
 type guard struct {
 	*storage.Store
 	broken func(error)
@@ -31,6 +32,8 @@ type guard struct {
 	// restored returns index and term of the state that Raft last took over as a
 	// whole; 0 when there is none.
 	restored func() (index, term uint64)
+	// cut is set from when the end of the log was removed until entries are stored.
+	cut atomic.Bool
 	// unread is why an entry could not be read before that.
 	unread error
 }
@@ -47,7 +50,7 @@ const currentTerm = "CurrentTerm"
 // GetLog reads an entry for Raft.
 func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 	err := g.Store.GetLog(index, entry)
-	if err != nil && errors.Is(err, storage.ErrCorrupt) {
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrUnusable) {
 		if g.running.Load() {
 			g.broken(err)
 			runtime.Goexit()
@@ -70,8 +73,18 @@ func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 // StoreLogs stores entries for Raft.
 func (g *guard) StoreLogs(entries []*raft.Log) error {
 	err := g.Store.StoreLogs(entries)
-	if err != nil && g.running.Load() {
+	switch {
+	case err == nil:
+		g.cut.Store(false)
+	case !g.running.Load():
+	case g.cut.Load():
+		// Raft still takes the end that was removed for its own, asks for votes with
+		// it, and would store what comes after it behind the gap.
+		g.broken(fmt.Errorf("store entries in the place of those that were removed: %w", err))
+		runtime.Goexit()
+	default:
 		g.refused(err)
+		g.lost(err)
 	}
 	return err
 }
@@ -94,5 +107,21 @@ func (g *guard) DeleteRange(first, last uint64) error {
 			return nil
 		}
 	}
-	return g.Store.DeleteRange(first, last)
+	err := g.Store.DeleteRange(first, last)
+	if err != nil {
+		g.lost(err)
+		return err
+	}
+	if end, err := g.LastIndex(); err != nil || end < first {
+		g.cut.Store(true)
+	}
+	return nil
+}
+
+// lost ends the server when there is no log any more: it could neither be
+// changed nor opened again.
+func (g *guard) lost(err error) {
+	if errors.Is(err, storage.ErrUnusable) && g.running.Load() {
+		g.broken(err)
+	}
 }

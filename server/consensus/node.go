@@ -302,6 +302,10 @@ func startError(err, unread, unrestored error) error {
 	return fmt.Errorf("start Raft: %w", err)
 }
 
+// Reread reads the whole log and fails with storage.ErrCorrupt when it is damaged.
+// It calls rest now and then, which ends it by an error.
+func (n *Node) Reread(rest func() error) error { return n.store.Reread(rest) }
+
 // ID returns the server's id.
 func (n *Node) ID() string { return n.dir.serverID }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -24,6 +25,11 @@ func openBolt(path string) (backend, error) {
 		BoltOptions: &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
 	})
 	if err != nil {
+		// It was read to the end before: what the system refuses now is a write.
+		// Each opening makes one, so that what is read of the log is on the disk.
+		if errors.As(err, new(syscall.Errno)) {
+			err = unwritten(err)
+		}
 		return nil, Damaged(err)
 	}
 	return pieces{opened}, nil

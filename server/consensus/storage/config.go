@@ -28,6 +28,10 @@ type Config struct {
 	// Kind is the kind of the log store. It cannot be changed for a directory
 	// that has a log. Default BoltDB.
 	Kind Kind
+	// SegmentBytes is how large the files are of which a log of kind WAL consists.
+	// Room for one is set aside at once. Default 16 MiB: more makes a file less
+	// often, less leaves more room to others on a small disk.
+	SegmentBytes int
 	// CacheEntries is how many of the newest entries are kept in memory for
 	// replication. Default 512: more spares reads when a follower lags, at the
 	// price of memory.
@@ -51,13 +55,24 @@ type Config struct {
 	Disk func(raft.LogStore) raft.LogStore
 	// Logger takes the log. Default nil: none.
 	Logger *slog.Logger
+
+	// walDisk is put around what raft-wal does to the disk, by tests.
+	walDisk func(walDisk) walDisk
 }
+
+// Files of a log hold some entries at least; raft-wal counts their bytes in 32
+// bits, and one batch may go past the end.
+const (
+	minSegment = 4 << 10
+	maxSegment = 1 << 30
+)
 
 // DefaultConfig returns the defaults for a directory.
 func DefaultConfig(dir string) Config {
 	return Config{
 		Dir:          dir,
 		Kind:         BoltDB,
+		SegmentBytes: 16 << 20,
 		CacheEntries: 512,
 		CacheBytes:   8 << 20,
 		Stall:        500 * time.Millisecond,
@@ -71,6 +86,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("configure log store: no directory")
 	case c.Kind != BoltDB && c.Kind != WAL:
 		return fmt.Errorf("configure log store: kind %q is not known, use %q or %q", c.Kind, BoltDB, WAL)
+	case c.SegmentBytes < minSegment || c.SegmentBytes > maxSegment:
+		return fmt.Errorf("configure log store: files of %d bytes, use %d to %d", c.SegmentBytes, minSegment, maxSegment)
 	case c.CacheEntries < 1:
 		return fmt.Errorf("configure log store: cache of %d entries, use 1 or more", c.CacheEntries)
 	case c.CacheBytes < 0:

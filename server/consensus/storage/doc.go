@@ -14,7 +14,10 @@
 //   - a checksum (CRC32C) for each entry, verified on every read;
 //   - a high-water mark that tells a log which has become shorter by itself
 //     (raft-wal takes a damaged tail for a torn write and drops it; a restored
-//     old copy of the directory looks the same).
+//     old copy of the directory looks the same);
+//   - a layer that opens the log anew after every change that failed, so that
+//     nothing in memory is relied on that may not be on disk. Opening one
+//     settles what it finds first (see settle).
 //
 // Term and vote live in a file of their own (Stable): Raft writes them three
 // times in the middle of an election, and a fail-over waits for each flush.

@@ -35,6 +35,9 @@ type marked struct {
 	written uint64 // in the file
 	flushed uint64 // of that on disk for certain
 	last    uint64 // of the log
+	// doubtful is set while the file may hold another mark than the written one,
+	// or hold it in memory alone.
+	doubtful bool
 }
 
 var _ raft.MonotonicLogStore = (*marked)(nil)
@@ -51,9 +54,6 @@ func newMarked(store raft.LogStore, path string) (*marked, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open high-water mark: %w", err)
-	}
-	if last < mark {
-		return nil, fmt.Errorf("open log: %w (it ends at entry %d and had reached %d)", ErrForgotten, last, mark)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -77,17 +77,13 @@ func (m *marked) StoreLogs(entries []*raft.Log) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil {
-		// It may hold some of them all the same.
-		if last, unknown := m.LogStore.LastIndex(); unknown == nil {
-			m.last = last
-		}
-		return err
+		return m.failed(err) // it may hold some of them all the same
 	}
 	m.last = entries[len(entries)-1].Index
 	if err := m.write(m.last); err != nil {
 		return err
 	}
-	if m.last >= m.flushed+markEvery {
+	if m.last >= m.flushed+markEvery || m.doubtful {
 		return m.flush()
 	}
 	return nil
@@ -114,7 +110,23 @@ func (m *marked) DeleteRange(low, high uint64) error {
 	if err := m.lower(low, high); err != nil {
 		return err
 	}
-	return m.LogStore.DeleteRange(low, high)
+	err := m.LogStore.DeleteRange(low, high)
+	if err == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed(err)
+}
+
+// failed learns anew where the log ends after a change of it has failed.
+func (m *marked) failed(err error) error {
+	last, unknown := m.LogStore.LastIndex()
+	if unknown != nil {
+		return errors.Join(err, unknown)
+	}
+	m.last = last
+	return err
 }
 
 // lower brings the mark down when the end of the log is about to be cut off.
@@ -128,16 +140,20 @@ func (m *marked) lower(low, high uint64) error {
 	if err != nil {
 		return fmt.Errorf("find first log entry: %w", err)
 	}
-	if m.last, err = m.lastBefore(low, first); err != nil {
+	last, err := m.lastBefore(low, first)
+	if err != nil {
 		return err
 	}
-	if m.last >= m.written {
-		return nil
+	if last < m.written || m.doubtful {
+		if err := m.write(last); err != nil {
+			return err
+		}
+		if err := m.flush(); err != nil {
+			return err
+		}
 	}
-	if err := m.write(m.last); err != nil {
-		return err
-	}
-	return m.flush()
+	m.last = last
+	return nil
 }
 
 // lastBefore returns the last entry before one, 0 when there is none. A log that
@@ -169,10 +185,11 @@ func (m *marked) save() error {
 func (m *marked) close() error { return errors.Join(m.save(), m.file.Close()) }
 
 func (m *marked) write(mark uint64) error {
-	if mark == m.written {
+	if mark == m.written && !m.doubtful {
 		return nil
 	}
 	if _, err := m.file.WriteAt(encodeMark(mark), 0); err != nil {
+		m.doubtful = true
 		return fmt.Errorf("write high-water mark: %w", err)
 	}
 	m.written = mark
@@ -180,12 +197,15 @@ func (m *marked) write(mark uint64) error {
 }
 
 func (m *marked) flush() error {
-	if m.flushed == m.written || planted.On(planted.NoFlush) {
+	if m.flushed == m.written && !m.doubtful || planted.On(planted.NoFlush) {
 		return nil
 	}
 	if err := unix.Fdatasync(int(m.file.Fd())); err != nil {
+		// What the kernel could not flush it forgets to flush the next time.
+		m.doubtful = true
 		return fmt.Errorf("flush high-water mark: %w", err)
 	}
+	m.doubtful = false
 	m.flushed = m.written
 	return nil
 }

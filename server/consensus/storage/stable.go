@@ -71,6 +71,12 @@ func OpenStable(path string) (*Stable, error) {
 	if err := s.load(path); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
+	// The last process may have failed to flush it, and a vote that is read here
+	// is given again without a write.
+	s.sequence--
+	if err := s.write(s.values); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	return s, nil
 }
 

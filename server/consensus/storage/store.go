@@ -10,9 +10,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 )
 
 // Store is an open log with its term and vote.
@@ -53,11 +51,11 @@ func Open(cfg Config) (*Store, error) {
 	if err := checkKind(cfg); err != nil {
 		return nil, err
 	}
-	log, err := openBackend(cfg)
+	log, err := openRenewed(func() (backend, error) { return openBackend(cfg) }, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	marks, err := newMarked(log, filepath.Join(cfg.Dir, "high-water"))
+	marks, err := newMarked(log, markPath(cfg))
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -83,6 +81,35 @@ func Open(cfg Config) (*Store, error) {
 // than the limit.
 func (s *Store) Stalled() bool { return s.watchdog.stalled.Load() }
 
+// rereadEntries is how many entries are read without a rest.
+const rereadEntries = 64
+
+// Reread reads every entry from the disk and fails with ErrCorrupt at one that is
+// damaged. It calls rest now and then, which ends it by an error.
+func (s *Store) Reread(rest func() error) error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("find first log entry: %w", err)
+	}
+	last, err := s.LastIndex()
+	if err != nil {
+		return fmt.Errorf("find last log entry: %w", err)
+	}
+	for index := max(first, 1); index <= last; index++ {
+		if index%rereadEntries == 0 {
+			if err := rest(); err != nil {
+				return err
+			}
+		}
+		// One that is not there was removed meanwhile, or the log has a gap.
+		var entry raft.Log
+		if err := s.watchdog.GetLog(index, &entry); errors.Is(err, ErrCorrupt) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close closes the files. It may be called twice.
 func (s *Store) Close() error {
 	s.once.Do(func() {
@@ -92,6 +119,7 @@ func (s *Store) Close() error {
 }
 
 func boltPath(cfg Config) string { return filepath.Join(cfg.Dir, "raft.db") }
+func markPath(cfg Config) string { return filepath.Join(cfg.Dir, "high-water") }
 func walPath(cfg Config) string  { return filepath.Join(cfg.Dir, "wal") }
 
 // checkKind refuses to begin an empty log beside one of the other kind: the
@@ -108,7 +136,7 @@ func checkKind(cfg Config) error {
 }
 
 // openBackend opens the log itself. Damaged files make both libraries panic;
-// here that is an error.
+// here that is an error, and so is a log that ends before its mark.
 func openBackend(cfg Config) (log backend, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -118,29 +146,34 @@ func openBackend(cfg Config) (log backend, err error) {
 			err = fmt.Errorf("open log in %s: %w", cfg.Dir, err)
 		}
 	}()
-	if cfg.Kind == WAL {
-		return openWAL(walPath(cfg))
-	}
-	return openBolt(boltPath(cfg))
-}
-
-func openWAL(path string) (backend, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	mark, err := readMark(markPath(cfg))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	opened, err := wal.Open(path, wal.WithLogger(hclog.NewNullLogger()))
-	if err != nil {
-		return nil, Damaged(err)
+	if cfg.Kind == WAL {
+		log, err = openWAL(cfg, mark)
+	} else {
+		log, err = openBolt(boltPath(cfg))
 	}
-	return opened, nil
+	if err != nil {
+		return nil, err
+	}
+	last, err := log.LastIndex()
+	if err == nil && last < mark {
+		err = fmt.Errorf("%w (it ends at entry %d and had reached %d)", ErrForgotten, last, mark)
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
 }
 
 // Damaged makes ErrCorrupt of an error of reading, unless it is what the system
 // refused: a full disk or a missing right is no damage. A sector that cannot be
-// read is.
+// read is; one that cannot be written is not.
 func Damaged(err error) error {
 	var refused syscall.Errno
-	if errors.Is(err, ErrCorrupt) || errors.As(err, &refused) && refused != syscall.EIO {
+	if errors.Is(err, ErrCorrupt) || errors.As(err, new(notWritten)) || errors.As(err, &refused) && refused != syscall.EIO {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", ErrCorrupt, err)

@@ -189,6 +189,26 @@ func TestFlippedBitIsNoticedOnRead(t *testing.T) {
 	})
 }
 
+// Also one that nobody asks for, and one that is in the cache.
+func TestFlippedBitIsNoticedByWhoReadsTheLog(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 200)
+		rests := 0
+		rest := func() error { rests++; return nil }
+		if err := store.Reread(rest); err != nil || rests == 0 {
+			t.Fatalf("read the log with %d rests: %v", rests, err)
+		}
+		mustFlip(t, cfg.Dir, "data of entry 000190")
+		if err := store.Reread(rest); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("read the log: %v", err)
+		}
+		if err := store.Reread(func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("end reading the log: %v", err)
+		}
+	})
+}
+
 // mustFlip changes one bit in every place where a text stands in the files
 // below a directory.
 func mustFlip(t *testing.T, dir, text string) {
