@@ -53,7 +53,8 @@ test: go ## run all tests, on real podman, then the chaos suite
 	$(MAKE) --no-print-directory check-generated check-format vet
 	@podman=$$(tools/podman/build.sh) || exit 1; echo "podman of the module: $$podman"
 	go test -race -p $(TEST_PARALLEL) -timeout 15m $(TEST_FLAGS) ./...
-	CGO_ENABLED=0 go test -trimpath -timeout 5m $(TEST_FLAGS) -run '^TestMoved' ./server # a race of Raft's library, see moves_test.go
+	@# Without the race detector: a race of Raft's library (see moves_test.go), and what costs much and drives processes only.
+	CGO_ENABLED=0 go test -trimpath -p $(TEST_PARALLEL) -timeout 10m $(TEST_FLAGS) -run '^(TestMoved|TestEveryFault)' ./server ./chaos/fault
 	@if [[ "$(CHAOS)" == no ]]; then echo "make test: the chaos suite was left out, as CHAOS=no says"; else $(MAKE) --no-print-directory chaos; fi
 
 .PHONY: bench

@@ -184,54 +184,9 @@ func (a *arena) heals(active *fault.Active) {
 	}
 }
 
-func TestEveryFaultIsDoneAndUndone(t *testing.T) {
-	a := mustArena(t, 3, lab.SiteConfig{DiskSize: diskSize, Shaped: true})
-	whole := a.T
-	for i, f := range fault.All() {
-		t.Run(string(f.Kind), func(t *testing.T) {
-			a.T = t
-			defer func() { a.T = whole }()
-			if err := f.Available(a.World); err != nil {
-				if !errors.Is(err, fault.ErrUnavailable) {
-					t.Error(err)
-				}
-				t.Log(err)
-				return
-			}
-			active := a.suffers(plan.Step{N: i + 1, Fault: f.Kind, Choice: uint64(i), ForMs: 300, Strength: 0.5})
-			// Writes fail for a moment, but not for good: with the quorum there was one.
-			if a.Ledger.Quorum() {
-				a.goesOn()
-			}
-			a.heals(active)
-			a.settles()
-		})
-	}
-	a.restartsWhatEnds()
-	a.ends()
-}
-
-// restartsWhatEnds ends processes behind everybody's back.
-func (a *arena) restartsWhatEnds() {
-	a.Helper()
-	before := len(a.supervisor.Restarts())
-	for _, p := range []*cluster.Process{a.Cluster.Servers[0], a.Cluster.Agents[0]} {
-		must(a.T, p.Kill())
-		eventually(a.T, p.Name+" to be started again", func() error {
-			for _, restart := range a.supervisor.Restarts()[before:] {
-				if restart.Name == p.Name && restart.Err != nil {
-					return nil
-				}
-			}
-			return errors.New("it was not")
-		})
-	}
-	a.goesOn()
-}
-
 // What was done to a server's data is found by itself, or does no harm.
 func TestSpoiledDataIsFoundOrDoesNoHarm(t *testing.T) {
-	rounds := 2
+	rounds := 1
 	if more, err := strconv.Atoi(os.Getenv("ARGOSY_FAULT_ROUNDS")); err == nil {
 		rounds = more
 	}

@@ -22,7 +22,7 @@ import (
 // is whole in the end.
 func TestFaultsThatOverlapAreHealedEachByItself(t *testing.T) {
 	a := mustArena(t, 5, lab.SiteConfig{DiskSize: diskSize, Shaped: true})
-	count := 30
+	count := 20
 	if more, err := strconv.Atoi(os.Getenv("ARGOSY_FAULT_ROUNDS")); err == nil {
 		count = more
 	}
