@@ -185,11 +185,11 @@ func (a *app) ciOnce(ctx context.Context, o *ciOptions) error {
 func (a *app) ciTrial(ctx context.Context, o *ciOptions, seed uint64) (gate.Part, error) {
 	began := time.Now()
 	part := gate.Part{Kind: gate.Trial, Name: fmt.Sprintf("trial of seed %d", seed), Judgement: report.NotJudged}
-	part.Again = fmt.Sprintf("argosy-chaos run --profile %s --seed %d", plan.CI, seed)
 	if ctx.Err() != nil {
 		part.Reasons = []string{"it was not begun"}
 		return part, ctx.Err()
 	}
+	part.Again = fmt.Sprintf("argosy-chaos run --profile %s --seed %d", plan.CI, seed)
 	p, err := plan.Make(seed, plan.CI)
 	if err != nil {
 		part.Reasons = []string{err.Error()}
@@ -208,7 +208,9 @@ func (a *app) ciTrial(ctx context.Context, o *ciOptions, seed uint64) (gate.Part
 	}
 	if result.Err != nil && !result.Violated() {
 		part.Judgement = report.NotJudged
-		part.Reasons = append(part.Reasons, result.Err.Error())
+		if len(part.Reasons) == 0 {
+			part.Reasons = []string{result.Err.Error()}
+		}
 	}
 	// The error is that which the part says.
 	_ = a.conclude(result)
@@ -220,7 +222,9 @@ func (a *app) ciTrial(ctx context.Context, o *ciOptions, seed uint64) (gate.Part
 		return part, nil
 	}
 	part.Kept = result.Dir
-	a.tellAll(result)
+	if ctx.Err() == nil {
+		a.tellAll(result)
+	}
 	return part, nil
 }
 
