@@ -38,11 +38,11 @@ type item struct {
 	resultSize int
 	// remembered tells that the entry holds the outcome.
 	remembered bool
+	// unrecorded tells that the refusal is to be recorded before it is answered.
+	unrecorded bool
 	// refusal is why the request was refused, nil when it was not, or when result
 	// tells of it.
 	refusal *refusal
-	// unrecorded tells that the refusal is to be recorded before it is answered.
-	unrecorded bool
 	// repeats are requests of the same id that came while this one was in flight.
 	repeats []*Request
 }

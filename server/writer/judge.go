@@ -39,10 +39,10 @@ func (w *Writer) judge(b *batch, r *Request) {
 	why := c.changedSince(r.expectedState())
 	switch {
 	case why != nil:
-	case r.noRoom != nil:
-		why = func() error { return r.noRoom }
 	case r.Apply != nil:
-		it.result, why = c.apply(r)
+		if why = w.noRoom(); why == nil {
+			it.result, why = c.apply(r)
+		}
 	default:
 		it.result, why = c.deleteWorkloads(r.Delete)
 	}
@@ -56,6 +56,17 @@ func (w *Writer) judge(b *batch, r *Request) {
 		c.requests[r.requestID] = it
 	}
 	b.items = append(b.items, it)
+}
+
+// noRoom refuses what may make the state larger, while it must not grow. It comes
+// to that in its turn, since a repeat adds nothing, and copies of what is refused
+// are to be refused like it.
+func (w *Writer) noRoom() func() error {
+	full := w.full()
+	if full == nil {
+		return nil
+	}
+	return func() error { return full }
 }
 
 // repeated answers a request whose id was seen before, now or once the first

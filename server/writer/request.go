@@ -19,10 +19,6 @@ type Request struct {
 	Delete *argosyv1.DeleteRequest
 	// Change is a change by another service of the leader; see Writer.Mutate.
 	Change func(*Working) error
-	// Repeat is set by whoever has handed the request over before and does not know
-	// what came of that: a refusal is then recorded, so that it holds for all copies.
-	// The messages may say so, too.
-	Repeat bool
 	// Deadline is when nobody waits any more; zero means never. A request is not
 	// begun after it.
 	Deadline time.Time
@@ -30,9 +26,11 @@ type Request struct {
 	Done func(Outcome)
 
 	prepared
-	// noRoom is why the state may not grow, nil when it may.
-	noRoom error
-	phase  atomic.Uint32
+	phase atomic.Uint32
+	// Repeat is set by whoever has handed the request over before and does not know
+	// what came of that: a refusal is then recorded, so that it holds for all copies.
+	// The messages may say so, too.
+	Repeat bool
 	// parked tells that the request has waited for what was in flight. Owned by
 	// the writer's goroutine.
 	parked bool

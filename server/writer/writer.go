@@ -75,7 +75,8 @@ type Deps struct {
 	Validate Validator
 	// Full tells why users may not add to the state at the moment, an API error,
 	// nil when they may; nil for never. Deletes are taken all the same, and so are
-	// repeats of what was done.
+	// repeats of what was done. It is called by the one goroutine that does
+	// everything, and must not block.
 	Full func() error
 	// Now is the clock that entries are stamped by; nil means time.Now.
 	Now func() time.Time
@@ -181,23 +182,13 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 // any goroutine, possibly before Submit returns, unless the request was
 // withdrawn.
 func (w *Writer) Submit(r *Request) {
-	if err := w.accept(r); err != nil {
+	if err := r.prepare(w.check, &w.cfg); err != nil {
 		r.answer(Outcome{Err: err})
 		return
 	}
 	if err := w.queue.push(r); err != nil {
 		r.answer(Outcome{Err: err})
 	}
-}
-
-// accept does what can be done to a request before it waits.
-func (w *Writer) accept(r *Request) error {
-	if r.Apply != nil {
-		// Refused for it is it in its turn: it may be a repeat, and copies of it are
-		// to be refused like this one.
-		r.noRoom = w.full()
-	}
-	return r.prepare(w.check, &w.cfg)
 }
 
 // Waiting returns how many requests wait to be judged.
@@ -208,7 +199,7 @@ func (w *Writer) Waiting() int { return w.queue.waiting() }
 func (w *Writer) SubmitAll(requests []*Request) {
 	good := make([]*Request, 0, len(requests))
 	for _, r := range requests {
-		if err := w.accept(r); err != nil {
+		if err := r.prepare(w.check, &w.cfg); err != nil {
 			r.answer(Outcome{Err: err})
 			continue
 		}
