@@ -34,7 +34,7 @@ func mustWorld(t *testing.T) *world {
 	return mustWorldOn(t, lab.SiteConfig{DiskSize: 64 << 20})
 }
 
-func mustWorldOn(t *testing.T, on lab.SiteConfig) *world {
+func mustWorldOn(t *testing.T, on lab.SiteConfig, arguments ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
 	site, err := lab.NewSite(dir, on)
@@ -45,7 +45,7 @@ func mustWorldOn(t *testing.T, on lab.SiteConfig) *world {
 	t.Cleanup(func() { must(t, site.Close()) })
 	config := cluster.Config{
 		Dir: dir, StartTimeout: patience, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		ServerArgs:  []string{"--timing-multiplier", "5"},
+		ServerArgs:  append([]string{"--timing-multiplier", "5"}, arguments...),
 		Environment: []string{"GORACE=" + strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")},
 	}
 	site.Use(&config)
