@@ -2,6 +2,7 @@ package trial
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -16,16 +17,11 @@ func TestWhoRunsAndWhoWaitsForADiskKeepsTheMachineBusy(t *testing.T) {
 }
 
 func TestTheMachineIsFoundBusy(t *testing.T) {
-	stop := make(chan struct{})
-	defer close(stop)
+	var stop atomic.Bool
+	defer stop.Store(true)
 	for range 4 {
 		go func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() {
 			}
 		}()
 	}
