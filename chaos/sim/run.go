@@ -142,7 +142,10 @@ func (c *Config) enclose(result *Result) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			stacks := make([]byte, 8<<20)
-			err = fmt.Errorf("simulate seed %d: %w: %v\n%s", c.Plan.Seed, ErrHung, cause, inBubble(string(stacks[:runtime.Stack(stacks, true)])))
+			left := inBubble(string(stacks[:runtime.Stack(stacks, true)]))
+			if !forgotten(fmt.Sprint(cause), left) {
+				err = fmt.Errorf("simulate seed %d: %w: %v\n%s", c.Plan.Seed, ErrHung, cause, left)
+			}
 		}
 	}()
 	// A bubble belongs to a test. This one is of none.
