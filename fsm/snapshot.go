@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -57,7 +58,10 @@ func (s *snapshot) Release() {}
 
 func (v *View) writeTo(to io.Writer) error {
 	out := recordWriter{out: bufio.NewWriterSize(to, bufferSize)}
-	promised := v.Hash()
+	promised, all := v.Hash(), v.Rows()
+	if planted.On(planted.OlderSnapshot) {
+		promised, all = v.older()
+	}
 	out.message(&argosyv1.SnapshotHeader{
 		Format:       snapshotFormat,
 		AppliedIndex: v.revision,
@@ -72,7 +76,7 @@ func (v *View) writeTo(to io.Writer) error {
 	put := &argosyv1.PutRow{}
 	row := &argosyv1.SnapshotRow{Put: put}
 	rowRecord := &argosyv1.SnapshotRecord{Kind: &argosyv1.SnapshotRecord_Row{Row: row}}
-	for r := range v.Rows() {
+	for r := range all {
 		put.Kind, put.Key, put.Group, put.Value = r.Kind, r.Key, r.Group, r.Value
 		row.CreatedRevision, row.Revision = r.CreatedRevision, r.Revision
 		if rows > 0 || !planted.On(planted.ShortSnapshot) {
@@ -99,6 +103,27 @@ func (v *View) writeTo(to io.Writer) error {
 		Trailer: &argosyv1.SnapshotTrailer{Records: out.messages - 1},
 	}})
 	return out.flush()
+}
+
+// older returns the rows but those that the last entry has written, and the hash
+// of a state that has only these.
+func (v *View) older() ([hashSize]byte, iter.Seq[*Row]) {
+	last := func(r *Row) bool { return r.Revision == v.revision }
+	var hasher hasher
+	sum, rows := v.totals.sum, v.totals.rowCount()
+	for r := range v.Rows() {
+		if last(r) {
+			sum.sub(hasher.row(r))
+			rows--
+		}
+	}
+	return stateHash(sum, v.revision, rows, v.totals.outcomes), func(yield func(*Row) bool) {
+		for r := range v.Rows() {
+			if !last(r) && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // recordWriter writes messages, each after its length, until the first error.

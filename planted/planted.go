@@ -34,6 +34,13 @@ const (
 	DeafLeader Bug = "deaf-leader"
 	// LoneAccuser takes leadership when it alone does not hear the leader.
 	LoneAccuser Bug = "lone-accuser"
+	// SealedTwice stores the checksum of an entry in the entry that others are sent.
+	SealedTwice Bug = "sealed-twice"
+	// OlderSnapshot leaves out of a snapshot what the last entry has written, and
+	// hashes what is left.
+	OlderSnapshot Bug = "older-snapshot"
+	// OwnAuthority answers linearizable reads when no leader can be asked.
+	OwnAuthority Bug = "own-authority"
 	// EarlyMove starts a workload on its new agent before the old one has removed
 	// it.
 	EarlyMove Bug = "early-move"
@@ -50,6 +57,12 @@ const (
 	// RepeatedLine reads a log from its beginning again when the keeper that writes
 	// it is followed by another.
 	RepeatedLine Bug = "repeated-line"
+	// TakenForCurrent takes an agent that comes back for current.
+	TakenForCurrent Bug = "taken-for-current"
+	// LeftBehind leaves a goroutine behind with every read.
+	LeftBehind Bug = "left-behind"
+	// FalseAlarm logs as an error what is none.
+	FalseAlarm Bug = "false-alarm"
 	// OldOrders lets agents obey a leader that was replaced.
 	OldOrders Bug = "old-orders"
 )
@@ -58,8 +71,8 @@ const (
 func All() []Bug {
 	return []Bug{
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
-		LostRow, ShortSnapshot, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, EarlyStart, NewBroom, Abandon, Orphan,
-		RepeatedLine, OldOrders,
+		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, EarlyStart,
+		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, OldOrders, RepeatedLine,
 	}
 }
 

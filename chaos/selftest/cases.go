@@ -26,6 +26,9 @@ type Case struct {
 // writing is a load that writes much and reads it back.
 var writing = plan.Load{Writers: 5, Rivals: 3, Makers: 3, Appliers: 2, Readers: 6, Listers: 1, Watchers: 3, PauseUs: 4000}
 
+// asking is one that mostly reads.
+var asking = plan.Load{Writers: 2, Readers: 30, Watchers: 1, PauseUs: 3000}
+
 // following is one that reads what the workloads print.
 var following = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 4, LogFollowers: 4, PauseUs: 10_000}
 
@@ -97,6 +100,8 @@ func trials() []Case {
 			Plan: trialOf(5*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 4500*ms, 0.6)}, every(second, 4, plan.PauseLeader, 300*ms)...), slowNetwork)},
 		{Bug: planted.FlippedBit, What: "what is read from the disk is believed", Invariants: []string{"S11"},
 			Plan: trialOf(5*second, writing, every(1200*ms, 4, plan.FlipBits, 100*ms), snapshotsEvery(100_000), singleBits)},
+		{Bug: planted.LeftBehind, What: "every read leaves a goroutine behind", Invariants: []string{"L3"},
+			Plan: trialOf(5*second, asking, nil)},
 		{Bug: planted.ShortSnapshot, What: "a row is missing in snapshots", Invariants: []string{"S11"},
 			Plan: trialOf(2*second, writing, nil, snapshotsEvery(50))},
 		{Bug: planted.RepeatedLine, What: "a log that is followed begins anew with each new keeper of its agent", Invariants: []string{"A7"},

@@ -19,13 +19,22 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/history"
 )
 
-// sampleEvery is how often it is looked at what the processes take.
-const sampleEvery = 2 * time.Second
+// It is looked at what the processes take so many times, but not more and not less
+// often than this.
+const (
+	samplesOfTrial = 20
+	mostSamples    = 200 * time.Millisecond
+	leastSamples   = 2 * time.Second
+)
+
+func (t *trial) sampleEvery() time.Duration {
+	return min(leastSamples, max(mostSamples, t.config.Plan.Duration()/samplesOfTrial))
+}
 
 // sample records what the processes take of their machines until the context
 // ends.
 func (t *trial) sample(ctx context.Context) {
-	ticker := time.NewTicker(sampleEvery)
+	ticker := time.NewTicker(t.sampleEvery())
 	defer ticker.Stop()
 	for {
 		for _, p := range t.stage.processes() {

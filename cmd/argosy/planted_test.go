@@ -27,6 +27,7 @@ func TestTheProgramHasNoPlantedBugs(t *testing.T) {
 		{"argosy/planted", "On"},                // what asks for one
 		{"writer", "(*Writer)", "presume"},      // what one does
 		{"reconcile", "(*Manager)", "renew"},    // what another one does
+		{"argosy/fsm", "(*View)", "older"},      // what a third one does
 		{"server/writer", "(*Writer)", "judge"}, // what must be there, to see that it would be found
 	} {
 		found := false

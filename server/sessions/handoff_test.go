@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -34,6 +35,20 @@ func TestAWorkloadThatMovesStartsWhenTheOldAgentHasRemovedIt(t *testing.T) {
 		b.holds("after a has removed it", "w")
 		b.report(false, runningOK, "w")
 		w.shows("at the end", "stays@a Running(Ok)", "w@b Running(Ok)")
+	})
+}
+
+// It happens with every move.
+func TestHoldingAWorkloadBackIsNoError(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, _ := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.want("w@b")
+		synctest.Wait()
+		if said := w.errors.String(); said != "" {
+			t.Errorf("it was logged: %s", said)
+		}
 	})
 }
 

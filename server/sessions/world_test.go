@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -44,6 +45,7 @@ type world struct {
 	records     []string // agents that were registered
 	refuse      error    // of registering
 	stopLead    func()
+	errors      strings.Builder // what was logged as an error
 }
 
 // inWorld runs a test in a bubble.
@@ -80,6 +82,7 @@ func (w *world) boot(cfg Config) {
 		Store:       w.store,
 		Machine:     w.machine,
 		Directory:   w,
+		Logger:      slog.New(slog.NewTextHandler(&w.errors, &slog.HandlerOptions{Level: slog.LevelError})),
 		PeerNames:   func(context.Context) ([]string, bool) { return w.names() },
 	}, cfg)
 	if err != nil {

@@ -42,6 +42,9 @@ func (c checksummed) StoreLogs(entries []*raft.Log) error {
 		extensions = append(extensions, entry.Extensions...)
 		copies[i].Extensions = binary.BigEndian.AppendUint32(extensions, sum)
 		sealed[i] = &copies[i]
+		if planted.On(planted.SealedTwice) {
+			*entry = copies[i]
+		}
 	}
 	return c.LogStore.StoreLogs(sealed)
 }

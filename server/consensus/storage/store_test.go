@@ -113,6 +113,20 @@ func TestEntriesComeBackAsTheyWereStored(t *testing.T) {
 	})
 }
 
+// The leader sends the entries that it stores.
+func TestWhatIsStoredIsNotChangedForWhoSendsIt(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		given := entry(1)
+		if err := store.StoreLog(given); err != nil {
+			t.Fatal(err)
+		}
+		if want := entry(1); !reflect.DeepEqual(given, want) {
+			t.Errorf("it became %+v, and was %+v", given, want)
+		}
+	})
+}
+
 // What a snapshot has made needless goes in pieces, and all of it goes.
 func TestManyEntriesAreCutOffTheBeginning(t *testing.T) {
 	forEachKind(t, func(t *testing.T, cfg Config) {
