@@ -76,6 +76,8 @@ type Config struct {
 	// LogStore is "boltdb" or "wal": a store that is proven against one that is
 	// faster. Default "boltdb".
 	LogStore storage.Kind
+	// LogSegmentBytes is how large each file of a WAL is. Default 64 MiB.
+	LogSegmentBytes int
 	// SnapshotThreshold is after how many log entries a snapshot is taken.
 	// Default 8192.
 	SnapshotThreshold uint64
@@ -133,6 +135,7 @@ func DefaultConfig() Config {
 		Timing:            "lan",
 		TimingMultiplier:  1,
 		LogStore:          raft.LogStore,
+		LogSegmentBytes:   raft.LogSegmentBytes,
 		SnapshotThreshold: raft.SnapshotThreshold,
 		TrailingLogs:      raft.TrailingLogs,
 		DiskFloor:         diskspace.DefaultConfig().Floor,

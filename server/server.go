@@ -207,6 +207,7 @@ func (s *Server) openState() error {
 	raft := consensus.DefaultConfig(s.cfg.DataDir, s.cfg.RaftAddress)
 	raft.Timing = timing
 	raft.LogStore = s.cfg.LogStore
+	raft.LogSegmentBytes = s.cfg.LogSegmentBytes
 	raft.Network = s.cfg.Network
 	raft.Disk = s.cfg.Disk
 	raft.SnapshotThreshold = s.cfg.SnapshotThreshold

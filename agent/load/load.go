@@ -3,7 +3,6 @@
 package load
 
 import (
-	"bufio"
 	"bytes"
 	"os"
 	"strconv"
@@ -81,21 +80,23 @@ func (r *Reader) cpu(content []byte) {
 }
 
 func (r *Reader) memory(content []byte) {
-	scanner := bufio.NewScanner(bytes.NewReader(content))
-	for scanner.Scan() {
-		fields := strings.Fields(scanner.Text())
-		if len(fields) < 2 {
+	for wanted := 2; wanted > 0 && len(content) > 0; {
+		var line []byte
+		line, content, _ = bytes.Cut(content, []byte("\n"))
+		var into *uint64
+		switch name, _, _ := bytes.Cut(line, []byte(":")); string(name) {
+		case "MemTotal":
+			into = &r.last.TotalBytes
+		case "MemAvailable":
+			into = &r.last.FreeBytes
+		default:
 			continue
 		}
-		kib, err := strconv.ParseUint(fields[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch fields[0] {
-		case "MemTotal:":
-			r.last.TotalBytes = kib << 10
-		case "MemAvailable:":
-			r.last.FreeBytes = kib << 10
+		wanted--
+		if fields := strings.Fields(string(line)); len(fields) > 1 {
+			if kib, err := strconv.ParseUint(fields[1], 10, 64); err == nil {
+				*into = kib << 10
+			}
 		}
 	}
 }

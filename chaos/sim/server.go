@@ -74,7 +74,7 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 		cfg.Join = append(cfg.Join, other.addr.String()+":"+gossipPort)
 	}
 	cfg.TimingMultiplier = s.TimingMultiplier
-	cfg.LogStore = storage.Kind(s.LogStore)
+	cfg.LogStore, cfg.LogSegmentBytes = storage.Kind(s.LogStore), segmentBytes
 	cfg.SnapshotThreshold, cfg.TrailingLogs = s.SnapshotThreshold, s.TrailingLogs
 	// The machine's own disk is none of the simulation's business.
 	cfg.DiskFloor = 0
@@ -83,6 +83,10 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 	cfg.Logger = log
 	return cfg
 }
+
+// segmentBytes lets a WAL go on to its next file every some hundred entries, as it
+// does after many thousands elsewhere.
+const segmentBytes = 256 << 10
 
 // start begins a life.
 func (r *replica) start() {

@@ -29,6 +29,8 @@ type Config struct {
 	Timing Timing
 	// LogStore is the kind of the log store. Default storage.BoltDB.
 	LogStore storage.Kind
+	// LogSegmentBytes is how large each file of a WAL is. Default 64 MiB.
+	LogSegmentBytes int
 	// SnapshotThreshold is how many entries make a snapshot worthwhile. Default
 	// 8192: fewer shorten the replay after a restart, at the price of writing
 	// the whole state more often.
@@ -70,6 +72,7 @@ func DefaultConfig(dataDir, raftAddress string) Config {
 		RaftAddress:       raftAddress,
 		Timing:            LAN(),
 		LogStore:          storage.BoltDB,
+		LogSegmentBytes:   storage.DefaultConfig("").SegmentBytes,
 		SnapshotThreshold: 8192,
 		SnapshotInterval:  30 * time.Second,
 		TrailingLogs:      10240,

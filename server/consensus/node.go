@@ -141,6 +141,7 @@ func Open(cfg Config, deps Deps) (_ *Node, err error) {
 func (n *Node) openStore() (err error) {
 	cfg := storage.DefaultConfig(filepath.Join(n.cfg.DataDir, "raft"))
 	cfg.Kind = n.cfg.LogStore
+	cfg.SegmentBytes = n.cfg.LogSegmentBytes
 	cfg.Stall = n.cfg.DiskStall
 	cfg.Disk = n.cfg.Disk
 	cfg.Logger = n.log
