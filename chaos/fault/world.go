@@ -215,7 +215,7 @@ func (w *World) areLevel(servers []*cluster.Process) func(ctx context.Context) e
 			mark = seen.status.GetHeader().GetRevision()
 		}
 		for _, p := range servers {
-			if err := level(seen.status, p.Name, mark); err != nil {
+			if err := Level(seen.status, p.Name, mark); err != nil {
 				return err
 			}
 		}
@@ -223,9 +223,9 @@ func (w *World) areLevel(servers []*cluster.Process) func(ctx context.Context) e
 	}
 }
 
-// level tells whether a server is one like the others by what the leader says:
+// Level tells whether a server is one like the others by what the leader says:
 // the only one of its name, a voter, and no further back than a mark.
-func level(status *argosyv1.StatusResponse, name string, mark uint64) error {
+func Level(status *argosyv1.StatusResponse, name string, mark uint64) error {
 	found := 0
 	for _, server := range status.GetServers() {
 		if server.GetName() != name {

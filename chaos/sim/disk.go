@@ -23,13 +23,43 @@ type disk struct {
 	// stalled is closed when the disk answers again, nil when it does.
 	stalled chan struct{}
 	broken  error
+	// trap waits for the next write; nil when none does.
+	trap *trap
+}
+
+// trap is where a write is caught in which the power shall be lost.
+type trap struct {
+	sprung chan struct{}
+	// The files before and after the write, valid when sprung is closed.
+	before, after files
+	err           error
+}
+
+// arm catches the next write: it happens, and does not come back before its life
+// has ended.
+func (d *disk) arm() *trap {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.trap = &trap{sprung: make(chan struct{})}
+	return d.trap
+}
+
+func (d *disk) armed() *trap {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.trap
+	d.trap = nil
+	return t
 }
 
 func newDisk(random *rand.Rand, usual time.Duration) *disk { return &disk{rand: random, usual: usual} }
 
-// attach makes the layer for one life, which ends when dead is closed.
-func (d *disk) attach(dead <-chan struct{}) func(raft.LogStore) raft.LogStore {
-	return func(below raft.LogStore) raft.LogStore { return &attached{LogStore: below, disk: d, dead: dead} }
+// attach makes the layer for one life, which ends when dead is closed. Its files are
+// below a directory, and looked at when all stands still.
+func (d *disk) attach(dead <-chan struct{}, dir string, still func(func() error) error) func(raft.LogStore) raft.LogStore {
+	return func(below raft.LogStore) raft.LogStore {
+		return &attached{LogStore: below, disk: d, dead: dead, dir: dir, still: still}
+	}
 }
 
 // stall lets nothing be written until the result is called.
@@ -82,8 +112,10 @@ func (d *disk) next() write {
 // attached is the disk as one life sees it.
 type attached struct {
 	raft.LogStore
-	disk *disk
-	dead <-chan struct{}
+	disk  *disk
+	dead  <-chan struct{}
+	dir   string
+	still func(func() error) error
 }
 
 var _ raft.MonotonicLogStore = (*attached)(nil)
@@ -107,10 +139,29 @@ func (a *attached) StoreLogs(entries []*raft.Log) error {
 	if w.err != nil {
 		return fmt.Errorf("write %d entries: %w", len(entries), w.err)
 	}
-	if err := a.LogStore.StoreLogs(entries); err != nil {
+	if err := a.happen(func() error { return a.LogStore.StoreLogs(entries) }); err != nil {
 		return err
 	}
 	return a.wait(w.after, nil)
+}
+
+// happen writes. A write that is caught ends with its life.
+func (a *attached) happen(write func() error) error {
+	t := a.disk.armed()
+	if t == nil {
+		return write()
+	}
+	look := func(at *files) error {
+		return a.still(func() (err error) { *at, err = readFiles(a.dir); return err })
+	}
+	t.err = look(&t.before)
+	if err := write(); err != nil {
+		return err
+	}
+	t.err = errors.Join(t.err, look(&t.after))
+	close(t.sprung)
+	<-a.dead
+	return errDead
 }
 
 // DeleteRange implements raft.LogStore.
@@ -122,7 +173,7 @@ func (a *attached) DeleteRange(low, high uint64) error {
 	if w.err != nil {
 		return fmt.Errorf("delete entries %d to %d: %w", low, high, w.err)
 	}
-	return a.LogStore.DeleteRange(low, high)
+	return a.happen(func() error { return a.LogStore.DeleteRange(low, high) })
 }
 
 func (a *attached) wait(d time.Duration, stalled <-chan struct{}) error {

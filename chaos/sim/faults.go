@@ -28,13 +28,13 @@ type strike func(ctx context.Context, w *world, step plan.Step, random *rand.Ran
 
 // strikes are the faults that a simulation can do.
 var strikes = map[plan.Kind]strike{
-	plan.KillLeader:     onLeader(down(false)),
-	plan.KillServer:     onServer(down(false)),
+	plan.KillLeader:     onLeader(down),
+	plan.KillServer:     onServer(down),
 	plan.KillTwice:      killTwice,
-	plan.KillAll:        downAll(false),
-	plan.PowerLeader:    onLeader(down(true)),
-	plan.PowerServer:    onServer(down(true)),
-	plan.PowerAll:       downAll(true),
+	plan.KillAll:        downAll,
+	plan.PowerLeader:    onLeader(powerOff),
+	plan.PowerServer:    onServer(powerOff),
+	plan.PowerAll:       powerOffAll,
 	plan.StopLeader:     onLeader(stopServer),
 	plan.TransferLeader: onLeader(transfer),
 	plan.RollServers:    roll,
@@ -54,6 +54,10 @@ var strikes = map[plan.Kind]strike{
 	plan.StallDisk:      onServer(stallDisk),
 	plan.SlowDisk:       onServer(slowDisk),
 	plan.BreakDisk:      onServer(breakDisk),
+	plan.FlipBits:       onServer(spoiling(flipBits)),
+	plan.CutFile:        onServer(spoiling(cutFile)),
+	plan.OldFile:        onServer(putOldBack),
+	plan.WipeServer:     onServer(spoiling(wipe)),
 	plan.KillAgent:      onAgent(downAgent(false)),
 	plan.PowerAgent:     onAgent(downAgent(true)),
 	plan.CutAgent:       onAgent(cutAgent),
@@ -141,23 +145,19 @@ func (w *world) takeDown(rs []*replica, detail string, end func(*replica) error)
 	})
 }
 
-func down(power bool) serverStrike {
-	return func(_ context.Context, w *world, r *replica, _ plan.Step, _ *rand.Rand) (*effect, error) {
-		return w.takeDown([]*replica{r}, "", func(r *replica) error { return r.kill(power) })
-	}
+func down(_ context.Context, w *world, r *replica, _ plan.Step, _ *rand.Rand) (*effect, error) {
+	return w.takeDown([]*replica{r}, "", func(r *replica) error { return r.kill(false) })
 }
 
-func downAll(power bool) strike {
-	return func(_ context.Context, w *world, _ plan.Step, _ *rand.Rand) (*effect, error) {
-		return w.takeDown(w.servers, "", func(r *replica) error { return r.kill(power) })
-	}
+func downAll(_ context.Context, w *world, _ plan.Step, _ *rand.Rand) (*effect, error) {
+	return w.takeDown(w.servers, "", func(r *replica) error { return r.kill(false) })
 }
 
 // killTwice kills a server, and another one a moment after the first is back.
 func killTwice(ctx context.Context, w *world, step plan.Step, random *rand.Rand) (*effect, error) {
 	first := w.servers[step.Choice%uint64(len(w.servers))]
 	second := w.servers[(step.Choice+1)%uint64(len(w.servers))]
-	e, err := down(false)(ctx, w, first, step, random)
+	e, err := down(ctx, w, first, step, random)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func killTwice(ctx context.Context, w *world, step plan.Step, random *rand.Rand)
 	if err := e.heal(ctx); err != nil {
 		return nil, err
 	}
-	next, err := down(false)(ctx, w, second, step, random)
+	next, err := down(ctx, w, second, step, random)
 	if err != nil {
 		// Another fault has it: then it was one only.
 		return &effect{targets: e.targets, detail: "once: " + err.Error()}, nil

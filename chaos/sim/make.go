@@ -22,6 +22,7 @@ var weights = map[plan.Kind]int{
 	plan.CutLeader: 5, plan.CutIn: 3, plan.CutOut: 3, plan.CutPair: 3, plan.Halves: 4, plan.Bridge: 2, plan.Ring: 2, plan.Isolate: 2,
 	plan.Swizzle: 2, plan.Flap: 2, plan.ResetAll: 2, plan.SlowNetwork: 3, plan.BlackHole: 2,
 	plan.StallDisk: 3, plan.SlowDisk: 2, plan.BreakDisk: 2,
+	plan.FlipBits: 2, plan.CutFile: 1, plan.OldFile: 2, plan.WipeServer: 2,
 	plan.KillAgent: 4, plan.PowerAgent: 2, plan.CutAgent: 4, plan.KillWorkload: 3,
 }
 

@@ -358,6 +358,7 @@ func (w *world) carryOut(ctx context.Context) map[string]int64 {
 		})
 	}
 	steps.Wait()
+	w.returns.Wait()
 	return done
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/sim/fabric"
 	"github.com/argosy-cluster/argosy/server"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
+	"github.com/argosy-cluster/argosy/server/rebuild"
 )
 
 const apiPort, raftPort, gossipPort = "25551", "25552", "25553"
@@ -32,6 +33,10 @@ type replica struct {
 	dir   string
 	lives int
 	life  atomic.Pointer[life] // nil while it is down
+	// returning is set while a fault that has spoiled its data lets it come back.
+	returning atomic.Bool
+	// pause is for how long it is left alone when it ends by itself.
+	pause atomic.Int64
 }
 
 // life is one life of a server or an agent.
@@ -79,7 +84,7 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 	// The machine's own disk is none of the simulation's business.
 	cfg.DiskFloor = 0
 	cfg.Network = l.host
-	cfg.Disk = r.disk.attach(l.host.Dead())
+	cfg.Disk = r.disk.attach(l.host.Dead(), filepath.Join(r.dir, "raft"), r.world.still)
 	cfg.Logger = log
 	return cfg
 }
@@ -95,17 +100,22 @@ func (r *replica) start() {
 	r.lives++
 	log, id := r.world.logger(r.name, l)
 	cfg := r.config(l, log)
-	go func() {
-		defer close(l.done)
+	// As the program does it: what finds its data damaged goes on as a new server.
+	keep := rebuild.DefaultConfig(r.dir, func() (rebuild.Replica, error) {
 		s, err := server.Open(cfg)
 		if err != nil {
-			l.err = err
-			return
+			return nil, err
 		}
 		self := s.ID()
 		id.Store(&self)
-		l.err = s.Run(l.ctx)
+		return s, nil
+	})
+	keep.Logger = log
+	go func() {
+		defer close(l.done)
+		l.err = rebuild.Run(l.ctx, keep)
 	}()
+	r.world.graves.Go(func() { r.supervise(l) })
 }
 
 // stopLimit is how long a server may take to stop, its farewells included.
@@ -142,10 +152,9 @@ func (r *replica) halt() error {
 // nobody looks at again.
 func (r *replica) kill(power bool) error {
 	l := r.life.Load()
-	if l == nil {
+	if l == nil || !r.life.CompareAndSwap(l, nil) {
 		return nil
 	}
-	r.life.Store(nil)
 	l.host.Die(power)
 	l.dead.Store(true)
 	r.world.buried(r.name)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -37,6 +38,10 @@ type world struct {
 	waiting chan struct{}
 	// graves are lives that have not noticed yet that they are over.
 	graves sync.WaitGroup
+	// returns are servers on their way back after their data was spoiled.
+	returns sync.WaitGroup
+	// stopping is set when nothing shall be started again.
+	stopping atomic.Bool
 
 	mu       sync.Mutex
 	problems []error
@@ -89,6 +94,7 @@ func (w *world) start(s *stage) {
 
 // stop stops everything in order and waits for the dead.
 func (w *world) stop() {
+	w.stopping.Store(true)
 	var stops sync.WaitGroup
 	for _, n := range w.agents {
 		stops.Go(func() { w.fail(n.halt()) })
@@ -178,8 +184,8 @@ func (w *world) connect(endpoints ...string) (*client.Client, error) {
 	return client.New(client.Config{Endpoints: endpoints, Dial: w.clients.Dial})
 }
 
-// level waits until every server has applied everything. One that has ended, or an
-// agent that has, is an error.
+// level waits until every server has applied everything. An agent that has ended is
+// an error.
 func (w *world) level(ctx context.Context, cl *client.Client) error {
 	for {
 		last := w.lag(ctx, cl)
@@ -196,11 +202,6 @@ func (w *world) level(ctx context.Context, cl *client.Client) error {
 
 // lag tells who is behind.
 func (w *world) lag(ctx context.Context, cl *client.Client) error {
-	for _, r := range w.servers {
-		if err := r.up(); err != nil {
-			return err
-		}
-	}
 	for _, n := range w.agents {
 		if err := n.up(); err != nil {
 			return err
