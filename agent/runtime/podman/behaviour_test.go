@@ -289,6 +289,40 @@ func TestLogsOfATerminal(t *testing.T) {
 	})
 }
 
+// What a workload prints while it is stopped comes last, and its container is
+// removed at once.
+func TestWhoFollowsALogIsShownItsEndBeforeTheContainerIsRemoved(t *testing.T) {
+	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+		p := mustOpen(t, s, "follow")
+		w := workload("follow", "follow", config([]string{"--network=none"},
+			"sh", "-c", "trap 'echo bye; exit' TERM; echo hello; while :; do sleep 0.05; done"))
+		mustStart(t, p, w)
+		lines := make(chan string, 10)
+		ended := make(chan error, 1)
+		go func() {
+			ended <- p.Logs(t.Context(), argosyv1.InstanceOf(w), runtime.LogOptions{Tail: -1, Follow: true}, func(line runtime.LogLine) error {
+				lines <- string(line.Line)
+				return nil
+			})
+		}()
+		if line := <-lines; line != "hello" {
+			t.Errorf("the first line is %q", line)
+		}
+		if err := p.Remove(t.Context(), argosyv1.InstanceOf(w)); err != nil {
+			t.Error(err)
+		}
+		err := <-ended
+		close(lines)
+		var rest []string
+		for line := range lines {
+			rest = append(rest, line)
+		}
+		if err != nil || !slices.Equal(rest, []string{"bye"}) {
+			t.Errorf("after the first line came %q, and %v", rest, err)
+		}
+	})
+}
+
 func TestServiceThatIsKilledIsSurvivedAndReported(t *testing.T) {
 	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "killed")

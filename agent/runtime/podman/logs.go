@@ -29,6 +29,12 @@ func (p *Podman) Logs(ctx context.Context, name *argosyv1.InstanceName, options 
 		return fmt.Errorf("read logs of %s: %w", name.Key(), runtime.ErrNotFound)
 	}
 	reader := &logReader{options: options, emit: emit}
+	var follows *follower
+	if options.Follow {
+		var leave func()
+		follows, leave = p.readers.enter(found[0].RuntimeID)
+		defer leave()
+	}
 	err = p.client.stream(ctx, "read logs", func(ctx context.Context) error {
 		return reader.read(ctx, found[0].RuntimeID)
 	})
@@ -39,6 +45,8 @@ func (p *Podman) Logs(ctx context.Context, name *argosyv1.InstanceName, options 
 		return fmt.Errorf("read logs of %s: %w", name.Key(), runtime.ErrNotFound)
 	case err != nil:
 		return fmt.Errorf("read logs of %s: %w", name.Key(), err)
+	case follows != nil && follows.cut.Load():
+		return fmt.Errorf("read logs of %s: %w", name.Key(), errCutOff)
 	}
 	return nil
 }

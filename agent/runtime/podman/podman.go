@@ -146,7 +146,9 @@ type Podman struct {
 	client *client
 	index  *index
 	lanes  *lanes
-	logger *slog.Logger
+	// readers follow logs, which end when the container is removed.
+	readers *readers
+	logger  *slog.Logger
 }
 
 var _ runtime.Runtime = (*Podman)(nil)
@@ -161,11 +163,12 @@ func New(cfg Config) (*Podman, error) {
 	routeLogrus(cfg.Logger)
 	index := newIndex()
 	return &Podman{
-		cfg:    cfg,
-		client: newClient(cfg, index.doubt),
-		index:  index,
-		lanes:  newLanes(),
-		logger: cfg.Logger,
+		cfg:     cfg,
+		client:  newClient(cfg, index.doubt),
+		index:   index,
+		lanes:   newLanes(),
+		readers: newReaders(),
+		logger:  cfg.Logger,
 	}, nil
 }
 

@@ -58,8 +58,9 @@ func (p *Podman) stop(ctx context.Context, c runtime.Instance) error {
 }
 
 // remove removes a container. By force: what could be stopped was stopped
-// before.
+// before. Who follows the log may read it to its end first.
 func (p *Podman) remove(ctx context.Context, id string, volumes bool) error {
+	p.readers.drain(ctx, id)
 	options := new(containers.RemoveOptions).WithForce(true).WithIgnore(true).WithVolumes(volumes)
 	var removed []*reports.RmReport
 	err := p.client.do(ctx, p.cfg.StartTimeout, "remove container", func(ctx context.Context) (err error) {
