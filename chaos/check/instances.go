@@ -44,7 +44,8 @@ func (a *account) around(lives []*life, at history.Micros) []string {
 }
 
 // startedTwice judges A2: a value that one write set is not started again at
-// another agent, and not again where the first one still runs.
+// another agent, and not again where the first one still runs. Of most that are
+// started again while the first one runs nothing is seen but that they found it.
 func startedTwice(a *account) Result {
 	f := find("A2")
 	a.eachRestart(f, func(before, l *life) {
@@ -52,7 +53,31 @@ func startedTwice(a *account) Result {
 			f.add(l.start, a.tellLives(before, l), "%s=%s was started twice", l.workload, l.value)
 		}
 	})
+	a.eachClash(func(running, l *life) {
+		f.add(l.start, a.tellLives(running, l), "%s=%s was started twice: the second process found the first one running", l.workload, l.value)
+	})
 	return f.result
+}
+
+// eachClash calls a function for each process that found another one of its own
+// value running. That one has given a sign of life after that: one that has given
+// its last may only have been about to end, which other checkers judge.
+func (a *account) eachClash(yield func(running, l *life)) {
+	byWorkload, names := a.lives()
+	for _, name := range names {
+		lives := byWorkload[name]
+		for i, l := range lives {
+			if !l.clash {
+				continue
+			}
+			for _, before := range lives[:i] {
+				if !before.clash && before.value == l.value && before.last > l.start && !a.endedBy(before) {
+					yield(before, l)
+					break
+				}
+			}
+		}
+	}
 }
 
 // restarts judges A4: what one write has asked for is started once, and again only

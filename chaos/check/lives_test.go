@@ -97,9 +97,14 @@ func TestWorkloadsAndTime(t *testing.T) {
 		{"a workload runs twice at once", "A1", func(h *history.History) { runs(h, "w", "v-2", "agent-2", 13, 21*second-5, 23*second, true) }},
 		{"a new value starts before the old one has ended", "A1", func(h *history.History) { runs(h, "w", "v-x", "agent-1", 13, 20*second, 20*second+1, true) }},
 		{"another workload runs at the same time", "", func(h *history.History) { runs(h, "u", "u-1", "agent-2", 13, 21*second, 60*second, false) }},
-		{"a process finds another one", "A1", func(h *history.History) {
-			h.Beats = append(h.Beats, history.Beat{Workload: "w", Value: "v-2", Agent: "agent-2", PID: 13, What: history.BeatClash, At: 50 * second})
+		{"a process finds another one", "A1", func(h *history.History) { clashes(h, "v-2", "agent-2", 50*second) }},
+		{"a value is started at another agent while it runs", "A2", func(h *history.History) { clashes(h, "v-2", "agent-2", 50*second) }},
+		{"a value is started where it runs", "A2", func(h *history.History) { clashes(h, "v-2", "agent-1", 50*second) }},
+		{"a value is started where it runs after its agent was killed", "A2", func(h *history.History) {
+			strike(h, "kill-agent", 49*second, 50*second, true, 0, "agent-1")
+			clashes(h, "v-2", "agent-1", 51*second)
 		}},
+		{"a value runs on while its agent is killed", "", func(h *history.History) { strike(h, "kill-agent", 49*second, 50*second, true, 0, "agent-1") }},
 		{"a value is started at another agent too", "A2", func(h *history.History) {
 			without(h, 12, 30*second)
 			runs(h, "w", "v-2", "agent-2", 13, 31*second, 60*second, false)
@@ -315,6 +320,39 @@ func TestWorkloadsAndTime(t *testing.T) {
 						t.Logf("%s: %s\n%v", name, violation.What, violation.Evidence)
 					}
 				}
+			}
+		})
+	}
+}
+
+// clashes has a process of the workload find another one running.
+func clashes(h *history.History, value, agent string, at history.Micros) {
+	h.Beats = append(h.Beats, history.Beat{Workload: "w", Value: value, Agent: agent, PID: 13, What: history.BeatClash, At: at})
+}
+
+// Whatever finds another one running is wrong, and was started twice only when
+// what it found was of the same order.
+func TestOnlyOneOrderThatIsStartedTwiceIsAStartTooMany(t *testing.T) {
+	for name, spoil := range map[string]func(h *history.History){
+		"the next value starts before the former has ended": func(h *history.History) { clashes(h, "v-2", "agent-1", 20500*second/1000) },
+		"the value moves before the former has ended":       func(h *history.History) { clashes(h, "v-2", "agent-2", 20500*second/1000) },
+		"the former has been told to end": func(h *history.History) {
+			without(h, 12, 0)
+			runs(h, "w", "v-2", "agent-1", 12, 22*second, 30*second, true)
+			clashes(h, "v-2", "agent-1", 30*second+1)
+		},
+		"the former was killed": func(h *history.History) {
+			without(h, 12, 30*second)
+			strike(h, "kill-workload", 30*second, 30*second+2, true, 0, "agent-1", "w")
+			clashes(h, "v-2", "agent-1", 30*second-1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := probed()
+			spoil(h)
+			v := Judge(h)
+			if v.Violations["A1"] != 1 || v.Violations["A2"] != 0 {
+				t.Errorf("violations %v", v.Violations)
 			}
 		})
 	}
