@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/cluster"
@@ -217,6 +220,13 @@ func TestAReplicaThatIsDamagedSaysSo(t *testing.T) {
 			at := strings.Index(string(text), "writer-")
 			text[at] ^= 1
 			return os.WriteFile(path, text, 0o600)
+		}, false},
+		{"an entry in the middle of the log is missing", func(dir string) error {
+			log, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft", "raft.db")})
+			if err != nil {
+				return err
+			}
+			return errors.Join(log.DeleteRange(50, 50), log.Close())
 		}, false},
 		{"the log was cut in half", func(dir string) error { return os.Truncate(filepath.Join(dir, "raft", "raft.db"), 9000) }, false},
 	} {

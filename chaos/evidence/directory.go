@@ -24,6 +24,9 @@ import (
 // raftDir is where a server keeps Raft's state in its data directory.
 const raftDir = "raft"
 
+// snapshotsKept is how many snapshots a server keeps.
+const snapshotsKept = 2
+
 // maxHeader bounds the header of a snapshot.
 const maxHeader = 1 << 20
 
@@ -32,8 +35,9 @@ type directory struct {
 	replica   history.Replica
 	store     *storage.Store
 	snapshots raft.SnapshotStore
-	// list are the snapshots, the newest first.
-	list []*raft.SnapshotMeta
+	// list are the snapshots that can be restored, the newest first, kept all that
+	// there are.
+	list, kept []*raft.SnapshotMeta
 }
 
 func (d *directory) fail(err error) {
@@ -74,12 +78,13 @@ func (d *directory) open(path, temporary string) error {
 	if d.store, err = storage.Open(cfg); err != nil {
 		return err
 	}
-	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(copied, 2, hclog.NewNullLogger()); err != nil {
+	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(copied, snapshotsKept, hclog.NewNullLogger()); err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
 	if d.list, err = d.snapshots.List(); err != nil {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
+	d.kept = slices.Clone(d.list)
 	d.list = slices.DeleteFunc(d.list, func(meta *raft.SnapshotMeta) bool {
 		hash, err := d.restored(meta)
 		if err != nil {
@@ -143,6 +148,8 @@ func (d *directory) extent() error {
 		if err := d.store.GetLog(index, &entry); err != nil {
 			if !errors.Is(err, raft.ErrLogNotFound) {
 				d.damaged("log entry %d: %v", index, err)
+			} else if !d.leapt(index) {
+				d.damaged("log entry %d is missing, the log is of %d to %d", index, first, last)
 			}
 			first = index + 1
 			break
@@ -152,6 +159,17 @@ func (d *directory) extent() error {
 		d.replica.First, d.replica.Last = first, last
 	}
 	return nil
+}
+
+// leapt tells whether a snapshot may have been taken over that ended at an index,
+// which is missing in the log though entries before it are there: the log then went
+// on after it. Once there are as many snapshots as are kept, older ones may have been
+// removed.
+func (d *directory) leapt(index uint64) bool {
+	if len(d.kept) == snapshotsKept && index < d.kept[len(d.kept)-1].Index {
+		return true
+	}
+	return slices.ContainsFunc(d.kept, func(meta *raft.SnapshotMeta) bool { return meta.Index == index })
 }
 
 // newest returns the newest snapshot that is not after an index, nil when there
