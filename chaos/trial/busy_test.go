@@ -21,7 +21,8 @@ func TestTheMachineIsFoundBusy(t *testing.T) {
 	defer stop.Store(true)
 	for range 4 {
 		go func() {
-			for !stop.Load() {
+			for turns := 0; !stop.Load(); {
+				turns++
 			}
 		}()
 	}
