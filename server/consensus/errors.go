@@ -32,6 +32,9 @@ var (
 	ErrBootstrapped = errors.New("server is part of a cluster already")
 	// ErrUnknownServer is returned when the configuration has no such server.
 	ErrUnknownServer = errors.New("no such server in the cluster")
+	// ErrBehind is returned when a server that is to take over lacks entries of
+	// the log.
+	ErrBehind = errors.New("the server is behind")
 	// ErrChanged is returned when the configuration has changed since a change of
 	// it was decided on. What was asked has not been done.
 	ErrChanged = errors.New("the configuration has changed meanwhile")

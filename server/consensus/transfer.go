@@ -42,6 +42,9 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	if err := n.gate.drained(ctx); err != nil {
 		return fmt.Errorf("transfer leadership to server %s: wait for proposals: %w", to.ID, err)
 	}
+	if err := n.awaitMatch(ctx, r.term, to.ID); err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
 	n.handing.Store(&handing{r.term, to.ID})
 	defer n.handing.Store(nil)
 	done := make(chan error, 1)
@@ -76,6 +79,28 @@ func (n *Node) awaitHeir(ctx context.Context, term uint64, id string) (raft.Serv
 		case <-heard:
 		case <-ctx.Done():
 			return to, err
+		}
+	}
+}
+
+// awaitMatch gives a successor the time of an election to have the whole log.
+// Raft would wait for that itself, in a way that does not end when two transfers
+// come while one message to the successor hangs: it refuses everything ever after
+// (hashicorp/raft #696).
+func (n *Node) awaitMatch(ctx context.Context, term uint64, id raft.ServerID) error {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timing.Election)
+	defer cancel()
+	for {
+		heard := n.transport.progress.wait()
+		peer, ok := n.transport.progress.of(id, term)
+		last := n.raft.LastIndex()
+		if ok && peer.match >= last {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: server %s has the log up to entry %d of %d: try again when it has caught up", ErrBehind, id, peer.match, last)
 		}
 	}
 }

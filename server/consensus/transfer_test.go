@@ -39,6 +39,24 @@ func TestATransferThatHangsDoesNotKeepTheLeaderFromWriting(t *testing.T) {
 	c.mustWriteSomewhere("after")
 }
 
+// What Raft waits for in a transfer may never come, and then it refuses everything
+// ever after: so it is not asked before the successor has the whole log.
+func TestNobodyHandsOverToAServerThatIsBehind(t *testing.T) {
+	c := mustFound(t, 3)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	to := freezeSuccessor(t, c, leader)
+	defer c.fabric.thaw(to.name)
+	r := leader.leadership.reigning()
+	mustWrite(t, leader, "after")
+	if err := leader.awaitMatch(deadline(t), r.term, to.id()); !errors.Is(err, ErrBehind) {
+		t.Errorf("a server that lacks an entry may take over: %v", err)
+	}
+	if leader.Leadership().Leader {
+		mustWrite(t, leader, "and after")
+	}
+}
+
 // mustWriteSomewhere writes on whoever leads, again while leadership changes.
 func (c *cluster) mustWriteSomewhere(text string) {
 	c.t.Helper()
