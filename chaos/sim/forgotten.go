@@ -13,9 +13,9 @@ const atTheEnd = "main bubble goroutine has exited"
 // for good. Whatever harm that does while a server runs is for the checkers to
 // find; when all servers have ended there is none.
 var forgets = []string{
-	// A question whether this server still leads (VerifyLeader) may get no answer
-	// any more once Raft was told to end.
-	"consensus.(*Node).confirm.func",
+	// What is asked of Raft (an entry, whether this server still leads) while it is
+	// told to end may get no answer any more.
+	"raft.(*deferError).Error(",
 	// A transfer of leadership during which the leader steps down does not end when
 	// the one before it has left something in the queue of its successor.
 	"raft.(*Raft).leadershipTransfer(",

@@ -21,6 +21,13 @@ github.com/argosy-cluster/argosy/server/consensus.(*Node).confirm.func1()
 	github.com/argosy-cluster/argosy/server/consensus/readindex.go:215 +0x62
 created by github.com/argosy-cluster/argosy/server/consensus.(*Node).confirm in goroutine 32764
 	github.com/argosy-cluster/argosy/server/consensus/readindex.go:213 +0x125`
+	proposal = `goroutine 38809 [select (durable), synctest bubble 1]:
+github.com/hashicorp/raft.(*deferError).Error(...)
+	github.com/hashicorp/raft@v1.7.3/future.go:113
+github.com/argosy-cluster/argosy/server/consensus.(*Node).ProposeIn.func1()
+	github.com/argosy-cluster/argosy/server/consensus/propose.go:77 +0xba
+created by github.com/argosy-cluster/argosy/server/consensus.(*Node).ProposeIn in goroutine 38048
+	github.com/argosy-cluster/argosy/server/consensus/propose.go:74 +0x385`
 	ours = `goroutine 7 [select (durable), synctest bubble 1]:
 github.com/argosy-cluster/argosy/server.(*Server).wait()
 	github.com/argosy-cluster/argosy/server/server.go:1 +0x1
@@ -34,7 +41,7 @@ func TestOnlyWhatTheLibraryForgetsIsForgiven(t *testing.T) {
 		cause, stacks string
 		want          bool
 	}{
-		"what the library forgets":      {over, handover + "\n\n" + query, true},
+		"what the library forgets":      {over, handover + "\n\n" + query + "\n\n" + proposal, true},
 		"something of ours beside it":   {over, handover + "\n\n" + ours, false},
 		"something of ours":             {over, ours, false},
 		"while the simulation goes on":  {"deadlock: all goroutines in bubble are blocked", handover, false},
