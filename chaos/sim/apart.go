@@ -48,12 +48,14 @@ func (a Apart) Simulate(ctx context.Context, p *plan.Plan, dir string) (_ *Summa
 	}
 	defer func() { err = errors.Join(err, output.Close()) }()
 	// However that process ends, nothing of it stays.
-	scratch, err := Scratch("")
+	files, err := newScratch("")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("simulate: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	cmd := exec.CommandContext(ctx, program, Command, file, dir, "--scratch", scratch)
+	defer func() { err = errors.Join(err, files.remove()) }()
+	cmd := exec.CommandContext(ctx, program, Command, file, dir, "--scratch", files.dir)
+	// It holds what it uses, too, should it outlive this process.
+	cmd.ExtraFiles = []*os.File{files.lock}
 	cmd.Stdout, cmd.Stderr = output, output
 	// A bubble seldom has two things to do at once, and there are more of them.
 	cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1", "GOGC=400"), a.Environment...)

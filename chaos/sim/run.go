@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -55,9 +54,6 @@ type Config struct {
 // StuckAfter is how long no time may pass in a bubble.
 const StuckAfter = 2 * time.Minute
 
-// memory is where files are in memory.
-const memory = "/dev/shm"
-
 // Result is what became of a simulation.
 type Result struct {
 	// History is everything that was recorded.
@@ -73,19 +69,6 @@ type Result struct {
 	dirs []evidence.Process
 }
 
-// Scratch makes a directory for files that nobody needs for long: below another
-// one, or, when that is empty, in memory where there is such a file system.
-func Scratch(below string) (string, error) {
-	if info, err := os.Stat(memory); below == "" && err == nil && info.IsDir() {
-		below = memory
-	}
-	dir, err := os.MkdirTemp(below, "argosy-sim-")
-	if err != nil {
-		return "", fmt.Errorf("make scratch directory: %w", err)
-	}
-	return dir, nil
-}
-
 // Run simulates. The error is about the simulation itself, or a process that ended
 // by itself; the history is there all the same if there was one.
 func Run(cfg Config) (result *Result, err error) {
@@ -97,10 +80,12 @@ func Run(cfg Config) (result *Result, err error) {
 			return nil, fmt.Errorf("simulate plan: step %d: %w: %s cannot be simulated", step.N, fault.ErrUnavailable, step.Fault)
 		}
 	}
-	if cfg.Dir, err = Scratch(cfg.Dir); err != nil {
+	files, err := newScratch(cfg.Dir)
+	if err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
+	defer func() { err = errors.Join(err, files.remove()) }()
+	cfg.Dir = files.dir
 	if cfg.Log == nil {
 		cfg.Log = slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})
 	}
