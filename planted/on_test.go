@@ -34,6 +34,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	LoneAccuser:     {"server/consensus", "TestServerThatIsCutOffAloneDisturbsNobody"},
 	EarlyMove:       {"server/sessions", "TestAWorkloadThatMovesStartsWhenTheOldAgentHasRemovedIt"},
 	EmptyMemory:     {"server/sessions", "TestTheOldAgentMayBeBackAfterTheLeaderStoppedWaiting"},
+	HastyHeir:       {"server/sessions", "TestWhenAMovedWorkloadMayStart"},
 	EarlyStart:      {"agent/reconcile", "TestAnUpdateRemovesTheOldCompletelyBeforeItStartsTheNew"},
 	NewBroom:        {"agent/reconcile", "TestBeingToldTheSameAgainTouchesNothing"},
 	Abandon:         {"agent/session", "TestAssignmentsAreHandedOnAndNamedInTheNextHello"},

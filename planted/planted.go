@@ -46,6 +46,9 @@ const (
 	EarlyMove Bug = "early-move"
 	// EmptyMemory has a new leader begin as if no agent had anything.
 	EmptyMemory Bug = "empty-memory"
+	// HastyHeir gives an agent that comes to a leader the workloads of those that
+	// have not come yet.
+	HastyHeir Bug = "hasty-heir"
 	// EarlyStart starts the new version of a workload beside the old one.
 	EarlyStart Bug = "early-start"
 	// NewBroom restarts all workloads of an agent that finds a leader again.
@@ -71,7 +74,7 @@ const (
 func All() []Bug {
 	return []Bug{
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
-		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, EarlyStart,
+		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
 		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, OldOrders, RepeatedLine,
 	}
 }

@@ -68,6 +68,7 @@ func simulations() []Case {
 		{Bug: planted.EarlyMove, What: "a workload starts on its new agent before the old one has removed it", Invariants: []string{"A1"}, Plan: moves},
 		{Bug: planted.EmptyMemory, What: "a new leader begins as if agents that are not there had nothing", Invariants: []string{"A1"},
 			Plan: simulationOf(100*second, wandering, []plan.Step{step(15*second, plan.CutAgent, 60*second, 0), step(25*second, plan.KillLeader, 4*second, 0)})},
+		{Bug: planted.HastyHeir, What: "a new leader gives the first agent that comes to it the workloads of the others", Invariants: []string{"A2"}, Plan: rests},
 		{Bug: planted.EarlyStart, What: "the new version of a workload is started beside the old one", Invariants: []string{"A1"}, Plan: moves},
 		{Bug: planted.NewBroom, What: "an agent that finds a leader again restarts its workloads", Invariants: []string{"A4"}, Plan: rests},
 		{Bug: planted.Abandon, What: "an agent that loses its leader removes its workloads", Invariants: []string{"A3"}, Plan: rests},

@@ -256,6 +256,25 @@ func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argos
 	if !welcome.AssignmentsCurrent {
 		a.sendAll(view, t)
 	}
+	if planted.On(planted.HastyHeir) {
+		a.inherit(view, t)
+	}
+}
+
+// inherit is the bug HastyHeir.
+func (a *assigner) inherit(view *fsm.View, t *target) {
+	messages := &assignments{term: a.term, revision: t.revision, limit: a.limit, log: a.log}
+	for agent := range view.Agents() {
+		if a.targets[agent.Key] != nil {
+			continue
+		}
+		for row := range view.WorkloadsOf(agent.Key) {
+			if w := messages.upsert(row); w != nil {
+				w.Agent = t.session.name
+			}
+		}
+	}
+	a.put(t, messages)
 }
 
 // current tells whether the agent holds what it should hold, and notes that it
