@@ -43,6 +43,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	LeftBehind:      {"server/reader", "TestReadsThatCannotBeAnsweredSayWhy"},
 	FalseAlarm:      {"server/sessions", "TestHoldingAWorkloadBackIsNoError"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
+	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},
 }
 
 // Each bug is one, where it was planted: a test of the product fails with it,
