@@ -108,7 +108,7 @@ var profiles = []Profile{
 	},
 	{
 		Name: Soak, What: "all faults, as often as they are to add up", Duration: 2 * time.Minute,
-		every: 1800 * time.Millisecond, weights: soakWeights, larger: true, shaped: 25, slowed: slowed, load: usualLoad,
+		every: 1250 * time.Millisecond, weights: soakWeights, larger: true, shaped: 25, slowed: slowed, load: usualLoad,
 	},
 	{
 		Name: Long, What: "as soak, with containers beside processes", Duration: 5 * time.Minute,

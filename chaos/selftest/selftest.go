@@ -30,7 +30,7 @@ type Config struct {
 	// Cases are those to try. Default: all.
 	Cases []Case
 	// Tries is how often a bug is provoked until it is found: most need some luck.
-	// Default 5.
+	// Default 8.
 	Tries int
 	// Parallel is how many plans are carried out at once. Default 1.
 	Parallel int
@@ -108,7 +108,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Cases = Cases()
 	}
 	if c.Tries == 0 {
-		c.Tries = 5
+		c.Tries = 8
 	}
 	if c.Parallel == 0 {
 		c.Parallel = 1

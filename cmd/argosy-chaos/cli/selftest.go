@@ -65,7 +65,7 @@ wrong then. It needs root.`,
 	flags.StringVar(&config.Simulator, "simulator", "bin/argosy-chaos-planted", "the argosy-chaos program with bugs that can be turned on")
 	flags.StringVar(&config.Dir, "dir", "", "directory to make those of trials in (default: a temporary one, removed when all were found)")
 	flags.StringSliceVar(&only, "only", nil, "the bugs to plant (default: all)")
-	flags.IntVar(&config.Tries, "tries", 5, "how often a bug is provoked until it is found")
+	flags.IntVar(&config.Tries, "tries", 8, "how often a bug is provoked until it is found")
 	flags.IntVar(&config.Parallel, "parallel", 2, "how many trials and simulations run at once")
 	flags.BoolVar(&controls, "controls", false, "carry out all plans without a bug, too, instead of a few")
 	flags.Uint64Var(&config.Seed, "seed", 0, "the number that chooses those few (default: made of the commit)")
