@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,7 @@ func mustKeep(t *testing.T, cfg Config) *kept {
 		return s, err
 	})
 	keep.Logger = cfg.Logger
+	keep.Spared = func(ctx context.Context) error { return Spared(ctx, k.cfg) }
 	ctx, cancel := context.WithCancel(context.Background())
 	k.cancel = cancel
 	go func() {
@@ -305,6 +307,39 @@ func TestAServerWhoseLogIsDamagedIsRebuilt(t *testing.T) {
 				t.Error("it goes on under the id that it had")
 			}
 		})
+	}
+}
+
+// Others have joined since it last took part, without whom its data would be the
+// last copy.
+func TestADamagedServerThatKnowsOfTooFewAsksThem(t *testing.T) {
+	x := mustTroop(t, nil)
+	x.mustApply(some...)
+	wrong := x.follower()
+	old, leader := wrong.now.Load().ID(), x.leader().now.Load().ID()
+	eventually(t, "it to know where the others are", func() bool {
+		text, err := os.ReadFile(apisPath(wrong.cfg.DataDir))
+		return err == nil && len(strings.Fields(string(text))) == 2
+	})
+	wrong.cancel()
+	<-wrong.ended
+	mustFlipBit(t, filepath.Join(wrong.cfg.DataDir, "raft"), "first")
+	roster := fmt.Sprintf(`[{"id": %q, "voter": true}, {"id": %q, "voter": true}]`, old, leader)
+	if err := os.WriteFile(filepath.Join(wrong.cfg.DataDir, "servers"), []byte(roster), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := mustKeep(t, wrong.cfg)
+	x.all[slices.Index(x.all, wrong)] = again
+	eventually(t, "it to be opened", func() bool { return again.opened.Load() == 1 })
+	x.mustBeWhole(append(some, "first")...)
+
+	// With nobody there to ask it keeps what it has.
+	for _, k := range x.all {
+		k.cancel()
+		<-k.ended
+	}
+	if err := Spared(t.Context(), again.cfg); !errors.Is(err, ErrNotSpared) {
+		t.Errorf("servers that do not run can do without it: %v", err)
 	}
 }
 

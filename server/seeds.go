@@ -44,21 +44,25 @@ func (s *Server) keepSeeds(ctx context.Context) error {
 	members := s.members.Load()
 	changed, stop := members.Watch()
 	defer stop()
-	written := ""
+	written := make(map[string]string)
 	for {
 		// Those that are gone for a while are still worth a try.
-		var seeds []string
+		var seeds, apis []string
 		for _, m := range members.Members() {
 			if m.Role == membership.RoleServer && m.ID != s.node.ID() && m.ClusterID != "" {
-				seeds = append(seeds, m.GossipAddress)
+				seeds, apis = append(seeds, m.GossipAddress), append(apis, m.APIAddress)
 			}
 		}
-		slices.Sort(seeds)
-		if text := strings.Join(slices.Compact(seeds), "\n"); text != written && text != "" {
-			if err := storage.WriteFile(s.seedsPath(), []byte(text+"\n"), 0o600); err != nil {
+		for path, addresses := range map[string][]string{s.seedsPath(): seeds, apisPath(s.cfg.DataDir): apis} {
+			slices.Sort(addresses)
+			text := strings.Join(slices.Compact(addresses), "\n")
+			if text == written[path] || text == "" {
+				continue
+			}
+			if err := storage.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 				s.log.Warn("where the other servers are was not remembered", "err", err)
 			} else {
-				written = text
+				written[path] = text
 			}
 		}
 		select {

@@ -111,6 +111,7 @@ func (r *replica) start() {
 		return s, nil
 	})
 	keep.Logger = log
+	keep.Spared = func(ctx context.Context) error { return server.Spared(ctx, cfg) }
 	go func() {
 		defer close(l.done)
 		l.err = rebuild.Run(l.ctx, keep)

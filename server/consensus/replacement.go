@@ -41,23 +41,35 @@ type Replacement struct {
 	Quarantine string
 }
 
+// Need says how much a cluster needs the data of a server.
+type Need int
+
+const (
+	// AsFarAsKnown goes by the servers that the data directory knows of, which may
+	// be those of long ago.
+	AsFarAsKnown Need = iota
+	// Spared is a server without which a quorum follows a leader. That quorum has
+	// everything that was ever acknowledged.
+	Spared
+)
+
 // GiveUp makes a new server of a damaged data directory that nobody uses. It
 // refuses (ErrLastCopy) when the data may not be elsewhere too. It can be
 // interrupted at any time: the directory is then found damaged again.
-func GiveUp(directory string, reason error, now time.Time) (_ Replacement, err error) {
+func GiveUp(directory string, reason error, now time.Time, need Need) (_ Replacement, err error) {
 	d := &dataDir{path: directory}
 	if d.lock, err = lockFile(d.file("lock")); err != nil {
 		return Replacement{}, fmt.Errorf("give up damaged data in %s: %w", directory, err)
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	replacement, err := d.giveUp(reason, now)
+	replacement, err := d.giveUp(reason, now, need)
 	if err != nil {
 		return replacement, fmt.Errorf("give up damaged data in %s: %w", directory, err)
 	}
 	return replacement, nil
 }
 
-func (d *dataDir) giveUp(reason error, now time.Time) (Replacement, error) {
+func (d *dataDir) giveUp(reason error, now time.Time, need Need) (Replacement, error) {
 	var r Replacement
 	var err error
 	if d.clusterID, err = readID(d.file("cluster-id")); err != nil {
@@ -73,7 +85,7 @@ func (d *dataDir) giveUp(reason error, now time.Time) (Replacement, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := mayGiveUp(roster, r.Old); err != nil {
+	if err := mayGiveUp(roster, r.Old); err != nil && need != Spared {
 		return r, err
 	}
 	replaced, err := d.readReplaced()
@@ -124,7 +136,7 @@ func mayGiveUp(roster []Server, id string) error {
 	case others == 0:
 		return fmt.Errorf("%w: no other server has it. Restore a backup ('argosy operator snapshot restore') into a new cluster, or see 'argosy operator recover'", ErrLastCopy)
 	case votes && others < voters/2+1:
-		return fmt.Errorf("%w: the cluster has %d voters and cannot decide anything without this one. Keep the other server, and see 'argosy operator recover'", ErrLastCopy, voters)
+		return fmt.Errorf("%w: the cluster has %d voters and cannot decide anything without this one. If the others go on nevertheless, it is tried again at each start, as soon as one of them can be asked; if not, keep the other server, and see 'argosy operator recover'", ErrLastCopy, voters)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func mustRoster(t *testing.T, c *cluster) {
 
 func mustGiveUp(t *testing.T, dir string) Replacement {
 	t.Helper()
-	r, err := GiveUp(dir, errTest, time.Now())
+	r, err := GiveUp(dir, errTest, time.Now(), AsFarAsKnown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestTheLastCopyIsNotGivenUp(t *testing.T) {
 			mustRoster(t, c)
 			m := c.members[0]
 			c.crash(m)
-			if _, err := GiveUp(m.cfg.DataDir, errTest, time.Now()); !errors.Is(err, ErrLastCopy) {
+			if _, err := GiveUp(m.cfg.DataDir, errTest, time.Now(), AsFarAsKnown); !errors.Is(err, ErrLastCopy) {
 				t.Fatalf("gave up: %v", err)
 			}
 			c.mustOpen(m)
@@ -216,19 +216,19 @@ func TestTheLastCopyIsNotGivenUp(t *testing.T) {
 		if err := os.Remove(m.dir.file(rosterFile)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := GiveUp(m.cfg.DataDir, errTest, time.Now()); !errors.Is(err, ErrLastCopy) {
+		if _, err := GiveUp(m.cfg.DataDir, errTest, time.Now(), AsFarAsKnown); !errors.Is(err, ErrLastCopy) {
 			t.Fatalf("gave up: %v", err)
 		}
 	})
 	t.Run("in use", func(t *testing.T) {
 		c := mustFound(t, 3)
 		mustRoster(t, c)
-		if _, err := GiveUp(c.members[0].cfg.DataDir, errTest, time.Now()); !errors.Is(err, ErrLocked) {
+		if _, err := GiveUp(c.members[0].cfg.DataDir, errTest, time.Now(), AsFarAsKnown); !errors.Is(err, ErrLocked) {
 			t.Fatalf("gave up: %v", err)
 		}
 	})
 	t.Run("no cluster", func(t *testing.T) {
-		if _, err := GiveUp(t.TempDir(), errTest, time.Now()); !errors.Is(err, ErrLastCopy) {
+		if _, err := GiveUp(t.TempDir(), errTest, time.Now(), AsFarAsKnown); !errors.Is(err, ErrLastCopy) {
 			t.Fatalf("gave up: %v", err)
 		}
 	})

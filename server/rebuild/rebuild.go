@@ -37,6 +37,10 @@ type Config struct {
 	DataDir string
 	// Open opens the server.
 	Open func() (Replica, error)
+	// Spared returns nil when it is certain that the others can do without this
+	// server: it is asked where the data directory alone does not tell. Default:
+	// it never is.
+	Spared func(ctx context.Context) error
 	// Limit is after how many rebuilds within Window it is given up. Default 3
 	// in 10 minutes. They are remembered in the data directory: a supervisor
 	// that starts the process again does not reset them.
@@ -84,14 +88,14 @@ func Run(ctx context.Context, cfg Config) error {
 		if ctx.Err() != nil || found == Sound {
 			return err
 		}
-		if mendErr := mend(cfg, found, err); mendErr != nil {
+		if mendErr := mend(ctx, cfg, found, err); mendErr != nil {
 			return errors.Join(mendErr, err)
 		}
 	}
 }
 
 // mend makes the data directory one that can be opened again.
-func mend(cfg Config, found Verdict, reason error) error {
+func mend(ctx context.Context, cfg Config, found Verdict, reason error) error {
 	now := cfg.Now()
 	history, err := History(cfg.DataDir)
 	if err != nil {
@@ -104,7 +108,14 @@ func mend(cfg Config, found Verdict, reason error) error {
 	if found == MemoryDamaged {
 		cfg.Logger.Error("memory of the server was damaged: opening it again from its disk", "err", reason)
 	} else {
-		given, err := consensus.GiveUp(cfg.DataDir, reason, now)
+		given, err := consensus.GiveUp(cfg.DataDir, reason, now, consensus.AsFarAsKnown)
+		if errors.Is(err, consensus.ErrLastCopy) && cfg.Spared != nil {
+			if askErr := cfg.Spared(ctx); askErr != nil {
+				err = errors.Join(err, askErr)
+			} else {
+				given, err = consensus.GiveUp(cfg.DataDir, reason, now, consensus.Spared)
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("rebuild server: %w", err)
 		}

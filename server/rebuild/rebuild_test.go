@@ -132,13 +132,27 @@ func TestAServerThatIsToldToEndIsNotOpenedAgain(t *testing.T) {
 }
 
 func TestTheLastCopyStays(t *testing.T) {
-	w := newWorld(t, storage.ErrCorrupt)
-	id := w.id(t)
-	if err := os.WriteFile(filepath.Join(w.cfg.DataDir, "servers"), []byte(fmt.Sprintf(`[{"id": %q, "voter": true}]`, id)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := rebuild.Run(t.Context(), w.cfg); !errors.Is(err, consensus.ErrLastCopy) || w.opened != 1 || w.id(t) != id {
-		t.Fatalf("opened %d times, ended with %v", w.opened, err)
+	nobody := errors.New("nobody was asked")
+	for name, tc := range map[string]struct {
+		spared func(context.Context) error
+		stays  bool
+	}{
+		"nobody is asked":        {nil, true},
+		"nobody answers":         {func(context.Context) error { return nobody }, true},
+		"others do without this": {func(context.Context) error { return nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storage.ErrCorrupt, nil)
+			w.cfg.Spared = tc.spared
+			id := w.id(t)
+			if err := os.WriteFile(filepath.Join(w.cfg.DataDir, "servers"), []byte(fmt.Sprintf(`[{"id": %q, "voter": true}]`, id)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := rebuild.Run(t.Context(), w.cfg)
+			if stays := w.opened == 1 && w.id(t) == id; stays != tc.stays || stays != errors.Is(err, consensus.ErrLastCopy) {
+				t.Fatalf("opened %d times as %s, was %s, ended with %v", w.opened, w.id(t), id, err)
+			}
+		})
 	}
 }
 

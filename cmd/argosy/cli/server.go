@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -57,6 +58,7 @@ server that is given --join alone joins one.`,
 				return s, nil
 			})
 			keep.Logger = logger
+			keep.Spared = func(ctx context.Context) error { return server.Spared(ctx, config) }
 			return rebuild.Run(cmd.Context(), keep)
 		},
 	}
