@@ -215,6 +215,7 @@ func (n *Node) openTransport() error {
 		routes:   routes,
 		healthy:  n.stall.over,
 		voting:   n.balloted,
+		known:    n.known,
 		chosen:   n.handedOver,
 		patience: n.cfg.Timing.Election,
 

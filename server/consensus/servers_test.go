@@ -53,6 +53,40 @@ func servers(t *testing.T, m *member) map[string]Server {
 	return byID
 }
 
+// Two of three servers have the change that gives the third its vote, and one of
+// the two is lost with its leader. What is left is a majority, though the other
+// one has not heard of the change.
+func TestANewVoterIsElectedByWhoHasNotHeardOfItsVote(t *testing.T) {
+	c := mustFound(t, 2)
+	leader := c.mustLead()
+	mustWrite(t, leader, "before")
+	behind := c.followers(leader)[0]
+	joiner := c.mustAdd()
+	if err := joiner.SetClusterID(c.id); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.AddServer(deadline(t), joiner.ID(), joiner.Address()); err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, joiner, "before")
+	mustHave(t, behind, "before")
+	eventually(t, "both to know of the new server", func() bool {
+		_, one := servers(t, behind)[joiner.ID()]
+		_, other := servers(t, joiner)[joiner.ID()]
+		return one && other
+	})
+	c.crash(behind)
+	if err := leader.PromoteServer(deadline(t), joiner.ID(), 0); err != nil {
+		t.Fatalf("the new one got no vote from the leader and itself: %v", err)
+	}
+	c.crash(leader)
+	c.mustOpen(behind)
+	if next := c.mustLead(); next != joiner {
+		t.Errorf("%s leads, with less of the log", next.name)
+	}
+	c.mustWriteSomewhere("after")
+}
+
 func TestNewServerVotesOnceItHasCaughtUp(t *testing.T) {
 	c := mustFound(t, 3)
 	leader := c.mustLead()

@@ -41,6 +41,7 @@ type transport struct {
 	routes   *routes
 	healthy  func() <-chan struct{} // nil when healthy, else closed when healthy again
 	voting   func(*raft.RequestVoteRequest)
+	known    func(candidate []byte) []byte
 	chosen   func()        // when the leader hands over to this server
 	handing  gate          // of messages to a successor
 	patience time.Duration // with one
@@ -78,7 +79,9 @@ type transportConfig struct {
 	routes  *routes
 	healthy func() <-chan struct{}
 	voting  func(*raft.RequestVoteRequest)
-	chosen  func()
+	// known gives the id by which Raft judges a candidate.
+	known  func(candidate []byte) []byte
+	chosen func()
 	// patience is how long a successor may take to answer.
 	patience time.Duration
 
@@ -112,6 +115,7 @@ func newTransport(cfg transportConfig) *transport {
 		routes:     cfg.routes,
 		healthy:    cfg.healthy,
 		voting:     cfg.voting,
+		known:      cfg.known,
 		chosen:     cfg.chosen,
 		patience:   cfg.patience,
 		screen:     cfg.screen,
@@ -151,6 +155,9 @@ func (t *transport) forward() {
 			switch request := rpc.Command.(type) {
 			case *raft.RequestVoteRequest:
 				t.voting(request)
+				request.ID = t.known(request.ID)
+			case *raft.RequestPreVoteRequest:
+				request.ID = t.known(request.ID)
 			case *raft.TimeoutNowRequest:
 				t.chosen()
 			}
