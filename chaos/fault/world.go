@@ -41,6 +41,8 @@ func names(processes []*cluster.Process) []string {
 type view struct {
 	leader *cluster.Process
 	status *argosyv1.StatusResponse
+	// all are what every server says that answered.
+	all []*argosyv1.StatusResponse
 }
 
 // look asks all servers that can answer who leads, and believes the one with the
@@ -64,6 +66,7 @@ func (w *World) look(ctx context.Context) (view, error) {
 				errs = append(errs, fmt.Errorf("ask %s: %w", p.Name, err))
 				return
 			}
+			best.all = append(best.all, status)
 			if better(status, best.status) {
 				best.status = status
 			}
@@ -215,7 +218,7 @@ func (w *World) areLevel(servers []*cluster.Process) func(ctx context.Context) e
 			mark = seen.status.GetHeader().GetRevision()
 		}
 		for _, p := range servers {
-			if err := Level(seen.status, p.Name, mark); err != nil {
+			if err := Level(seen.status, seen.all, p.Name, mark); err != nil {
 				return err
 			}
 		}
@@ -224,14 +227,17 @@ func (w *World) areLevel(servers []*cluster.Process) func(ctx context.Context) e
 }
 
 // Level tells whether a server is one like the others by what the leader says:
-// the only one of its name, a voter, and no further back than a mark.
-func Level(status *argosyv1.StatusResponse, name string, mark uint64) error {
-	found := 0
+// the only one of its name, a voter, and no further back than a mark. That it
+// votes a majority must have in its log, by what all that answered say: a leader
+// alone could take that knowledge with it.
+func Level(status *argosyv1.StatusResponse, all []*argosyv1.StatusResponse, name string, mark uint64) error {
+	found, id := 0, ""
 	for _, server := range status.GetServers() {
 		if server.GetName() != name {
 			continue
 		}
 		found++
+		id = server.GetId()
 		switch {
 		case !server.GetVoter() || !server.GetAlive():
 			return fmt.Errorf("%s (%s) is alive: %v, a voter: %v", name, server.GetId(), server.GetAlive(), server.GetVoter())
@@ -244,5 +250,19 @@ func Level(status *argosyv1.StatusResponse, name string, mark uint64) error {
 	if found != 1 {
 		return fmt.Errorf("%d servers have the name %s", found, name)
 	}
+	knowing := uint32(0)
+	for _, one := range all {
+		if votes(status, one.GetHeader().GetServerId()) && votes(one, id) {
+			knowing++
+		}
+	}
+	if quorum := status.GetQuorum(); knowing < quorum {
+		return fmt.Errorf("%d voters say that %s (%s) votes, %d must", knowing, name, id, quorum)
+	}
 	return nil
+}
+
+// votes tells whether a server votes by what another one says.
+func votes(status *argosyv1.StatusResponse, id string) bool {
+	return slices.ContainsFunc(status.GetServers(), func(s *argosyv1.ServerStatus) bool { return s.GetId() == id && s.GetVoter() })
 }

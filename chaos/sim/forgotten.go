@@ -9,8 +9,8 @@ import (
 // was left behind.
 const atTheEnd = "main bubble goroutine has exited"
 
-// forgets are functions that Raft's library (hashicorp/raft v1.7.3) leaves waiting
-// for good. Whatever harm that does while a server runs is for the checkers to
+// forgets are functions that Raft's library (hashicorp/raft v1.7.3), or the one of
+// its log (bbolt v1.5.0), leaves waiting for good. Whatever harm that does while a server runs is for the checkers to
 // find; when all servers have ended there is none.
 var forgets = []string{
 	// What is asked of Raft (an entry, whether this server still leads) while it is
@@ -20,6 +20,9 @@ var forgets = []string{
 	// the one before it has left something in the queue of its successor.
 	"raft.(*Raft).leadershipTransfer(",
 	"raft.(*Raft).leaderLoop.func2(",
+	// A file that is damaged in two places is not opened for the first one found,
+	// and whoever finds the second can tell nobody.
+	"bbolt.(*DB).freepages.func",
 }
 
 // forgotten tells whether nothing was left in a bubble but what Raft's library is

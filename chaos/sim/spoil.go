@@ -168,17 +168,25 @@ func (w *world) behind(ctx context.Context, cl *client.Client, servers []*replic
 	if leader == nil {
 		return errors.New("nobody leads")
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.pace(time.Second))
+	asking, cancel := context.WithTimeout(ctx, w.pace(time.Second))
 	defer cancel()
-	status, err := cl.StatusOf(ctx, leader.endpoint())
+	status, err := cl.StatusOf(asking, leader.endpoint())
 	if err != nil {
 		return err
 	}
 	if *mark == 0 {
 		*mark = status.GetHeader().GetRevision()
 	}
+	var all []*argosyv1.StatusResponse
+	for _, r := range w.servers {
+		asking, cancel := context.WithTimeout(ctx, w.pace(time.Second))
+		if one, err := cl.StatusOf(asking, r.endpoint()); err == nil {
+			all = append(all, one)
+		}
+		cancel()
+	}
 	for _, r := range servers {
-		if err := fault.Level(status, r.name, *mark); err != nil {
+		if err := fault.Level(status, all, r.name, *mark); err != nil {
 			return err
 		}
 	}
