@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -26,14 +28,23 @@ type unreadSnapshots struct {
 func (s *unreadSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, content, err := s.SnapshotStore.Open(id)
 	if err == nil {
-		return meta, content, nil
+		if strings.HasPrefix(id, fmt.Sprintf("%d-%d-", meta.Term, meta.Index)) {
+			return meta, content, nil
+		}
+		_ = content.Close()
+		err = fmt.Errorf("%w: it says of itself that it is of entry %d of term %d", storage.ErrCorrupt, meta.Index, meta.Term)
+	}
+	if errors.Is(err, os.ErrNotExist) && !s.guard.running.Load() {
+		// Nothing is removed at the start, and Raft has the name from the snapshot
+		// itself: from what is in its directory.
+		err = fmt.Errorf("%w: it says of itself that this is its name: %w", storage.ErrCorrupt, err)
 	}
 	err = fmt.Errorf("read snapshot %s: %w", id, storage.Damaged(err))
 	s.note(err)
 	if s.guard.running.Load() && errors.Is(err, storage.ErrCorrupt) {
 		s.guard.broken(err)
 	}
-	return meta, content, err
+	return nil, nil, err
 }
 
 func (s *unreadSnapshots) note(err error) {

@@ -2,7 +2,9 @@ package consensus
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +50,44 @@ func TestALeaderWhoseSnapshotIsDamagedEnds(t *testing.T) {
 	}
 	c.crash(leader)
 	c.mustLead()
+}
+
+// What a snapshot says of itself is in a file without a checksum of Raft's.
+func TestASnapshotThatSaysOfItselfWhatIsNotSoIsDamaged(t *testing.T) {
+	for name, change := range map[string]struct{ from, to string }{
+		"its name":  {`"ID":"`, `"ID":"7`},
+		"its index": {`"Index":`, `"Index":7`},
+		"its term":  {`"Term":`, `"Term":7`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := mustFound(t, 1, func(cfg *Config) {
+				cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 10, 2, 20*time.Millisecond
+			})
+			m := c.mustLead()
+			eventually(t, "the log begins after a snapshot", func() bool {
+				mustWrite(t, m, "entry")
+				first, err := m.store.FirstIndex()
+				return err == nil && first > 1
+			})
+			c.crash(m)
+			all, err := filepath.Glob(filepath.Join(m.snapshotDir(), "*-*-*", "meta.json"))
+			if err != nil || len(all) == 0 {
+				t.Fatalf("snapshots are %v, error %v", all, err)
+			}
+			for _, path := range all {
+				text, err := os.ReadFile(path)
+				if err != nil || !strings.Contains(string(text), change.from) {
+					t.Fatalf("%s has %q, error %v", path, text, err)
+				}
+				if err := os.WriteFile(path, []byte(strings.Replace(string(text), change.from, change.to, 1)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := openAlone(t, m.cfg); !errors.Is(err, storage.ErrCorrupt) {
+				t.Errorf("it was opened, error %v", err)
+			}
+		})
+	}
 }
 
 // An entry that is damaged on the leader's disk is not sent to anybody.
