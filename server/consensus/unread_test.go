@@ -58,6 +58,7 @@ func TestASnapshotThatSaysOfItselfWhatIsNotSoIsDamaged(t *testing.T) {
 		"its name":  {`"ID":"`, `"ID":"7`},
 		"its index": {`"Index":`, `"Index":7`},
 		"its term":  {`"Term":`, `"Term":7`},
+		"votes":     {`"ConfigurationIndex":`, `"ConfigurationIndex":7`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := mustFound(t, 1, func(cfg *Config) {
