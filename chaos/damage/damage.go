@@ -116,7 +116,7 @@ func someByte(chance *rand.Rand, content []byte) int {
 // the term and vote, or the mark of how far the log had reached.
 func aFile(chance *rand.Rand, dir string) (string, error) {
 	kinds := [][]string{
-		{"raft/snapshots/*/state.bin", "raft/snapshots/*/meta.json"},
+		{"raft/snapshots/*/state.bin", "raft/snapshots/*/meta.json", "raft/snapshots/*/seal"},
 		{"raft/stable"},
 		{"raft/high-water"},
 	}

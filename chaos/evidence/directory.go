@@ -78,7 +78,7 @@ func (d *directory) open(path, temporary string) error {
 	if d.store, err = storage.Open(cfg); err != nil {
 		return err
 	}
-	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(copied, snapshotsKept, hclog.NewNullLogger()); err != nil {
+	if d.snapshots, err = storage.OpenSnapshots(copied, snapshotsKept, hclog.NewNullLogger()); err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
 	if d.list, err = d.snapshots.List(); err != nil {

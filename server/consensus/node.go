@@ -248,7 +248,7 @@ func advertisedAddress(wanted string, bound net.Addr) (string, error) {
 }
 
 func (n *Node) startRaft() (node *raft.Raft, err error) {
-	files, err := raft.NewFileSnapshotStoreWithLogger(filepath.Join(n.cfg.DataDir, "raft"), 2, newRaftLog(n.log))
+	files, err := storage.OpenSnapshots(filepath.Join(n.cfg.DataDir, "raft"), 2, newRaftLog(n.log))
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}

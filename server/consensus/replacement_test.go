@@ -295,6 +295,12 @@ func TestWhatWasForgottenIsNoticedAtTheStart(t *testing.T) {
 			return errors.Join(flip(filepath.Join(within(dir, snapshots[1]), "state.bin")),
 				os.Remove(filepath.Join(dir, "raft", "raft.db")), os.Remove(filepath.Join(dir, "raft", "high-water")))
 		}, storage.ErrForgotten},
+		"a server has another id in the newest snapshot": {func(dir string) error {
+			return flipText(filepath.Join(within(dir, snapshots[1]), "meta.json"), leader.ID())
+		}, storage.ErrForgotten},
+		"a server has another id in both snapshots": {func(dir string) error {
+			return errors.Join(flipText(filepath.Join(within(dir, snapshots[0]), "meta.json"), leader.ID()), flipText(filepath.Join(within(dir, snapshots[1]), "meta.json"), leader.ID()))
+		}, storage.ErrCorrupt},
 		"an entry has a flipped bit": {func(dir string) error {
 			return flipText(filepath.Join(dir, "raft", "raft.db"), "entry")
 		}, storage.ErrCorrupt},

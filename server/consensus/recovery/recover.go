@@ -95,7 +95,7 @@ func (p *Plan) build(aside string) error {
 	if err := errors.Join(store.SetUint64(keyTerm, p.Term), store.Close()); err != nil {
 		return err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(aside, 2, hclog.NewNullLogger())
+	snapshots, err := storage.OpenSnapshots(aside, 2, hclog.NewNullLogger())
 	if err != nil {
 		return fmt.Errorf("make snapshots: %w", err)
 	}

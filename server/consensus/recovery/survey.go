@@ -142,7 +142,7 @@ func (s *Survey) readVote(store *storage.Store) error {
 }
 
 func (s *Survey) readSnapshots(copied string) error {
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(copied, 2, hclog.NewNullLogger())
+	snapshots, err := storage.OpenSnapshots(copied, 2, hclog.NewNullLogger())
 	if err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}

@@ -19,6 +19,8 @@
 //     nothing in memory is relied on that may not be on disk. Opening one
 //     settles what it finds first (see settle).
 //
+// Raft's snapshots lie beside it, each with a seal of what it is of (Snapshots).
+//
 // Term and vote live in a file of their own (Stable): Raft writes them three
 // times in the middle of an election, and a fail-over waits for each flush.
 package storage
