@@ -61,7 +61,7 @@ func (w *world) logger(process string, l *life) (*slog.Logger, *atomic.Pointer[s
 	id := &atomic.Pointer[string]{}
 	unknown := ""
 	id.Store(&unknown)
-	return slog.New(&listener{Handler: w.log, world: w, process: process, id: id, dead: &l.dead}), id
+	return slog.New(&listener{Handler: w.log.WithAttrs([]slog.Attr{slog.String("process", process)}), world: w, process: process, id: id, dead: &l.dead}), id
 }
 
 func (r *replica) endpoint() string { return r.addr.String() + ":" + apiPort }
