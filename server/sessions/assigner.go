@@ -45,6 +45,7 @@ type target struct {
 }
 
 func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
+	unheard := unheard(view, store)
 	return &assigner{
 		machine:  machine,
 		store:    store,
@@ -53,23 +54,10 @@ func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term ui
 		log:      log,
 		revision: view.Revision(),
 		targets:  map[string]*target{},
-		handoff:  newHandoff(view.Revision(), unsettled(view, store)),
+		handoff:  newHandoff(view.Revision(), unheard, doubtful(view, unheard)),
 		waiting:  map[*target]struct{}{},
 		held:     map[string]struct{}{},
 	}
-}
-
-// unsettled returns the agents that may have what no leader was told: all that
-// are registered, but for those that the mirror knows to be gone.
-func unsettled(view *fsm.View, store *observed.Store) map[string]struct{} {
-	agents := map[string]struct{}{}
-	for row := range view.Agents() {
-		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() {
-			continue
-		}
-		agents[row.Key] = struct{}{}
-	}
-	return agents
 }
 
 // run distributes the changes of desired state until ctx ends. It is the one
@@ -116,9 +104,7 @@ func (a *assigner) distribute(batches []fsm.Batch) {
 		for _, change := range batch.Changes {
 			switch kindOf(change) {
 			case argosyv1.RowKind_ROW_KIND_WORKLOAD:
-				if change.After == nil {
-					a.handoff.noteDeleted(change.Before)
-				}
+				a.handoff.noteChanged(change.Before, change.After)
 				look(change.Before)
 				look(change.After)
 			case argosyv1.RowKind_ROW_KIND_AGENT:
@@ -202,6 +188,10 @@ func (a *assigner) blocked(row *fsm.Row, agent string) bool {
 	other, blocked := a.store.Elsewhere(row.Key, agent)
 	if !blocked {
 		other, blocked = a.handoff.mayHave(row, agent)
+	}
+	if !blocked && row.Revision > a.revision {
+		// Where it was before is known when the change is distributed.
+		other, blocked = otherThan(agent, a.handoff.unheard)
 	}
 	if planted.On(planted.EarlyMove) || planted.On(planted.EmptyMemory) && a.targets[other] == nil {
 		blocked = false
@@ -358,6 +348,7 @@ func (a *assigner) resync(view *fsm.View) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.revision = max(a.revision, view.Revision())
+	a.handoff.noteMissed(view, a.store)
 	for _, t := range a.targets {
 		if _, waits := a.waiting[t]; !waits {
 			a.sendAll(view, t)
@@ -390,7 +381,8 @@ func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) 
 		return
 	}
 	for _, state := range r.GetStates() {
-		if a.handoff.landed(s.name, state.GetInstance()) {
+		found := a.handoff.found(s.name, state.GetInstance())
+		if a.handoff.landed(s.name, state.GetInstance()) || found {
 			gone = append(gone, state.GetInstance().GetWorkload())
 		}
 	}
@@ -400,9 +392,7 @@ func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) 
 		if _, waits := a.waiting[t]; waits {
 			a.sendAll(a.machine.View(), t)
 		}
-		if a.handoff.settle(s.name) {
-			a.release(nil)
-		}
+		a.settle(s.name)
 	}
 	if len(gone) > 0 {
 		a.release(gone)
@@ -426,8 +416,17 @@ func (a *assigner) converged(s *session, revision uint64) {
 func (a *assigner) departed(agent string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.handoff.settle(agent) {
+	a.settle(agent)
+}
+
+// settle looks again at what waited for an agent that has told all it has. The
+// caller holds mu.
+func (a *assigner) settle(agent string) {
+	switch workloads, all := a.handoff.settle(agent); {
+	case all:
 		a.release(nil)
+	case len(workloads) > 0:
+		a.release(workloads)
 	}
 }
 

@@ -1,8 +1,11 @@
 package sessions
 
 import (
+	"maps"
+
 	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/observed"
 )
 
 // A workload that moves from one agent to another is started on the new one only
@@ -16,9 +19,16 @@ import (
 //     that it carried out the removal, or comes back in a new session and does
 //     not name it in its full report.
 //  3. This leader has not heard from another agent yet that the leader before
-//     may have sent it to (an unsettled agent). An agent settles with its first
-//     full report or its goodbye, all do when the session timeout is over: what
-//     a lost agent had is in the mirror then, or was never known to any leader.
+//     may have sent it to. An agent is heard with its first full report or its
+//     goodbye. All older workloads wait for such agents until the session timeout
+//     is over (the agents settle); after it those do that may really be there.
+//
+// What an agent that is still not heard of has need not be in the mirror: it was
+// sent shortly before its leader went, or all servers were started again and no
+// mirror was left. So a workload goes on waiting for it that this leader saw
+// leaving it, and one that had been changed before this leader began, and may
+// thereby have left any agent, until an agent speaks of it: where it is, or was
+// until now, it is nowhere else.
 //
 // This holds back only what an agent does not have: a workload that was sent to
 // an agent, or that the agent says it holds, is never taken away by it.
@@ -36,32 +46,75 @@ type handoff struct {
 	began     uint64                         // revision at which the leadership began
 	unsettled map[string]struct{}            // agents
 	departed  map[string]struct{}            // older workloads deleted while agents were unsettled
+	unheard   map[string]struct{}            // agents; those that are unsettled are among them
+	left      map[string]map[string]struct{} // unheard agents that it left under this leader, by workload
+	doubtful  map[string]struct{}            // workloads that any unheard agent may have
 	flights   map[string]map[string]*flight  // by agent and workload
 	bound     map[string]map[string]struct{} // agents with a flight, by workload
 }
 
-func newHandoff(began uint64, unsettled map[string]struct{}) *handoff {
+func newHandoff(began uint64, unheard, doubtful map[string]struct{}) *handoff {
 	return &handoff{
 		began:     began,
-		unsettled: unsettled,
+		unsettled: maps.Clone(unheard),
 		departed:  map[string]struct{}{},
+		unheard:   unheard,
+		left:      map[string]map[string]struct{}{},
+		doubtful:  doubtful,
 		flights:   map[string]map[string]*flight{},
 		bound:     map[string]map[string]struct{}{},
 	}
 }
 
+// unheard returns the agents that may have what no leader was told: all that
+// are registered, but for those that the mirror knows to be gone.
+func unheard(view *fsm.View, store *observed.Store) map[string]struct{} {
+	agents := map[string]struct{}{}
+	for row := range view.Agents() {
+		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() {
+			continue
+		}
+		agents[row.Key] = struct{}{}
+	}
+	return agents
+}
+
+// doubtful returns the workloads of which desired state does not tell that they
+// never were on another agent than now: those that were changed. They are not
+// looked for when there is no agent that they could be on.
+func doubtful(view *fsm.View, unheard map[string]struct{}) map[string]struct{} {
+	workloads := map[string]struct{}{}
+	if len(unheard) == 0 {
+		return workloads
+	}
+	for row := range view.Workloads() {
+		if row.Revision > row.CreatedRevision {
+			workloads[row.Key] = struct{}{}
+		}
+	}
+	return workloads
+}
+
 // mayHave returns an agent other than the named one that may have a workload
 // without having reported it.
 func (h *handoff) mayHave(row *fsm.Row, agent string) (string, bool) {
-	for other := range h.bound[row.Key] {
-		if other != agent {
-			return other, true
-		}
+	if other, ok := otherThan(agent, h.bound[row.Key]); ok {
+		return other, true
+	}
+	if other, ok := otherThan(agent, h.left[row.Key]); ok {
+		return other, true
+	}
+	if _, doubtful := h.doubtful[row.Key]; doubtful {
+		return otherThan(agent, h.unheard)
 	}
 	if _, departed := h.departed[row.Key]; !departed && row.CreatedRevision > h.began {
 		return "", false // no leader before this one can have sent it
 	}
-	for other := range h.unsettled {
+	return otherThan(agent, h.unsettled)
+}
+
+func otherThan(agent string, agents map[string]struct{}) (string, bool) {
+	for other := range agents {
 		if other != agent {
 			return other, true
 		}
@@ -128,28 +181,76 @@ func remove[V any](m map[string]map[string]V, outer, inner string) {
 	}
 }
 
-// noteDeleted remembers a workload that is deleted while an agent that may have
-// it has not been heard of: one of the same name made anew must wait for it.
-func (h *handoff) noteDeleted(row *fsm.Row) {
-	if len(h.unsettled) > 0 && row.CreatedRevision <= h.began {
-		h.departed[row.Key] = struct{}{}
+// noteChanged remembers what a workload was when this leader began, if an agent
+// that has not been heard of may have that: wherever it goes, and if it is
+// deleted and made anew, it must wait for it.
+func (h *handoff) noteChanged(before, after *fsm.Row) {
+	if before == nil || before.CreatedRevision > h.began {
+		return
+	}
+	if after == nil && len(h.unsettled) > 0 {
+		h.departed[before.Key] = struct{}{}
+	}
+	if _, unheard := h.unheard[before.Group]; unheard && before.Revision <= h.began {
+		add(h.left, before.Key, before.Group, struct{}{})
 	}
 }
 
-// settle notes that an agent has told all it has; it returns whether this may
-// have let something go.
-func (h *handoff) settle(agent string) bool {
-	if _, ok := h.unsettled[agent]; !ok {
+// noteMissed makes up for changes that noteChanged was not told of: of what was
+// changed under this leader, and nobody was sent or spoke of, it is not known
+// where it was.
+func (h *handoff) noteMissed(view *fsm.View, store *observed.Store) {
+	if len(h.unheard) == 0 {
+		return
+	}
+	for row := range view.Workloads() {
+		if row.Revision > h.began && len(h.bound[row.Key]) == 0 && len(store.Reported(row.Key)) == 0 {
+			h.doubtful[row.Key] = struct{}{}
+		}
+	}
+}
+
+// found notes that an agent has said something of an instance of its own: no
+// agent that has not been heard of has the workload. It returns whether one was
+// thought to.
+func (h *handoff) found(agent string, instance *argosyv1.InstanceName) bool {
+	if instance.GetAgent() != agent {
 		return false
 	}
+	workload := instance.GetWorkload()
+	_, left := h.left[workload]
+	_, doubtful := h.doubtful[workload]
+	delete(h.left, workload)
+	delete(h.doubtful, workload)
+	return left || doubtful
+}
+
+// settle notes that an agent has told all it has. It returns the workloads that
+// this may have let go, or that any may have been.
+func (h *handoff) settle(agent string) (workloads []string, all bool) {
+	if _, ok := h.unheard[agent]; !ok {
+		return nil, false
+	}
+	_, waited := h.unsettled[agent]
 	delete(h.unsettled, agent)
+	delete(h.unheard, agent)
+	for workload, agents := range h.left {
+		if _, ok := agents[agent]; ok {
+			remove(h.left, workload, agent)
+			workloads = append(workloads, workload)
+		}
+	}
 	if len(h.unsettled) == 0 {
 		clear(h.departed)
 	}
-	return len(h.unsettled) <= 1
+	if len(h.unheard) == 0 {
+		clear(h.doubtful)
+	}
+	return workloads, waited && len(h.unsettled) <= 1 || len(h.unheard) <= 1
 }
 
-// settleAll notes that the time in which agents are waited for is over.
+// settleAll notes that the time is over in which all that is older waits for
+// agents that have not been heard of.
 func (h *handoff) settleAll() {
 	clear(h.unsettled)
 	clear(h.departed)

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -193,14 +194,61 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			w.want("w@b")
 		}, true},
 		{"the leader changed and a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a") // in flight to a, which may run it wherever it is
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"the leader changed, a was not heard of for long, and came back without it", func(w *world, a, b *agent) {
 			w.want("w@a")
 			w.failOver()
 			b.connect()
 			b.runs()
 			w.want("w@b")
-			w.pass(beforeTimeout)
-			b.beat()
-			w.pass(timeout - beforeTimeout)
+			stopWaiting(w, b)
+			a.connect()
+			a.runs()
+		}, false},
+		{"the leader changed, a was not heard of for long, and was deleted", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+			w.drop(argosyv1.RowKind_ROW_KIND_AGENT, "a")
+		}, false},
+		{"the leader changed after the move, and a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			w.want("w@b")
+			w.failOver()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+		}, true},
+		{"the leader changed, a was not heard of for long, and never had it", func(w *world, a, b *agent) {
+			w.want("w@")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, false},
+		{"the leader changed, c is not heard of, and a, which spoke of it, has removed it", func(w *world, a, b *agent) {
+			w.agent("c").connect()
+			w.want("w@a=1")
+			w.want("w@a=2")
+			w.failOver()
+			a.connect()
+			a.runs("w=2")
+			b.connect()
+			b.runs()
+			w.want("w@b=2")
+			a.report(false, removed, "w=2")
+			stopWaiting(w, a, b)
 		}, false},
 		{"the leader changed and a came back without it", func(w *world, a, b *agent) {
 			w.want("w@a")
@@ -239,19 +287,65 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			w.want("w@a")
 			a.runs("w")
 			w.want("w@b")
-			w.stopLead()
-			w.boot(DefaultConfig())
-			w.lead(9)
+			w.startAgain()
 			b.connect()
 			b.runs()
 		}, true},
+		{"all servers were started again and it is moved while a is not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"all servers were started again and it is moved after a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@a=2")
+			w.want("w@b")
+		}, true},
+		{"all servers were started again after the move and a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+		}, true},
+		{"all servers were started again, a is not heard of for long, and it is made anew elsewhere", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.want("w@b")
+		}, true},
+		{"all servers were started again, and a comes back late and removes it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+			a.connect()
+			a.runs("w")
+			a.report(false, removed, "w")
+		}, false},
 		{"all servers were started again and a has removed it", func(w *world, a, b *agent) {
 			w.want("w@a")
 			a.runs("w")
 			w.want("w@b")
-			w.stopLead()
-			w.boot(DefaultConfig())
-			w.lead(9)
+			w.startAgain()
 			b.connect()
 			b.runs()
 			a.connect()
@@ -271,6 +365,16 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stopWaiting lets the time pass in which everything waits for agents that the
+// leader has not heard of; the given ones give signs of life meanwhile.
+func stopWaiting(w *world, here ...*agent) {
+	w.pass(beforeTimeout)
+	for _, one := range here {
+		one.beat()
+	}
+	w.pass(timeout - beforeTimeout)
 }
 
 func TestAWorkloadThatGoesBackAndForthNeverRunsTwice(t *testing.T) {
@@ -303,9 +407,7 @@ func TestAnAgentIsNeverToldToDropWhatItHasBecauseALeaderIsNotSure(t *testing.T) 
 			a.report(false, runningOK, "w")
 		},
 		"the memory is empty and an agent is missing": func(w *world, a, b *agent) {
-			w.stopLead()
-			w.boot(DefaultConfig())
-			w.lead(9)
+			w.startAgain()
 		},
 	}
 	for what, act := range cases {
@@ -328,9 +430,7 @@ func TestAnAgentIsNeverToldToDropWhatItHasBecauseALeaderIsNotSure(t *testing.T) 
 				b.holds("before it has reported", "w")
 				b.runs("w")
 				b.holds("after it has reported", "w")
-				w.pass(beforeTimeout)
-				b.beat()
-				w.pass(timeout - beforeTimeout)
+				stopWaiting(w, b)
 				b.holds("when nobody is waited for any more", "new", "w")
 			})
 		})
@@ -395,5 +495,60 @@ func TestTheOldAgentMayBeBackAfterTheLeaderStoppedWaiting(t *testing.T) {
 		b.holds("while a stops it")
 		a.report(false, removed, "w")
 		b.holds("after a has removed it", "w")
+	})
+}
+
+// An agent may come between a change of desired state and its distribution.
+func TestWhatHasJustChangedWaitsUntilItIsKnownWhereItWas(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.startAgain()
+		b.connect()
+		b.runs()
+		stopWaiting(w, b)
+		m, _ := w.service.current()
+		m.assigner.mu.Lock()
+		w.apply(workload("w@b"))
+		row, _ := w.machine.View().Workload("w")
+		blocked := m.assigner.blocked(row, "b")
+		m.assigner.mu.Unlock()
+		if !blocked {
+			t.Error("b may have it before it is known that it was on a")
+		}
+		b.holds("when it is known")
+	})
+}
+
+func TestAMoveThatWasMissedWaitsForAgentsThatWereNotHeardOf(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		cfg := fsm.DefaultConfig()
+		cfg.FeedBytes = 1
+		var err error
+		if w.machine, err = fsm.New(cfg); err != nil {
+			t.Fatal(err)
+		}
+		w.boot(DefaultConfig())
+		a, b := two(w)
+		w.want("w@a")
+		a.runs("w")
+		w.startAgain()
+		b.connect()
+		b.runs()
+		stopWaiting(w, b)
+		m, _ := w.service.current()
+		m.assigner.mu.Lock()
+		// More than the feed holds, while nobody can follow.
+		w.apply(workload("other@b"))
+		w.apply(workload("w@b"))
+		w.apply(workload("another@b"))
+		m.assigner.mu.Unlock()
+		w.settle()
+		b.report(false, runningOK, "other", "another")
+		b.holds("as long as a may have it", "another", "other")
+		a.connect()
+		a.runs()
+		b.holds("when a cannot have it", "another", "other", "w")
 	})
 }

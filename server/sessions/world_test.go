@@ -141,6 +141,15 @@ func (w *world) failOver() {
 	w.lead(w.term + 1)
 }
 
+// startAgain makes this server the leader after all servers were started again:
+// nobody has a mirror.
+func (w *world) startAgain() {
+	w.t.Helper()
+	w.stopLead()
+	w.boot(DefaultConfig())
+	w.lead(9)
+}
+
 func (w *world) RegisterAgent(_ context.Context, agent *argosyv1.Agent) error {
 	if w.refuse != nil {
 		return w.refuse
