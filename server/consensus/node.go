@@ -252,8 +252,7 @@ func (n *Node) startRaft() (node *raft.Raft, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	sealed := &sealedSnapshots{SnapshotStore: files, dir: n.snapshotDir()}
-	paced := &pacedSnapshots{SnapshotStore: sealed, ctx: n.ctx, dir: filepath.Join(n.cfg.DataDir, "raft")}
+	paced := &pacedSnapshots{SnapshotStore: files, ctx: n.ctx, dir: filepath.Join(n.cfg.DataDir, "raft")}
 	if n.snapshots, err = noteSnapshots(paced); err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
