@@ -225,6 +225,11 @@ func TestRestoreIsRefusedForAReason(t *testing.T) {
 	all := mustCluster(t, 1, nil)
 	strangers := mustCluster(t, 1, nil)
 	mustApply(t, all[0], applyOf(workload("kept", "x")))
+	// A backup of a higher feature level is refused, and levels rise by themselves.
+	eventually(t, "the cluster to be at its feature level", func() bool {
+		settings, _ := all[0].machine.View().Cluster()
+		return argosyv1.ActiveLevel(settings) == all[0].cfg.FeatureLevel
+	})
 	own := mustSave(t, all[0], argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
 	flipped := bytes.Clone(own)
 	flipped[len(flipped)/2] ^= 1
