@@ -61,7 +61,7 @@ func (m *Machine) apply(index uint64, data []byte) (*View, Batch, error) {
 		} else {
 			next.totals.putRow(c.Before, c.After)
 		}
-		if c.row().Kind == argosyv1.RowKind_ROW_KIND_WORKLOAD {
+		if countsAsChange(c.row().Kind) {
 			next.totals.lastWorkload = index
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	workload = argosyv1.RowKind_ROW_KIND_WORKLOAD
 	agent    = argosyv1.RowKind_ROW_KIND_AGENT
 	cluster  = argosyv1.RowKind_ROW_KIND_CLUSTER
+	config   = argosyv1.RowKind_ROW_KIND_CONFIG
 )
 
 type fataler interface {

@@ -19,7 +19,8 @@ type model struct {
 	revision uint64
 	rows     map[modelKey]modelRow
 	outcomes []modelOutcome
-	// lastWorkload is the revision of the last entry that changed a workload.
+	// lastWorkload is the revision of the last entry that changed a workload or a
+	// config.
 	lastWorkload uint64
 }
 
@@ -75,7 +76,7 @@ func (m *model) apply(index uint64, e *argosyv1.Entry) {
 func (m *model) workloads() map[modelKey]modelRow {
 	found := map[modelKey]modelRow{}
 	for key, row := range m.rows {
-		if key.kind == workload {
+		if key.kind == workload || key.kind == config {
 			found[key] = row
 		}
 	}
@@ -112,7 +113,7 @@ func (m *model) compare(v *fsm.View) error {
 	if v.LastWorkloadRevision() != m.lastWorkload {
 		return fmt.Errorf("workloads changed last at %d, want %d", v.LastWorkloadRevision(), m.lastWorkload)
 	}
-	for _, kind := range []argosyv1.RowKind{workload, agent, cluster} {
+	for _, kind := range []argosyv1.RowKind{workload, agent, cluster, config} {
 		want := 0
 		for key := range m.rows {
 			if key.kind == kind {
@@ -178,7 +179,7 @@ var (
 func drawEntry(t *rapid.T, index uint64) *argosyv1.Entry {
 	e := &argosyv1.Entry{ProposedUnixNanos: rapid.Int64().Draw(t, "time")}
 	for range rapid.IntRange(0, 6).Draw(t, "mutations") {
-		kind := rapid.SampledFrom([]argosyv1.RowKind{workload, workload, workload, agent, cluster}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]argosyv1.RowKind{workload, workload, workload, agent, cluster, config}).Draw(t, "kind")
 		key := rapid.SampledFrom(modelKeys).Draw(t, "key")
 		switch rapid.IntRange(0, 9).Draw(t, "operation") {
 		case 0, 1, 2:

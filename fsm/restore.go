@@ -139,7 +139,7 @@ func (b *rebuild) add(row *Row) error {
 		return fmt.Errorf("row %q is out of order: %w", row.Key, ErrSnapshot)
 	}
 	b.lastID = row.id
-	if row.Kind == argosyv1.RowKind_ROW_KIND_WORKLOAD {
+	if countsAsChange(row.Kind) {
 		b.lastWorkload = max(b.lastWorkload, row.Revision)
 	}
 	row.digest = b.hasher.row(row)

@@ -17,8 +17,8 @@ type Row struct {
 	Kind argosyv1.RowKind
 	// Key is unique within the kind.
 	Key string
-	// Group is what the row is found by beside its key: the agent of a
-	// workload; may be empty.
+	// Group is what the row is found by beside its key: the agent that a workload
+	// is rendered to; may be empty.
 	Group string
 	// Value is the encoded message without its revisions. Read only.
 	Value []byte
@@ -55,6 +55,17 @@ func (r *Row) Agent() (*argosyv1.Agent, error) {
 	return a, nil
 }
 
+// Config decodes a row of that kind, with its revisions filled in. The caller
+// owns the result.
+func (r *Row) Config() (*argosyv1.Config, error) {
+	c := &argosyv1.Config{}
+	if err := r.decode(argosyv1.RowKind_ROW_KIND_CONFIG, c); err != nil {
+		return nil, err
+	}
+	c.CreatedRevision, c.Revision = r.CreatedRevision, r.Revision
+	return c, nil
+}
+
 // ClusterSettings decodes the row of that kind, with its revisions filled in.
 // The caller owns the result.
 func (r *Row) ClusterSettings() (*argosyv1.ClusterSettings, error) {
@@ -85,7 +96,7 @@ func (r *Row) decode(kind argosyv1.RowKind, into proto.Message) error {
 const ClusterKey = "cluster"
 
 // kinds is the number of row kinds, the unspecified one included.
-const kinds = int(argosyv1.RowKind_ROW_KIND_CLUSTER) + 1
+const kinds = int(argosyv1.RowKind_ROW_KIND_CONFIG) + 1
 
 func knownKind(kind uint64) bool { return kind > 0 && kind < uint64(kinds) }
 

@@ -32,7 +32,7 @@ type totals struct {
 	rows  [kinds]int
 	bytes int
 	// lastWorkload is the revision of the last entry that wrote or deleted the
-	// row of a workload.
+	// row of a workload or a config.
 	lastWorkload uint64
 	outcomes     int
 	outcomeBytes int
@@ -166,8 +166,18 @@ func (v *View) Workloads() iter.Seq[*Row] {
 	return v.reader.rows(argosyv1.RowKind_ROW_KIND_WORKLOAD)
 }
 
-// WorkloadsOf yields the rows of the workloads that name an agent, in order of
-// name; those that name none for the empty name.
+// Config returns the row of a config.
+func (v *View) Config(key string) (*Row, bool) {
+	return v.Row(argosyv1.RowKind_ROW_KIND_CONFIG, key)
+}
+
+// Configs yields the rows of all configs, in order of key.
+func (v *View) Configs() iter.Seq[*Row] {
+	return v.reader.rows(argosyv1.RowKind_ROW_KIND_CONFIG)
+}
+
+// WorkloadsOf yields the rows of the workloads that are rendered to an agent, in
+// order of name; those of none for the empty name.
 func (v *View) WorkloadsOf(agent string) iter.Seq[*Row] {
 	return v.group(argosyv1.RowKind_ROW_KIND_WORKLOAD, agent)
 }
@@ -210,8 +220,14 @@ func (v *View) Count(kind argosyv1.RowKind) int {
 // answers that are remembered, are bounded elsewhere.
 func (v *View) Bytes() int { return v.totals.bytes }
 
+// countsAsChange tells whether rows of a kind are what users may expect not to
+// have changed (ApplyRequest.expected_state_revision).
+func countsAsChange(kind argosyv1.RowKind) bool {
+	return kind == argosyv1.RowKind_ROW_KIND_WORKLOAD || kind == argosyv1.RowKind_ROW_KIND_CONFIG
+}
+
 // LastWorkloadRevision returns the revision of the last entry that created,
-// changed or deleted a workload; after a restore from a snapshot that does not
+// changed or deleted a workload or a config; after a restore from a snapshot that does not
 // say, the revision of that snapshot, which is never too low.
 func (v *View) LastWorkloadRevision() uint64 { return v.totals.lastWorkload }
 

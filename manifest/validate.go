@@ -98,6 +98,9 @@ func Validate(w *argosyv1.Workload) error {
 	case len(w.GetTags()) > MaxTags:
 		return wrong("tags", "has %d entries, at most %d are allowed", len(w.GetTags()), MaxTags)
 	}
+	if field := notYetSupported(w); field != "" {
+		return wrong(field, "is not supported by this version yet: remove it")
+	}
 	if _, ok := argosyv1.RestartPolicy_name[int32(w.GetRestartPolicy())]; !ok {
 		return wrong("restartPolicy", "%d is not a restart policy: use NEVER, ON_FAILURE or ALWAYS", w.GetRestartPolicy())
 	}
@@ -107,6 +110,22 @@ func Validate(w *argosyv1.Workload) error {
 		}
 	}
 	return nil
+}
+
+// notYetSupported returns a field that has a meaning which this version does not
+// carry out: a workload that silently lost it would be worse than an error.
+func notYetSupported(w *argosyv1.Workload) string {
+	switch {
+	case len(w.GetDependencies()) > 0:
+		return "dependencies"
+	case len(w.GetConfigs()) > 0:
+		return "configs"
+	case len(w.GetFiles()) > 0:
+		return "files"
+	case w.GetControlInterfaceAccess() != nil:
+		return "controlInterfaceAccess"
+	}
+	return ""
 }
 
 func validChars(s string) bool {

@@ -53,6 +53,9 @@ func (r *Request) prepareApply(check Validator, cfg *Config) error {
 	if err := checkCount("apply", len(given), cfg); err != nil {
 		return err
 	}
+	if a := r.Apply; len(a.GetConfigs())+len(a.GetDeleteWorkloads())+len(a.GetDeleteConfigs())+len(a.GetAgentTags())+len(a.GetExpected()) > 0 || a.GetDryRun() || a.GetOnBehalfOf() != nil {
+		return invalid("apply workloads: the request asks for more than workloads, which this server does not do yet; upgrade the servers before the clients")
+	}
 	total := 0
 	workloads := make([]*argosyv1.Workload, len(given))
 	sizes := make([]int, len(given))
@@ -94,6 +97,9 @@ func (r *Request) prepareApply(check Validator, cfg *Config) error {
 }
 
 func (r *Request) prepareDelete(cfg *Config) error {
+	if len(r.Delete.GetConfigs()) > 0 || r.Delete.GetDryRun() {
+		return invalid("delete workloads: the request asks for more than that, which this server does not do yet; upgrade the servers before the clients")
+	}
 	names := r.Delete.GetNames()
 	if err := checkCount("delete", len(names), cfg); err != nil {
 		return err
@@ -122,7 +128,7 @@ func checkCount(verb string, n int, cfg *Config) error {
 // userPart returns the workload without the fields that only the server fills
 // in. The request's own message is left as it is.
 func userPart(w *argosyv1.Workload) *argosyv1.Workload {
-	if w.GetCreatedRevision() == 0 && w.GetRevision() == 0 {
+	if w.GetCreatedRevision() == 0 && w.GetRevision() == 0 && w.GetRendered() == nil {
 		return w
 	}
 	return &argosyv1.Workload{

@@ -185,6 +185,7 @@ type ServerMessage struct {
 	//	*ServerMessage_StartLogs
 	//	*ServerMessage_StopLogs
 	//	*ServerMessage_HeartbeatAck
+	//	*ServerMessage_Neighbours
 	Kind          isServerMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -281,6 +282,15 @@ func (x *ServerMessage) GetHeartbeatAck() *HeartbeatAck {
 	return nil
 }
 
+func (x *ServerMessage) GetNeighbours() *Neighbours {
+	if x != nil {
+		if x, ok := x.Kind.(*ServerMessage_Neighbours); ok {
+			return x.Neighbours
+		}
+	}
+	return nil
+}
+
 type isServerMessage_Kind interface {
 	isServerMessage_Kind()
 }
@@ -315,6 +325,12 @@ type ServerMessage_HeartbeatAck struct {
 	HeartbeatAck *HeartbeatAck `protobuf:"bytes,6,opt,name=heartbeat_ack,json=heartbeatAck,proto3,oneof"`
 }
 
+type ServerMessage_Neighbours struct {
+	// What the agent must know of other workloads. Sent only to agents that say
+	// in their hello that they take it.
+	Neighbours *Neighbours `protobuf:"bytes,7,opt,name=neighbours,proto3,oneof"`
+}
+
 func (*ServerMessage_Welcome) isServerMessage_Kind() {}
 
 func (*ServerMessage_Redirect) isServerMessage_Kind() {}
@@ -326,6 +342,8 @@ func (*ServerMessage_StartLogs) isServerMessage_Kind() {}
 func (*ServerMessage_StopLogs) isServerMessage_Kind() {}
 
 func (*ServerMessage_HeartbeatAck) isServerMessage_Kind() {}
+
+func (*ServerMessage_Neighbours) isServerMessage_Kind() {}
 
 // AgentHello introduces an agent.
 type AgentHello struct {
@@ -362,7 +380,11 @@ type AgentHello struct {
 	// Highest incarnation of the cluster that it had a session with, as in
 	// PeerHandshake. A server of a lower one is left over from before a recovery
 	// and must not answer Welcome.
-	Incarnation   string `protobuf:"bytes,13,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation string `protobuf:"bytes,13,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// What the agent can do beyond the first release: 1 means dependencies, files,
+	// control interfaces and reasons. A workload that needs more than its agent can
+	// do is not sent to it. Default 0: nothing beyond.
+	Abilities     uint32 `protobuf:"varint,14,opt,name=abilities,proto3" json:"abilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +508,13 @@ func (x *AgentHello) GetIncarnation() string {
 		return x.Incarnation
 	}
 	return ""
+}
+
+func (x *AgentHello) GetAbilities() uint32 {
+	if x != nil {
+		return x.Abilities
+	}
+	return 0
 }
 
 // Welcome accepts a session.
@@ -620,6 +649,204 @@ func (x *Welcome) GetReconnectSpreadMs() uint32 {
 	return 0
 }
 
+// Neighbours is what an agent must know of workloads to start and stop its own in
+// order: of those that its own depend on, and of those that depend on its own.
+// They may be on any agent, this one included.
+type Neighbours struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether this is everything that the agent must know: what it knew and is not
+	// in it is so no more.
+	Full bool `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
+	// More messages follow that belong to the same full account; it counts with the
+	// last one.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// Workloads of which something has changed, each whole.
+	Workloads []*Neighbour `protobuf:"bytes,3,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// Names of workloads that the agent need not know of any more.
+	Forgotten []string `protobuf:"bytes,4,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
+	// For each of the agent's own workloads whose stop others must come before, who
+	// these are. One with no names has none any more.
+	Dependents    []*Dependents `protobuf:"bytes,5,rep,name=dependents,proto3" json:"dependents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Neighbours) Reset() {
+	*x = Neighbours{}
+	mi := &file_argosy_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Neighbours) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Neighbours) ProtoMessage() {}
+
+func (x *Neighbours) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Neighbours.ProtoReflect.Descriptor instead.
+func (*Neighbours) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Neighbours) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *Neighbours) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *Neighbours) GetWorkloads() []*Neighbour {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *Neighbours) GetForgotten() []string {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
+func (x *Neighbours) GetDependents() []*Dependents {
+	if x != nil {
+		return x.Dependents
+	}
+	return nil
+}
+
+// Neighbour is what is known of all instances of a workload.
+type Neighbour struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the workload.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// States of its instances; empty when there are none.
+	States        []*WorkloadState `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Neighbour) Reset() {
+	*x = Neighbour{}
+	mi := &file_argosy_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Neighbour) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Neighbour) ProtoMessage() {}
+
+func (x *Neighbour) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
+func (*Neighbour) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Neighbour) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Neighbour) GetStates() []*WorkloadState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+// Dependents are those that must be neither pending nor running before a workload
+// is stopped: they depend on it with DEPENDENCY_CONDITION_RUNNING.
+type Dependents struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the workload.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Names of those that depend on it, in order.
+	Dependents    []string `protobuf:"bytes,2,rep,name=dependents,proto3" json:"dependents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dependents) Reset() {
+	*x = Dependents{}
+	mi := &file_argosy_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dependents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dependents) ProtoMessage() {}
+
+func (x *Dependents) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dependents.ProtoReflect.Descriptor instead.
+func (*Dependents) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Dependents) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Dependents) GetDependents() []string {
+	if x != nil {
+		return x.Dependents
+	}
+	return nil
+}
+
 // Redirect names the leader.
 type Redirect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -633,7 +860,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[4]
+	mi := &file_argosy_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +872,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[4]
+	mi := &file_argosy_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +885,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Redirect) GetLeaderAddress() string {
@@ -696,7 +923,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[5]
+	mi := &file_argosy_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +935,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[5]
+	mi := &file_argosy_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +948,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Assignments) GetFull() bool {
@@ -783,7 +1010,7 @@ type StateReport struct {
 
 func (x *StateReport) Reset() {
 	*x = StateReport{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[6]
+	mi := &file_argosy_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1022,7 @@ func (x *StateReport) String() string {
 func (*StateReport) ProtoMessage() {}
 
 func (x *StateReport) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[6]
+	mi := &file_argosy_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1035,7 @@ func (x *StateReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateReport.ProtoReflect.Descriptor instead.
 func (*StateReport) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StateReport) GetFull() bool {
@@ -847,7 +1074,7 @@ type LoadReport struct {
 
 func (x *LoadReport) Reset() {
 	*x = LoadReport{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[7]
+	mi := &file_argosy_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1086,7 @@ func (x *LoadReport) String() string {
 func (*LoadReport) ProtoMessage() {}
 
 func (x *LoadReport) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[7]
+	mi := &file_argosy_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +1099,7 @@ func (x *LoadReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReport.ProtoReflect.Descriptor instead.
 func (*LoadReport) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LoadReport) GetCpuPercent() uint32 {
@@ -905,7 +1132,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[8]
+	mi := &file_argosy_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1144,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[8]
+	mi := &file_argosy_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1157,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 // HeartbeatAck answers a sign of life.
@@ -942,7 +1169,7 @@ type HeartbeatAck struct {
 
 func (x *HeartbeatAck) Reset() {
 	*x = HeartbeatAck{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[9]
+	mi := &file_argosy_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1181,7 @@ func (x *HeartbeatAck) String() string {
 func (*HeartbeatAck) ProtoMessage() {}
 
 func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[9]
+	mi := &file_argosy_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1194,7 @@ func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatAck.ProtoReflect.Descriptor instead.
 func (*HeartbeatAck) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 // Converged says how far an agent has come.
@@ -981,7 +1208,7 @@ type Converged struct {
 
 func (x *Converged) Reset() {
 	*x = Converged{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[10]
+	mi := &file_argosy_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1220,7 @@ func (x *Converged) String() string {
 func (*Converged) ProtoMessage() {}
 
 func (x *Converged) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[10]
+	mi := &file_argosy_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1233,7 @@ func (x *Converged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Converged.ProtoReflect.Descriptor instead.
 func (*Converged) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Converged) GetRevision() uint64 {
@@ -1025,7 +1252,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[11]
+	mi := &file_argosy_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1264,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[11]
+	mi := &file_argosy_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1277,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 // StartLogs asks an agent to push logs.
@@ -1068,7 +1295,7 @@ type StartLogs struct {
 
 func (x *StartLogs) Reset() {
 	*x = StartLogs{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[12]
+	mi := &file_argosy_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1307,7 @@ func (x *StartLogs) String() string {
 func (*StartLogs) ProtoMessage() {}
 
 func (x *StartLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[12]
+	mi := &file_argosy_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1320,7 @@ func (x *StartLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartLogs.ProtoReflect.Descriptor instead.
 func (*StartLogs) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartLogs) GetStreamId() string {
@@ -1128,7 +1355,7 @@ type StopLogs struct {
 
 func (x *StopLogs) Reset() {
 	*x = StopLogs{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[13]
+	mi := &file_argosy_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1367,7 @@ func (x *StopLogs) String() string {
 func (*StopLogs) ProtoMessage() {}
 
 func (x *StopLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[13]
+	mi := &file_argosy_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1380,7 @@ func (x *StopLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopLogs.ProtoReflect.Descriptor instead.
 func (*StopLogs) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StopLogs) GetStreamId() string {
@@ -1176,7 +1403,7 @@ type PushLogsRequest struct {
 
 func (x *PushLogsRequest) Reset() {
 	*x = PushLogsRequest{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[14]
+	mi := &file_argosy_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1415,7 @@ func (x *PushLogsRequest) String() string {
 func (*PushLogsRequest) ProtoMessage() {}
 
 func (x *PushLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[14]
+	mi := &file_argosy_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1428,7 @@ func (x *PushLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushLogsRequest.ProtoReflect.Descriptor instead.
 func (*PushLogsRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PushLogsRequest) GetStreamId() string {
@@ -1227,7 +1454,7 @@ type PushLogsResponse struct {
 
 func (x *PushLogsResponse) Reset() {
 	*x = PushLogsResponse{}
-	mi := &file_argosy_v1_agent_proto_msgTypes[15]
+	mi := &file_argosy_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1466,7 @@ func (x *PushLogsResponse) String() string {
 func (*PushLogsResponse) ProtoMessage() {}
 
 func (x *PushLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_agent_proto_msgTypes[15]
+	mi := &file_argosy_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1479,7 @@ func (x *PushLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushLogsResponse.ProtoReflect.Descriptor instead.
 func (*PushLogsResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_argosy_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 var File_argosy_v1_agent_proto protoreflect.FileDescriptor
@@ -1267,7 +1494,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\theartbeat\x18\x04 \x01(\v2\x14.argosy.v1.HeartbeatH\x00R\theartbeat\x124\n" +
 	"\tconverged\x18\x05 \x01(\v2\x14.argosy.v1.ConvergedH\x00R\tconverged\x12.\n" +
 	"\agoodbye\x18\x06 \x01(\v2\x12.argosy.v1.GoodbyeH\x00R\agoodbyeB\x06\n" +
-	"\x04kind\"\xe1\x02\n" +
+	"\x04kind\"\x9a\x03\n" +
 	"\rServerMessage\x12.\n" +
 	"\awelcome\x18\x01 \x01(\v2\x12.argosy.v1.WelcomeH\x00R\awelcome\x121\n" +
 	"\bredirect\x18\x02 \x01(\v2\x13.argosy.v1.RedirectH\x00R\bredirect\x12:\n" +
@@ -1275,8 +1502,11 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"start_logs\x18\x04 \x01(\v2\x14.argosy.v1.StartLogsH\x00R\tstartLogs\x122\n" +
 	"\tstop_logs\x18\x05 \x01(\v2\x13.argosy.v1.StopLogsH\x00R\bstopLogs\x12>\n" +
-	"\rheartbeat_ack\x18\x06 \x01(\v2\x17.argosy.v1.HeartbeatAckH\x00R\fheartbeatAckB\x06\n" +
-	"\x04kind\"\x93\x04\n" +
+	"\rheartbeat_ack\x18\x06 \x01(\v2\x17.argosy.v1.HeartbeatAckH\x00R\fheartbeatAck\x127\n" +
+	"\n" +
+	"neighbours\x18\a \x01(\v2\x15.argosy.v1.NeighboursH\x00R\n" +
+	"neighboursB\x06\n" +
+	"\x04kind\"\xb1\x04\n" +
 	"\n" +
 	"AgentHello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
@@ -1294,7 +1524,8 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	" \x01(\fR\x0eassignmentHash\x12\x12\n" +
 	"\x04term\x18\v \x01(\x04R\x04term\x12\x17\n" +
 	"\ahome_id\x18\f \x01(\tR\x06homeId\x12 \n" +
-	"\vincarnation\x18\r \x01(\tR\vincarnation\x1a7\n" +
+	"\vincarnation\x18\r \x01(\tR\vincarnation\x12\x1c\n" +
+	"\tabilities\x18\x0e \x01(\rR\tabilities\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x03\n" +
@@ -1310,7 +1541,25 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x13assignments_current\x18\b \x01(\bR\x12assignmentsCurrent\x12 \n" +
 	"\vincarnation\x18\t \x01(\tR\vincarnation\x12.\n" +
 	"\x13reconnect_spread_ms\x18\n" +
-	" \x01(\rR\x11reconnectSpreadMs\"E\n" +
+	" \x01(\rR\x11reconnectSpreadMs\"\xc3\x01\n" +
+	"\n" +
+	"Neighbours\x12\x12\n" +
+	"\x04full\x18\x01 \x01(\bR\x04full\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x122\n" +
+	"\tworkloads\x18\x03 \x03(\v2\x14.argosy.v1.NeighbourR\tworkloads\x12\x1c\n" +
+	"\tforgotten\x18\x04 \x03(\tR\tforgotten\x125\n" +
+	"\n" +
+	"dependents\x18\x05 \x03(\v2\x15.argosy.v1.DependentsR\n" +
+	"dependents\"Q\n" +
+	"\tNeighbour\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
+	"\x06states\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\"@\n" +
+	"\n" +
+	"Dependents\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"dependents\x18\x02 \x03(\tR\n" +
+	"dependents\"E\n" +
 	"\bRedirect\x12%\n" +
 	"\x0eleader_address\x18\x01 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\"\xb6\x01\n" +
@@ -1362,64 +1611,71 @@ func file_argosy_v1_agent_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_agent_proto_rawDescData
 }
 
-var file_argosy_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_argosy_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_argosy_v1_agent_proto_goTypes = []any{
 	(*AgentMessage)(nil),     // 0: argosy.v1.AgentMessage
 	(*ServerMessage)(nil),    // 1: argosy.v1.ServerMessage
 	(*AgentHello)(nil),       // 2: argosy.v1.AgentHello
 	(*Welcome)(nil),          // 3: argosy.v1.Welcome
-	(*Redirect)(nil),         // 4: argosy.v1.Redirect
-	(*Assignments)(nil),      // 5: argosy.v1.Assignments
-	(*StateReport)(nil),      // 6: argosy.v1.StateReport
-	(*LoadReport)(nil),       // 7: argosy.v1.LoadReport
-	(*Heartbeat)(nil),        // 8: argosy.v1.Heartbeat
-	(*HeartbeatAck)(nil),     // 9: argosy.v1.HeartbeatAck
-	(*Converged)(nil),        // 10: argosy.v1.Converged
-	(*Goodbye)(nil),          // 11: argosy.v1.Goodbye
-	(*StartLogs)(nil),        // 12: argosy.v1.StartLogs
-	(*StopLogs)(nil),         // 13: argosy.v1.StopLogs
-	(*PushLogsRequest)(nil),  // 14: argosy.v1.PushLogsRequest
-	(*PushLogsResponse)(nil), // 15: argosy.v1.PushLogsResponse
-	nil,                      // 16: argosy.v1.AgentHello.TagsEntry
-	(*VersionRange)(nil),     // 17: argosy.v1.VersionRange
-	(*RuntimeInfo)(nil),      // 18: argosy.v1.RuntimeInfo
-	(*Workload)(nil),         // 19: argosy.v1.Workload
-	(*WorkloadState)(nil),    // 20: argosy.v1.WorkloadState
-	(*InstanceName)(nil),     // 21: argosy.v1.InstanceName
-	(*LogsRequest)(nil),      // 22: argosy.v1.LogsRequest
-	(*LogLine)(nil),          // 23: argosy.v1.LogLine
+	(*Neighbours)(nil),       // 4: argosy.v1.Neighbours
+	(*Neighbour)(nil),        // 5: argosy.v1.Neighbour
+	(*Dependents)(nil),       // 6: argosy.v1.Dependents
+	(*Redirect)(nil),         // 7: argosy.v1.Redirect
+	(*Assignments)(nil),      // 8: argosy.v1.Assignments
+	(*StateReport)(nil),      // 9: argosy.v1.StateReport
+	(*LoadReport)(nil),       // 10: argosy.v1.LoadReport
+	(*Heartbeat)(nil),        // 11: argosy.v1.Heartbeat
+	(*HeartbeatAck)(nil),     // 12: argosy.v1.HeartbeatAck
+	(*Converged)(nil),        // 13: argosy.v1.Converged
+	(*Goodbye)(nil),          // 14: argosy.v1.Goodbye
+	(*StartLogs)(nil),        // 15: argosy.v1.StartLogs
+	(*StopLogs)(nil),         // 16: argosy.v1.StopLogs
+	(*PushLogsRequest)(nil),  // 17: argosy.v1.PushLogsRequest
+	(*PushLogsResponse)(nil), // 18: argosy.v1.PushLogsResponse
+	nil,                      // 19: argosy.v1.AgentHello.TagsEntry
+	(*VersionRange)(nil),     // 20: argosy.v1.VersionRange
+	(*RuntimeInfo)(nil),      // 21: argosy.v1.RuntimeInfo
+	(*WorkloadState)(nil),    // 22: argosy.v1.WorkloadState
+	(*Workload)(nil),         // 23: argosy.v1.Workload
+	(*InstanceName)(nil),     // 24: argosy.v1.InstanceName
+	(*LogsRequest)(nil),      // 25: argosy.v1.LogsRequest
+	(*LogLine)(nil),          // 26: argosy.v1.LogLine
 }
 var file_argosy_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: argosy.v1.AgentMessage.hello:type_name -> argosy.v1.AgentHello
-	6,  // 1: argosy.v1.AgentMessage.states:type_name -> argosy.v1.StateReport
-	7,  // 2: argosy.v1.AgentMessage.load:type_name -> argosy.v1.LoadReport
-	8,  // 3: argosy.v1.AgentMessage.heartbeat:type_name -> argosy.v1.Heartbeat
-	10, // 4: argosy.v1.AgentMessage.converged:type_name -> argosy.v1.Converged
-	11, // 5: argosy.v1.AgentMessage.goodbye:type_name -> argosy.v1.Goodbye
+	9,  // 1: argosy.v1.AgentMessage.states:type_name -> argosy.v1.StateReport
+	10, // 2: argosy.v1.AgentMessage.load:type_name -> argosy.v1.LoadReport
+	11, // 3: argosy.v1.AgentMessage.heartbeat:type_name -> argosy.v1.Heartbeat
+	13, // 4: argosy.v1.AgentMessage.converged:type_name -> argosy.v1.Converged
+	14, // 5: argosy.v1.AgentMessage.goodbye:type_name -> argosy.v1.Goodbye
 	3,  // 6: argosy.v1.ServerMessage.welcome:type_name -> argosy.v1.Welcome
-	4,  // 7: argosy.v1.ServerMessage.redirect:type_name -> argosy.v1.Redirect
-	5,  // 8: argosy.v1.ServerMessage.assignments:type_name -> argosy.v1.Assignments
-	12, // 9: argosy.v1.ServerMessage.start_logs:type_name -> argosy.v1.StartLogs
-	13, // 10: argosy.v1.ServerMessage.stop_logs:type_name -> argosy.v1.StopLogs
-	9,  // 11: argosy.v1.ServerMessage.heartbeat_ack:type_name -> argosy.v1.HeartbeatAck
-	17, // 12: argosy.v1.AgentHello.protocol:type_name -> argosy.v1.VersionRange
-	16, // 13: argosy.v1.AgentHello.tags:type_name -> argosy.v1.AgentHello.TagsEntry
-	18, // 14: argosy.v1.AgentHello.runtimes:type_name -> argosy.v1.RuntimeInfo
-	19, // 15: argosy.v1.Assignments.upserts:type_name -> argosy.v1.Workload
-	20, // 16: argosy.v1.StateReport.states:type_name -> argosy.v1.WorkloadState
-	18, // 17: argosy.v1.LoadReport.runtimes:type_name -> argosy.v1.RuntimeInfo
-	21, // 18: argosy.v1.StartLogs.instance:type_name -> argosy.v1.InstanceName
-	22, // 19: argosy.v1.StartLogs.options:type_name -> argosy.v1.LogsRequest
-	23, // 20: argosy.v1.PushLogsRequest.lines:type_name -> argosy.v1.LogLine
-	0,  // 21: argosy.v1.AgentService.Session:input_type -> argosy.v1.AgentMessage
-	14, // 22: argosy.v1.AgentService.PushLogs:input_type -> argosy.v1.PushLogsRequest
-	1,  // 23: argosy.v1.AgentService.Session:output_type -> argosy.v1.ServerMessage
-	15, // 24: argosy.v1.AgentService.PushLogs:output_type -> argosy.v1.PushLogsResponse
-	23, // [23:25] is the sub-list for method output_type
-	21, // [21:23] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 7: argosy.v1.ServerMessage.redirect:type_name -> argosy.v1.Redirect
+	8,  // 8: argosy.v1.ServerMessage.assignments:type_name -> argosy.v1.Assignments
+	15, // 9: argosy.v1.ServerMessage.start_logs:type_name -> argosy.v1.StartLogs
+	16, // 10: argosy.v1.ServerMessage.stop_logs:type_name -> argosy.v1.StopLogs
+	12, // 11: argosy.v1.ServerMessage.heartbeat_ack:type_name -> argosy.v1.HeartbeatAck
+	4,  // 12: argosy.v1.ServerMessage.neighbours:type_name -> argosy.v1.Neighbours
+	20, // 13: argosy.v1.AgentHello.protocol:type_name -> argosy.v1.VersionRange
+	19, // 14: argosy.v1.AgentHello.tags:type_name -> argosy.v1.AgentHello.TagsEntry
+	21, // 15: argosy.v1.AgentHello.runtimes:type_name -> argosy.v1.RuntimeInfo
+	5,  // 16: argosy.v1.Neighbours.workloads:type_name -> argosy.v1.Neighbour
+	6,  // 17: argosy.v1.Neighbours.dependents:type_name -> argosy.v1.Dependents
+	22, // 18: argosy.v1.Neighbour.states:type_name -> argosy.v1.WorkloadState
+	23, // 19: argosy.v1.Assignments.upserts:type_name -> argosy.v1.Workload
+	22, // 20: argosy.v1.StateReport.states:type_name -> argosy.v1.WorkloadState
+	21, // 21: argosy.v1.LoadReport.runtimes:type_name -> argosy.v1.RuntimeInfo
+	24, // 22: argosy.v1.StartLogs.instance:type_name -> argosy.v1.InstanceName
+	25, // 23: argosy.v1.StartLogs.options:type_name -> argosy.v1.LogsRequest
+	26, // 24: argosy.v1.PushLogsRequest.lines:type_name -> argosy.v1.LogLine
+	0,  // 25: argosy.v1.AgentService.Session:input_type -> argosy.v1.AgentMessage
+	17, // 26: argosy.v1.AgentService.PushLogs:input_type -> argosy.v1.PushLogsRequest
+	1,  // 27: argosy.v1.AgentService.Session:output_type -> argosy.v1.ServerMessage
+	18, // 28: argosy.v1.AgentService.PushLogs:output_type -> argosy.v1.PushLogsResponse
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_agent_proto_init() }
@@ -1444,6 +1700,7 @@ func file_argosy_v1_agent_proto_init() {
 		(*ServerMessage_StartLogs)(nil),
 		(*ServerMessage_StopLogs)(nil),
 		(*ServerMessage_HeartbeatAck)(nil),
+		(*ServerMessage_Neighbours)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1451,7 +1708,7 @@ func file_argosy_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_agent_proto_rawDesc), len(file_argosy_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -71,6 +71,63 @@ func (Consistency) EnumDescriptor() ([]byte, []int) {
 	return file_argosy_v1_api_proto_rawDescGZIP(), []int{0}
 }
 
+// ObjectKind is a kind of object of desired state.
+type ObjectKind int32
+
+const (
+	// Never sent.
+	ObjectKind_OBJECT_KIND_UNSPECIFIED ObjectKind = 0
+	// A workload, by its name.
+	ObjectKind_OBJECT_KIND_WORKLOAD ObjectKind = 1
+	// A config, by its key.
+	ObjectKind_OBJECT_KIND_CONFIG ObjectKind = 2
+	// An agent, by its name.
+	ObjectKind_OBJECT_KIND_AGENT ObjectKind = 3
+)
+
+// Enum value maps for ObjectKind.
+var (
+	ObjectKind_name = map[int32]string{
+		0: "OBJECT_KIND_UNSPECIFIED",
+		1: "OBJECT_KIND_WORKLOAD",
+		2: "OBJECT_KIND_CONFIG",
+		3: "OBJECT_KIND_AGENT",
+	}
+	ObjectKind_value = map[string]int32{
+		"OBJECT_KIND_UNSPECIFIED": 0,
+		"OBJECT_KIND_WORKLOAD":    1,
+		"OBJECT_KIND_CONFIG":      2,
+		"OBJECT_KIND_AGENT":       3,
+	}
+)
+
+func (x ObjectKind) Enum() *ObjectKind {
+	p := new(ObjectKind)
+	*p = x
+	return p
+}
+
+func (x ObjectKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ObjectKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_api_proto_enumTypes[1].Descriptor()
+}
+
+func (ObjectKind) Type() protoreflect.EnumType {
+	return &file_argosy_v1_api_proto_enumTypes[1]
+}
+
+func (x ObjectKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ObjectKind.Descriptor instead.
+func (ObjectKind) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{1}
+}
+
 // ChangeKind says what a write did to one workload.
 type ChangeKind int32
 
@@ -120,11 +177,11 @@ func (x ChangeKind) String() string {
 }
 
 func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_api_proto_enumTypes[1].Descriptor()
+	return file_argosy_v1_api_proto_enumTypes[2].Descriptor()
 }
 
 func (ChangeKind) Type() protoreflect.EnumType {
-	return &file_argosy_v1_api_proto_enumTypes[1]
+	return &file_argosy_v1_api_proto_enumTypes[2]
 }
 
 func (x ChangeKind) Number() protoreflect.EnumNumber {
@@ -133,7 +190,65 @@ func (x ChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeKind.Descriptor instead.
 func (ChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{1}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+}
+
+// Effect is what a change does to what runs.
+type Effect int32
+
+const (
+	// Nothing: what runs stays as it is.
+	Effect_EFFECT_NONE Effect = 0
+	// An instance is started where there was none.
+	Effect_EFFECT_START Effect = 1
+	// The instance is stopped.
+	Effect_EFFECT_STOP Effect = 2
+	// The instance is stopped and another one started, on the same agent or on
+	// another.
+	Effect_EFFECT_RESTART Effect = 3
+)
+
+// Enum value maps for Effect.
+var (
+	Effect_name = map[int32]string{
+		0: "EFFECT_NONE",
+		1: "EFFECT_START",
+		2: "EFFECT_STOP",
+		3: "EFFECT_RESTART",
+	}
+	Effect_value = map[string]int32{
+		"EFFECT_NONE":    0,
+		"EFFECT_START":   1,
+		"EFFECT_STOP":    2,
+		"EFFECT_RESTART": 3,
+	}
+)
+
+func (x Effect) Enum() *Effect {
+	p := new(Effect)
+	*p = x
+	return p
+}
+
+func (x Effect) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Effect) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_api_proto_enumTypes[3].Descriptor()
+}
+
+func (Effect) Type() protoreflect.EnumType {
+	return &file_argosy_v1_api_proto_enumTypes[3]
+}
+
+func (x Effect) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Effect.Descriptor instead.
+func (Effect) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{3}
 }
 
 // Severity says how bad a problem is.
@@ -173,11 +288,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_api_proto_enumTypes[2].Descriptor()
+	return file_argosy_v1_api_proto_enumTypes[4].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_argosy_v1_api_proto_enumTypes[2]
+	return &file_argosy_v1_api_proto_enumTypes[4]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -186,7 +301,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{4}
 }
 
 // ErrorCode is the closed set of reasons for which a call fails. It travels in
@@ -276,11 +391,11 @@ func (x ErrorCode) String() string {
 }
 
 func (ErrorCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_api_proto_enumTypes[3].Descriptor()
+	return file_argosy_v1_api_proto_enumTypes[5].Descriptor()
 }
 
 func (ErrorCode) Type() protoreflect.EnumType {
-	return &file_argosy_v1_api_proto_enumTypes[3]
+	return &file_argosy_v1_api_proto_enumTypes[5]
 }
 
 func (x ErrorCode) Number() protoreflect.EnumNumber {
@@ -289,7 +404,7 @@ func (x ErrorCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ErrorCode.Descriptor instead.
 func (ErrorCode) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{3}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{5}
 }
 
 // ResponseHeader is in every response: who answered, and from which state.
@@ -405,27 +520,49 @@ func (x *ResponseHeader) GetIncarnation() string {
 	return ""
 }
 
-// ApplyRequest creates or replaces workloads.
+// ApplyRequest changes desired state: all of what it says or nothing. What it
+// does not name stays as it is.
 type ApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the request, a UUID of 16 bytes chosen by the client. A repeat with
 	// the same id is answered as the first was and changes nothing. Required.
 	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The workloads; each replaces the one of the same name. At most 20,000 and
-	// at most 16 MiB in all.
+	// The workloads; each replaces the one of the same name. At most 20,000 objects
+	// and at most 16 MiB in all.
 	Workloads []*Workload `protobuf:"bytes,2,rep,name=workloads,proto3" json:"workloads,omitempty"`
-	// When not 0: refuse unless the revision of every named workload equals it
-	// (a workload that does not exist has revision 0: use must_not_exist).
+	// When not 0: refuse unless the revision of every object in workloads and
+	// configs equals it (one that does not exist has revision 0: use
+	// must_not_exist).
 	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
-	// Refuse when one of the workloads exists.
+	// Refuse when one of the workloads or configs exists.
 	MustNotExist bool `protobuf:"varint,4,opt,name=must_not_exist,json=mustNotExist,proto3" json:"must_not_exist,omitempty"`
-	// When not 0: refuse when any workload at all was created, changed or
+	// When not 0: refuse when any workload or config at all was created, changed or
 	// deleted after this revision.
 	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
 	// Set by whoever has sent this request before and does not know what came of
 	// that. A refusal is then remembered under the id as a result is, when the
 	// servers can do so: see ErrorDetail.recorded.
-	Repeat        bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Repeat bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	// Configs; each replaces the one of the same key, and is in force for the
+	// workloads of this request, too.
+	Configs []*Config `protobuf:"bytes,7,rep,name=configs,proto3" json:"configs,omitempty"`
+	// Names of workloads to delete; one that does not exist counts as deleted. None
+	// may be in workloads.
+	DeleteWorkloads []string `protobuf:"bytes,8,rep,name=delete_workloads,json=deleteWorkloads,proto3" json:"delete_workloads,omitempty"`
+	// Keys of configs to delete; one that does not exist counts as deleted. Refused
+	// while a workload refers to it.
+	DeleteConfigs []string `protobuf:"bytes,9,rep,name=delete_configs,json=deleteConfigs,proto3" json:"delete_configs,omitempty"`
+	// Tags to give agents. NOT_FOUND when one is not registered.
+	AgentTags []*AgentTags `protobuf:"bytes,10,rep,name=agent_tags,json=agentTags,proto3" json:"agent_tags,omitempty"`
+	// Refuse unless all of these hold: a condition for each object.
+	Expected []*ExpectedRevision `protobuf:"bytes,11,rep,name=expected,proto3" json:"expected,omitempty"`
+	// Judge the request and answer what it would do, but change nothing and
+	// remember nothing.
+	DryRun bool `protobuf:"varint,12,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// On whose behalf an agent asks: an instance of a workload that runs on it.
+	// Refused (FORBIDDEN) unless the workload is to run there and its rules allow it
+	// to write. Empty for users.
+	OnBehalfOf    *InstanceName `protobuf:"bytes,13,opt,name=on_behalf_of,json=onBehalfOf,proto3" json:"on_behalf_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,7 +639,175 @@ func (x *ApplyRequest) GetRepeat() bool {
 	return false
 }
 
-// DeleteRequest removes workloads.
+func (x *ApplyRequest) GetConfigs() []*Config {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetDeleteWorkloads() []string {
+	if x != nil {
+		return x.DeleteWorkloads
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetDeleteConfigs() []string {
+	if x != nil {
+		return x.DeleteConfigs
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetAgentTags() []*AgentTags {
+	if x != nil {
+		return x.AgentTags
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetExpected() []*ExpectedRevision {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ApplyRequest) GetOnBehalfOf() *InstanceName {
+	if x != nil {
+		return x.OnBehalfOf
+	}
+	return nil
+}
+
+// AgentTags gives tags to an agent.
+type AgentTags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the agent.
+	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Its tags from now on, in place of those that it registered with.
+	Tags          *Tags `protobuf:"bytes,2,opt,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentTags) Reset() {
+	*x = AgentTags{}
+	mi := &file_argosy_v1_api_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentTags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentTags) ProtoMessage() {}
+
+func (x *AgentTags) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentTags.ProtoReflect.Descriptor instead.
+func (*AgentTags) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AgentTags) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AgentTags) GetTags() *Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// ExpectedRevision is a condition on one object.
+type ExpectedRevision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What kind of object.
+	Kind ObjectKind `protobuf:"varint,1,opt,name=kind,proto3,enum=argosy.v1.ObjectKind" json:"kind,omitempty"`
+	// Its name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Revision that it must have; 0 means that it must not exist.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpectedRevision) Reset() {
+	*x = ExpectedRevision{}
+	mi := &file_argosy_v1_api_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpectedRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpectedRevision) ProtoMessage() {}
+
+func (x *ExpectedRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpectedRevision.ProtoReflect.Descriptor instead.
+func (*ExpectedRevision) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExpectedRevision) GetKind() ObjectKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ObjectKind_OBJECT_KIND_UNSPECIFIED
+}
+
+func (x *ExpectedRevision) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExpectedRevision) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// DeleteRequest removes workloads and configs: all of them or none.
 type DeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in ApplyRequest. Required.
@@ -512,19 +817,24 @@ type DeleteRequest struct {
 	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
 	// When not 0: refuse unless the revision of every named workload equals it.
 	ExpectedRevision uint64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
-	// Take a missing workload for deleted.
+	// Take a missing workload or config for deleted.
 	IgnoreMissing bool `protobuf:"varint,4,opt,name=ignore_missing,json=ignoreMissing,proto3" json:"ignore_missing,omitempty"`
 	// As in ApplyRequest.
 	ExpectedStateRevision uint64 `protobuf:"varint,5,opt,name=expected_state_revision,json=expectedStateRevision,proto3" json:"expected_state_revision,omitempty"`
 	// As in ApplyRequest.
-	Repeat        bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Repeat bool `protobuf:"varint,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	// Keys of configs, with the same rules as names. Refused (INVALID) while a
+	// workload that stays refers to one.
+	Configs []string `protobuf:"bytes,7,rep,name=configs,proto3" json:"configs,omitempty"`
+	// As in ApplyRequest.
+	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[2]
+	mi := &file_argosy_v1_api_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +846,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[2]
+	mi := &file_argosy_v1_api_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +859,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeleteRequest) GetRequestId() []byte {
@@ -594,6 +904,205 @@ func (x *DeleteRequest) GetRepeat() bool {
 	return false
 }
 
+func (x *DeleteRequest) GetConfigs() []string {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+func (x *DeleteRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// RemoveAgentRequest removes an agent that is gone for good.
+type RemoveAgentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ApplyRequest. Required.
+	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Name of the agent. NOT_FOUND when it is not registered.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Remove it though it is connected, or though workloads are assigned to it.
+	// Without it both are refused (CONFLICT).
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// As in ApplyRequest.
+	Repeat        bool `protobuf:"varint,4,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveAgentRequest) Reset() {
+	*x = RemoveAgentRequest{}
+	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveAgentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveAgentRequest) ProtoMessage() {}
+
+func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
+func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RemoveAgentRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *RemoveAgentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveAgentRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *RemoveAgentRequest) GetRepeat() bool {
+	if x != nil {
+		return x.Repeat
+	}
+	return false
+}
+
+// RemoveAgentResponse tells what went with the agent.
+type RemoveAgentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who answered.
+	Header *ResponseHeader `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// States of instances that were last known on the agent. Nothing is known of
+	// them any more: should the machine still run them, they may run twice.
+	Forgotten     []*WorkloadState `protobuf:"bytes,2,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveAgentResponse) Reset() {
+	*x = RemoveAgentResponse{}
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveAgentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveAgentResponse) ProtoMessage() {}
+
+func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
+func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RemoveAgentResponse) GetHeader() *ResponseHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *RemoveAgentResponse) GetForgotten() []*WorkloadState {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
+// ConfigChange is what a write did to one config.
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key of the config.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What happened to it.
+	Kind          ChangeKind `protobuf:"varint,2,opt,name=kind,proto3,enum=argosy.v1.ChangeKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConfigChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetKind() ChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChangeKind_CHANGE_KIND_UNSPECIFIED
+}
+
 // WorkloadChange is what a write did to one workload.
 type WorkloadChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -604,14 +1113,24 @@ type WorkloadChange struct {
 	// Agent of the workload after the write (before it, when it was deleted).
 	Agent string `protobuf:"bytes,3,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Instance id after the write (before it, when it was deleted).
-	InstanceId    string `protobuf:"bytes,4,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId string `protobuf:"bytes,4,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// What that does to what runs.
+	Effect Effect `protobuf:"varint,5,opt,name=effect,proto3,enum=argosy.v1.Effect" json:"effect,omitempty"`
+	// Agent before the write, when the workload was changed and runs elsewhere now.
+	PreviousAgent string `protobuf:"bytes,6,opt,name=previous_agent,json=previousAgent,proto3" json:"previous_agent,omitempty"`
+	// Instance id before the write, when the workload was changed and has another
+	// one now.
+	PreviousInstanceId string `protobuf:"bytes,7,opt,name=previous_instance_id,json=previousInstanceId,proto3" json:"previous_instance_id,omitempty"`
+	// Names of the fields of the manifest that differ in what it is rendered to, in
+	// order; only for UPDATED and only in the answer to a dry run.
+	ChangedFields []string `protobuf:"bytes,8,rep,name=changed_fields,json=changedFields,proto3" json:"changed_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkloadChange) Reset() {
 	*x = WorkloadChange{}
-	mi := &file_argosy_v1_api_proto_msgTypes[3]
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +1142,7 @@ func (x *WorkloadChange) String() string {
 func (*WorkloadChange) ProtoMessage() {}
 
 func (x *WorkloadChange) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[3]
+	mi := &file_argosy_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +1155,7 @@ func (x *WorkloadChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadChange.ProtoReflect.Descriptor instead.
 func (*WorkloadChange) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{3}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkloadChange) GetName() string {
@@ -667,21 +1186,55 @@ func (x *WorkloadChange) GetInstanceId() string {
 	return ""
 }
 
+func (x *WorkloadChange) GetEffect() Effect {
+	if x != nil {
+		return x.Effect
+	}
+	return Effect_EFFECT_NONE
+}
+
+func (x *WorkloadChange) GetPreviousAgent() string {
+	if x != nil {
+		return x.PreviousAgent
+	}
+	return ""
+}
+
+func (x *WorkloadChange) GetPreviousInstanceId() string {
+	if x != nil {
+		return x.PreviousInstanceId
+	}
+	return ""
+}
+
+func (x *WorkloadChange) GetChangedFields() []string {
+	if x != nil {
+		return x.ChangedFields
+	}
+	return nil
+}
+
 // WriteResult is what a write did; it is remembered under the request id.
 type WriteResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it did, in the order of the request.
+	// What it did to the workloads that the request names, in its order: those
+	// that it applies, then those that it deletes.
 	Changes []*WorkloadChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// Why nothing was done, and never will be under this id. It is only
 	// remembered, never sent: such a request is answered with an error.
-	Refusal       *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Refusal *Refusal `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// What it did to the configs that the request names, in the same order.
+	Configs []*ConfigChange `protobuf:"bytes,3,rep,name=configs,proto3" json:"configs,omitempty"`
+	// Workloads that it does not name, but that are rendered to something else by
+	// the configs that it changed, by name.
+	Rendered      []*WorkloadChange `protobuf:"bytes,4,rep,name=rendered,proto3" json:"rendered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WriteResult) Reset() {
 	*x = WriteResult{}
-	mi := &file_argosy_v1_api_proto_msgTypes[4]
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +1246,7 @@ func (x *WriteResult) String() string {
 func (*WriteResult) ProtoMessage() {}
 
 func (x *WriteResult) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[4]
+	mi := &file_argosy_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +1259,7 @@ func (x *WriteResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResult.ProtoReflect.Descriptor instead.
 func (*WriteResult) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{4}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WriteResult) GetChanges() []*WorkloadChange {
@@ -719,6 +1272,20 @@ func (x *WriteResult) GetChanges() []*WorkloadChange {
 func (x *WriteResult) GetRefusal() *Refusal {
 	if x != nil {
 		return x.Refusal
+	}
+	return nil
+}
+
+func (x *WriteResult) GetConfigs() []*ConfigChange {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+func (x *WriteResult) GetRendered() []*WorkloadChange {
+	if x != nil {
+		return x.Rendered
 	}
 	return nil
 }
@@ -736,7 +1303,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1315,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[5]
+	mi := &file_argosy_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1328,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{5}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Refusal) GetDetail() *ErrorDetail {
@@ -793,7 +1360,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +1372,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[6]
+	mi := &file_argosy_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +1385,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WriteResponse) GetHeader() *ResponseHeader {
@@ -853,7 +1420,7 @@ type WriteRequests struct {
 
 func (x *WriteRequests) Reset() {
 	*x = WriteRequests{}
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1432,7 @@ func (x *WriteRequests) String() string {
 func (*WriteRequests) ProtoMessage() {}
 
 func (x *WriteRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[7]
+	mi := &file_argosy_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1445,7 @@ func (x *WriteRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequests.ProtoReflect.Descriptor instead.
 func (*WriteRequests) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WriteRequests) GetWrites() []*NumberedWrite {
@@ -906,7 +1473,7 @@ type NumberedWrite struct {
 
 func (x *NumberedWrite) Reset() {
 	*x = NumberedWrite{}
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1485,7 @@ func (x *NumberedWrite) String() string {
 func (*NumberedWrite) ProtoMessage() {}
 
 func (x *NumberedWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[8]
+	mi := &file_argosy_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1498,7 @@ func (x *NumberedWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberedWrite.ProtoReflect.Descriptor instead.
 func (*NumberedWrite) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NumberedWrite) GetSequence() uint64 {
@@ -1005,7 +1572,7 @@ type WriteResponses struct {
 
 func (x *WriteResponses) Reset() {
 	*x = WriteResponses{}
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1584,7 @@ func (x *WriteResponses) String() string {
 func (*WriteResponses) ProtoMessage() {}
 
 func (x *WriteResponses) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[9]
+	mi := &file_argosy_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1597,7 @@ func (x *WriteResponses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponses.ProtoReflect.Descriptor instead.
 func (*WriteResponses) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WriteResponses) GetHeader() *ResponseHeader {
@@ -1068,7 +1635,7 @@ type NumberedResult struct {
 
 func (x *NumberedResult) Reset() {
 	*x = NumberedResult{}
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1647,7 @@ func (x *NumberedResult) String() string {
 func (*NumberedResult) ProtoMessage() {}
 
 func (x *NumberedResult) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[10]
+	mi := &file_argosy_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1660,7 @@ func (x *NumberedResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberedResult.ProtoReflect.Descriptor instead.
 func (*NumberedResult) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NumberedResult) GetSequence() uint64 {
@@ -1151,7 +1718,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1730,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[11]
+	mi := &file_argosy_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1743,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -1208,7 +1775,7 @@ type GetWorkloadResponse struct {
 
 func (x *GetWorkloadResponse) Reset() {
 	*x = GetWorkloadResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1787,7 @@ func (x *GetWorkloadResponse) String() string {
 func (*GetWorkloadResponse) ProtoMessage() {}
 
 func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[12]
+	mi := &file_argosy_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1800,7 @@ func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetWorkloadResponse) GetHeader() *ResponseHeader {
@@ -1271,14 +1838,18 @@ type GetStateRequest struct {
 	// Leave out the agents.
 	OmitAgents bool `protobuf:"varint,5,opt,name=omit_agents,json=omitAgents,proto3" json:"omit_agents,omitempty"`
 	// Only workloads and states of this agent; empty means all.
-	Agent         string `protobuf:"bytes,6,opt,name=agent,proto3" json:"agent,omitempty"`
+	Agent string `protobuf:"bytes,6,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Leave out the configs.
+	OmitConfigs bool `protobuf:"varint,7,opt,name=omit_configs,json=omitConfigs,proto3" json:"omit_configs,omitempty"`
+	// Only configs of these keys; empty means all.
+	ConfigKeys    []string `protobuf:"bytes,8,rep,name=config_keys,json=configKeys,proto3" json:"config_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStateRequest) Reset() {
 	*x = GetStateRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1861,7 @@ func (x *GetStateRequest) String() string {
 func (*GetStateRequest) ProtoMessage() {}
 
 func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[13]
+	mi := &file_argosy_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1874,7 @@ func (x *GetStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateRequest.ProtoReflect.Descriptor instead.
 func (*GetStateRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetStateRequest) GetConsistency() Consistency {
@@ -1348,6 +1919,20 @@ func (x *GetStateRequest) GetAgent() string {
 	return ""
 }
 
+func (x *GetStateRequest) GetOmitConfigs() bool {
+	if x != nil {
+		return x.OmitConfigs
+	}
+	return false
+}
+
+func (x *GetStateRequest) GetConfigKeys() []string {
+	if x != nil {
+		return x.ConfigKeys
+	}
+	return nil
+}
+
 // GetStateResponse is a chunk of the state; all chunks are of one revision.
 type GetStateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1361,13 +1946,15 @@ type GetStateResponse struct {
 	Agents []*Agent `protobuf:"bytes,4,rep,name=agents,proto3" json:"agents,omitempty"`
 	// What is known of the agents now, by name.
 	AgentStatuses []*AgentStatus `protobuf:"bytes,5,rep,name=agent_statuses,json=agentStatuses,proto3" json:"agent_statuses,omitempty"`
+	// Configs, by key.
+	Configs       []*Config `protobuf:"bytes,6,rep,name=configs,proto3" json:"configs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStateResponse) Reset() {
 	*x = GetStateResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1966,7 @@ func (x *GetStateResponse) String() string {
 func (*GetStateResponse) ProtoMessage() {}
 
 func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[14]
+	mi := &file_argosy_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1979,7 @@ func (x *GetStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStateResponse.ProtoReflect.Descriptor instead.
 func (*GetStateResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetStateResponse) GetHeader() *ResponseHeader {
@@ -1430,6 +2017,13 @@ func (x *GetStateResponse) GetAgentStatuses() []*AgentStatus {
 	return nil
 }
 
+func (x *GetStateResponse) GetConfigs() []*Config {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
 // WatchRequest asks for changes.
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1447,14 +2041,18 @@ type WatchRequest struct {
 	// Incarnation of the cluster that after_revision is of, as the header told
 	// it. When the cluster has lived through a recovery since, the watch starts
 	// with a snapshot: what the revision stood for may be lost.
-	Incarnation   string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Leave out configs, of which there are otherwise all whatever names says.
+	OmitConfigs bool `protobuf:"varint,6,opt,name=omit_configs,json=omitConfigs,proto3" json:"omit_configs,omitempty"`
+	// Leave out the statuses of agents.
+	OmitAgents    bool `protobuf:"varint,7,opt,name=omit_agents,json=omitAgents,proto3" json:"omit_agents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +2064,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[15]
+	mi := &file_argosy_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +2077,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchRequest) GetAfterRevision() uint64 {
@@ -1517,6 +2115,20 @@ func (x *WatchRequest) GetIncarnation() string {
 	return ""
 }
 
+func (x *WatchRequest) GetOmitConfigs() bool {
+	if x != nil {
+		return x.OmitConfigs
+	}
+	return false
+}
+
+func (x *WatchRequest) GetOmitAgents() bool {
+	if x != nil {
+		return x.OmitAgents
+	}
+	return false
+}
+
 // WatchResponse is a batch of changes.
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1535,14 +2147,25 @@ type WatchResponse struct {
 	// States that changed (or are part of the snapshot); REMOVED means gone.
 	States []*WorkloadState `protobuf:"bytes,6,rep,name=states,proto3" json:"states,omitempty"`
 	// Statuses of agents that changed (or are part of the snapshot).
-	Agents        []*AgentStatus `protobuf:"bytes,7,rep,name=agents,proto3" json:"agents,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Agents []*AgentStatus `protobuf:"bytes,7,rep,name=agents,proto3" json:"agents,omitempty"`
+	// Configs that were created or changed (or are part of the snapshot).
+	Configs []*Config `protobuf:"bytes,8,rep,name=configs,proto3" json:"configs,omitempty"`
+	// Keys of configs that were deleted.
+	DeletedConfigs []string `protobuf:"bytes,9,rep,name=deleted_configs,json=deletedConfigs,proto3" json:"deleted_configs,omitempty"`
+	// Agents that were registered or changed (or are part of the snapshot).
+	RegisteredAgents []*Agent `protobuf:"bytes,10,rep,name=registered_agents,json=registeredAgents,proto3" json:"registered_agents,omitempty"`
+	// Names of agents that are not registered any more.
+	RemovedAgents []string `protobuf:"bytes,11,rep,name=removed_agents,json=removedAgents,proto3" json:"removed_agents,omitempty"`
+	// When the answering server came to know of it, Unix time in nanoseconds by its
+	// clock.
+	ObservedUnixNanos int64 `protobuf:"varint,12,opt,name=observed_unix_nanos,json=observedUnixNanos,proto3" json:"observed_unix_nanos,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +2177,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[16]
+	mi := &file_argosy_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +2190,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchResponse) GetHeader() *ResponseHeader {
@@ -1619,6 +2242,41 @@ func (x *WatchResponse) GetAgents() []*AgentStatus {
 	return nil
 }
 
+func (x *WatchResponse) GetConfigs() []*Config {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetDeletedConfigs() []string {
+	if x != nil {
+		return x.DeletedConfigs
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetRegisteredAgents() []*Agent {
+	if x != nil {
+		return x.RegisteredAgents
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetRemovedAgents() []string {
+	if x != nil {
+		return x.RemovedAgents
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetObservedUnixNanos() int64 {
+	if x != nil {
+		return x.ObservedUnixNanos
+	}
+	return 0
+}
+
 // LogsRequest asks for what workloads print.
 type LogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1641,7 +2299,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +2311,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[17]
+	mi := &file_argosy_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +2324,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LogsRequest) GetNames() []string {
@@ -1722,7 +2380,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +2392,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[18]
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2405,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -1778,7 +2436,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +2448,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[19]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2461,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogLine) GetInstance() *InstanceName {
@@ -1850,7 +2508,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[20]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2520,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[20]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2533,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 // StatusResponse is the state of the cluster as the answering server sees it.
@@ -1925,7 +2583,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	mi := &file_argosy_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2595,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[21]
+	mi := &file_argosy_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2608,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusResponse) GetHeader() *ResponseHeader {
@@ -2096,7 +2754,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_argosy_v1_api_proto_msgTypes[22]
+	mi := &file_argosy_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2766,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[22]
+	mi := &file_argosy_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2779,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Problem) GetSeverity() Severity {
@@ -2163,7 +2821,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2833,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2846,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransferLeadershipRequest) GetServerId() string {
@@ -2209,7 +2867,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2879,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2892,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferLeadershipResponse) GetHeader() *ResponseHeader {
@@ -2265,7 +2923,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_argosy_v1_api_proto_msgTypes[25]
+	mi := &file_argosy_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2935,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[25]
+	mi := &file_argosy_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2948,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ErrorDetail) GetCode() ErrorCode {
@@ -2342,7 +3000,7 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x1a\n" +
 	"\brevision\x18\x06 \x01(\x04R\brevision\x12!\n" +
 	"\fstaleness_ms\x18\a \x01(\x04R\vstalenessMs\x12 \n" +
-	"\vincarnation\x18\b \x01(\tR\vincarnation\"\x83\x02\n" +
+	"\vincarnation\x18\b \x01(\tR\vincarnation\"\xc4\x04\n" +
 	"\fApplyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x121\n" +
@@ -2350,7 +3008,24 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12$\n" +
 	"\x0emust_not_exist\x18\x04 \x01(\bR\fmustNotExist\x126\n" +
 	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\x12\x16\n" +
-	"\x06repeat\x18\x06 \x01(\bR\x06repeat\"\xe8\x01\n" +
+	"\x06repeat\x18\x06 \x01(\bR\x06repeat\x12+\n" +
+	"\aconfigs\x18\a \x03(\v2\x11.argosy.v1.ConfigR\aconfigs\x12)\n" +
+	"\x10delete_workloads\x18\b \x03(\tR\x0fdeleteWorkloads\x12%\n" +
+	"\x0edelete_configs\x18\t \x03(\tR\rdeleteConfigs\x123\n" +
+	"\n" +
+	"agent_tags\x18\n" +
+	" \x03(\v2\x14.argosy.v1.AgentTagsR\tagentTags\x127\n" +
+	"\bexpected\x18\v \x03(\v2\x1b.argosy.v1.ExpectedRevisionR\bexpected\x12\x17\n" +
+	"\adry_run\x18\f \x01(\bR\x06dryRun\x129\n" +
+	"\fon_behalf_of\x18\r \x01(\v2\x17.argosy.v1.InstanceNameR\n" +
+	"onBehalfOf\"F\n" +
+	"\tAgentTags\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\x12#\n" +
+	"\x04tags\x18\x02 \x01(\v2\x0f.argosy.v1.TagsR\x04tags\"m\n" +
+	"\x10ExpectedRevision\x12)\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x15.argosy.v1.ObjectKindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\x9b\x02\n" +
 	"\rDeleteRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x14\n" +
@@ -2358,16 +3033,36 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x11expected_revision\x18\x03 \x01(\x04R\x10expectedRevision\x12%\n" +
 	"\x0eignore_missing\x18\x04 \x01(\bR\rignoreMissing\x126\n" +
 	"\x17expected_state_revision\x18\x05 \x01(\x04R\x15expectedStateRevision\x12\x16\n" +
-	"\x06repeat\x18\x06 \x01(\bR\x06repeat\"\x86\x01\n" +
+	"\x06repeat\x18\x06 \x01(\bR\x06repeat\x12\x18\n" +
+	"\aconfigs\x18\a \x03(\tR\aconfigs\x12\x17\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\"u\n" +
+	"\x12RemoveAgentRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\fR\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x16\n" +
+	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"\x80\x01\n" +
+	"\x13RemoveAgentResponse\x121\n" +
+	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x126\n" +
+	"\tforgotten\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\tforgotten\"K\n" +
+	"\fConfigChange\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x15.argosy.v1.ChangeKindR\x04kind\"\xb1\x02\n" +
 	"\x0eWorkloadChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.argosy.v1.ChangeKindR\x04kind\x12\x14\n" +
 	"\x05agent\x18\x03 \x01(\tR\x05agent\x12\x1f\n" +
 	"\vinstance_id\x18\x04 \x01(\tR\n" +
-	"instanceId\"p\n" +
+	"instanceId\x12)\n" +
+	"\x06effect\x18\x05 \x01(\x0e2\x11.argosy.v1.EffectR\x06effect\x12%\n" +
+	"\x0eprevious_agent\x18\x06 \x01(\tR\rpreviousAgent\x120\n" +
+	"\x14previous_instance_id\x18\a \x01(\tR\x12previousInstanceId\x12%\n" +
+	"\x0echanged_fields\x18\b \x03(\tR\rchangedFields\"\xda\x01\n" +
 	"\vWriteResult\x123\n" +
 	"\achanges\x18\x01 \x03(\v2\x19.argosy.v1.WorkloadChangeR\achanges\x12,\n" +
-	"\arefusal\x18\x02 \x01(\v2\x12.argosy.v1.RefusalR\arefusal\"S\n" +
+	"\arefusal\x18\x02 \x01(\v2\x12.argosy.v1.RefusalR\arefusal\x121\n" +
+	"\aconfigs\x18\x03 \x03(\v2\x17.argosy.v1.ConfigChangeR\aconfigs\x125\n" +
+	"\brendered\x18\x04 \x03(\v2\x19.argosy.v1.WorkloadChangeR\brendered\"S\n" +
 	"\aRefusal\x12.\n" +
 	"\x06detail\x18\x01 \x01(\v2\x16.argosy.v1.ErrorDetailR\x06detail\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x8e\x01\n" +
@@ -2400,7 +3095,7 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x13GetWorkloadResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x12/\n" +
 	"\bworkload\x18\x02 \x01(\v2\x13.argosy.v1.WorkloadR\bworkload\x120\n" +
-	"\x06states\x18\x03 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\"\xe0\x01\n" +
+	"\x06states\x18\x03 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\"\xa4\x02\n" +
 	"\x0fGetStateRequest\x128\n" +
 	"\vconsistency\x18\x01 \x01(\x0e2\x16.argosy.v1.ConsistencyR\vconsistency\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12%\n" +
@@ -2409,19 +3104,26 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"omitStates\x12\x1f\n" +
 	"\vomit_agents\x18\x05 \x01(\bR\n" +
 	"omitAgents\x12\x14\n" +
-	"\x05agent\x18\x06 \x01(\tR\x05agent\"\x93\x02\n" +
+	"\x05agent\x18\x06 \x01(\tR\x05agent\x12!\n" +
+	"\fomit_configs\x18\a \x01(\bR\vomitConfigs\x12\x1f\n" +
+	"\vconfig_keys\x18\b \x03(\tR\n" +
+	"configKeys\"\xc0\x02\n" +
 	"\x10GetStateResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x121\n" +
 	"\tworkloads\x18\x02 \x03(\v2\x13.argosy.v1.WorkloadR\tworkloads\x120\n" +
 	"\x06states\x18\x03 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\x12(\n" +
 	"\x06agents\x18\x04 \x03(\v2\x10.argosy.v1.AgentR\x06agents\x12=\n" +
-	"\x0eagent_statuses\x18\x05 \x03(\v2\x16.argosy.v1.AgentStatusR\ragentStatuses\"\xb5\x01\n" +
+	"\x0eagent_statuses\x18\x05 \x03(\v2\x16.argosy.v1.AgentStatusR\ragentStatuses\x12+\n" +
+	"\aconfigs\x18\x06 \x03(\v2\x11.argosy.v1.ConfigR\aconfigs\"\xf9\x01\n" +
 	"\fWatchRequest\x12%\n" +
 	"\x0eafter_revision\x18\x01 \x01(\x04R\rafterRevision\x12!\n" +
 	"\fomit_desired\x18\x02 \x01(\bR\vomitDesired\x12#\n" +
 	"\romit_observed\x18\x03 \x01(\bR\fomitObserved\x12\x14\n" +
 	"\x05names\x18\x04 \x03(\tR\x05names\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\tR\vincarnation\"\xce\x02\n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnation\x12!\n" +
+	"\fomit_configs\x18\x06 \x01(\bR\vomitConfigs\x12\x1f\n" +
+	"\vomit_agents\x18\a \x01(\bR\n" +
+	"omitAgents\"\xba\x04\n" +
 	"\rWatchResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x12%\n" +
 	"\x0esnapshot_begin\x18\x02 \x01(\bR\rsnapshotBegin\x12!\n" +
@@ -2429,7 +3131,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\tworkloads\x18\x04 \x03(\v2\x13.argosy.v1.WorkloadR\tworkloads\x12+\n" +
 	"\x11deleted_workloads\x18\x05 \x03(\tR\x10deletedWorkloads\x120\n" +
 	"\x06states\x18\x06 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\x12.\n" +
-	"\x06agents\x18\a \x03(\v2\x16.argosy.v1.AgentStatusR\x06agents\"\xbe\x01\n" +
+	"\x06agents\x18\a \x03(\v2\x16.argosy.v1.AgentStatusR\x06agents\x12+\n" +
+	"\aconfigs\x18\b \x03(\v2\x11.argosy.v1.ConfigR\aconfigs\x12'\n" +
+	"\x0fdeleted_configs\x18\t \x03(\tR\x0edeletedConfigs\x12=\n" +
+	"\x11registered_agents\x18\n" +
+	" \x03(\v2\x10.argosy.v1.AgentR\x10registeredAgents\x12%\n" +
+	"\x0eremoved_agents\x18\v \x03(\tR\rremovedAgents\x12.\n" +
+	"\x13observed_unix_nanos\x18\f \x01(\x03R\x11observedUnixNanos\"\xbe\x01\n" +
 	"\vLogsRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +
@@ -2489,7 +3197,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\brecorded\x18\x05 \x01(\bR\brecorded*B\n" +
 	"\vConsistency\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x00\x12\x15\n" +
-	"\x11CONSISTENCY_STALE\x10\x01*\xa8\x01\n" +
+	"\x11CONSISTENCY_STALE\x10\x01*r\n" +
+	"\n" +
+	"ObjectKind\x12\x1b\n" +
+	"\x17OBJECT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14OBJECT_KIND_WORKLOAD\x10\x01\x12\x16\n" +
+	"\x12OBJECT_KIND_CONFIG\x10\x02\x12\x15\n" +
+	"\x11OBJECT_KIND_AGENT\x10\x03*\xa8\x01\n" +
 	"\n" +
 	"ChangeKind\x12\x1b\n" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -2497,7 +3211,12 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x13CHANGE_KIND_UPDATED\x10\x02\x12\x19\n" +
 	"\x15CHANGE_KIND_UNCHANGED\x10\x03\x12\x17\n" +
 	"\x13CHANGE_KIND_DELETED\x10\x04\x12\x17\n" +
-	"\x13CHANGE_KIND_MISSING\x10\x05*Q\n" +
+	"\x13CHANGE_KIND_MISSING\x10\x05*P\n" +
+	"\x06Effect\x12\x0f\n" +
+	"\vEFFECT_NONE\x10\x00\x12\x10\n" +
+	"\fEFFECT_START\x10\x01\x12\x0f\n" +
+	"\vEFFECT_STOP\x10\x02\x12\x12\n" +
+	"\x0eEFFECT_RESTART\x10\x03*Q\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x15\n" +
@@ -2517,7 +3236,7 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x12\x17\n" +
 	"\x13ERROR_CODE_STOPPING\x10\v\x12\x17\n" +
 	"\x13ERROR_CODE_INTERNAL\x10\f\x12\x17\n" +
-	"\x13ERROR_CODE_NO_SPACE\x10\r2\xfc\x04\n" +
+	"\x13ERROR_CODE_NO_SPACE\x10\r2\xca\x05\n" +
 	"\x0eClusterService\x12:\n" +
 	"\x05Apply\x12\x17.argosy.v1.ApplyRequest\x1a\x18.argosy.v1.WriteResponse\x12<\n" +
 	"\x06Delete\x12\x18.argosy.v1.DeleteRequest\x1a\x18.argosy.v1.WriteResponse\x12@\n" +
@@ -2526,7 +3245,8 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\bGetState\x12\x1a.argosy.v1.GetStateRequest\x1a\x1b.argosy.v1.GetStateResponse0\x01\x12<\n" +
 	"\x05Watch\x12\x17.argosy.v1.WatchRequest\x1a\x18.argosy.v1.WatchResponse0\x01\x129\n" +
 	"\x04Logs\x12\x16.argosy.v1.LogsRequest\x1a\x17.argosy.v1.LogsResponse0\x01\x12=\n" +
-	"\x06Status\x12\x18.argosy.v1.StatusRequest\x1a\x19.argosy.v1.StatusResponse\x12a\n" +
+	"\x06Status\x12\x18.argosy.v1.StatusRequest\x1a\x19.argosy.v1.StatusResponse\x12L\n" +
+	"\vRemoveAgent\x12\x1d.argosy.v1.RemoveAgentRequest\x1a\x1e.argosy.v1.RemoveAgentResponse\x12a\n" +
 	"\x12TransferLeadership\x12$.argosy.v1.TransferLeadershipRequest\x1a%.argosy.v1.TransferLeadershipResponseB;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
 
 var (
@@ -2541,110 +3261,136 @@ func file_argosy_v1_api_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_api_proto_rawDescData
 }
 
-var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_argosy_v1_api_proto_goTypes = []any{
 	(Consistency)(0),                   // 0: argosy.v1.Consistency
-	(ChangeKind)(0),                    // 1: argosy.v1.ChangeKind
-	(Severity)(0),                      // 2: argosy.v1.Severity
-	(ErrorCode)(0),                     // 3: argosy.v1.ErrorCode
-	(*ResponseHeader)(nil),             // 4: argosy.v1.ResponseHeader
-	(*ApplyRequest)(nil),               // 5: argosy.v1.ApplyRequest
-	(*DeleteRequest)(nil),              // 6: argosy.v1.DeleteRequest
-	(*WorkloadChange)(nil),             // 7: argosy.v1.WorkloadChange
-	(*WriteResult)(nil),                // 8: argosy.v1.WriteResult
-	(*Refusal)(nil),                    // 9: argosy.v1.Refusal
-	(*WriteResponse)(nil),              // 10: argosy.v1.WriteResponse
-	(*WriteRequests)(nil),              // 11: argosy.v1.WriteRequests
-	(*NumberedWrite)(nil),              // 12: argosy.v1.NumberedWrite
-	(*WriteResponses)(nil),             // 13: argosy.v1.WriteResponses
-	(*NumberedResult)(nil),             // 14: argosy.v1.NumberedResult
-	(*GetWorkloadRequest)(nil),         // 15: argosy.v1.GetWorkloadRequest
-	(*GetWorkloadResponse)(nil),        // 16: argosy.v1.GetWorkloadResponse
-	(*GetStateRequest)(nil),            // 17: argosy.v1.GetStateRequest
-	(*GetStateResponse)(nil),           // 18: argosy.v1.GetStateResponse
-	(*WatchRequest)(nil),               // 19: argosy.v1.WatchRequest
-	(*WatchResponse)(nil),              // 20: argosy.v1.WatchResponse
-	(*LogsRequest)(nil),                // 21: argosy.v1.LogsRequest
-	(*LogsResponse)(nil),               // 22: argosy.v1.LogsResponse
-	(*LogLine)(nil),                    // 23: argosy.v1.LogLine
-	(*StatusRequest)(nil),              // 24: argosy.v1.StatusRequest
-	(*StatusResponse)(nil),             // 25: argosy.v1.StatusResponse
-	(*Problem)(nil),                    // 26: argosy.v1.Problem
-	(*TransferLeadershipRequest)(nil),  // 27: argosy.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 28: argosy.v1.TransferLeadershipResponse
-	(*ErrorDetail)(nil),                // 29: argosy.v1.ErrorDetail
-	nil,                                // 30: argosy.v1.StatusResponse.WorkloadStatesEntry
-	(*Workload)(nil),                   // 31: argosy.v1.Workload
-	(*WorkloadState)(nil),              // 32: argosy.v1.WorkloadState
-	(*Agent)(nil),                      // 33: argosy.v1.Agent
-	(*AgentStatus)(nil),                // 34: argosy.v1.AgentStatus
-	(*InstanceName)(nil),               // 35: argosy.v1.InstanceName
-	(*ServerStatus)(nil),               // 36: argosy.v1.ServerStatus
-	(*VersionRange)(nil),               // 37: argosy.v1.VersionRange
+	(ObjectKind)(0),                    // 1: argosy.v1.ObjectKind
+	(ChangeKind)(0),                    // 2: argosy.v1.ChangeKind
+	(Effect)(0),                        // 3: argosy.v1.Effect
+	(Severity)(0),                      // 4: argosy.v1.Severity
+	(ErrorCode)(0),                     // 5: argosy.v1.ErrorCode
+	(*ResponseHeader)(nil),             // 6: argosy.v1.ResponseHeader
+	(*ApplyRequest)(nil),               // 7: argosy.v1.ApplyRequest
+	(*AgentTags)(nil),                  // 8: argosy.v1.AgentTags
+	(*ExpectedRevision)(nil),           // 9: argosy.v1.ExpectedRevision
+	(*DeleteRequest)(nil),              // 10: argosy.v1.DeleteRequest
+	(*RemoveAgentRequest)(nil),         // 11: argosy.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),        // 12: argosy.v1.RemoveAgentResponse
+	(*ConfigChange)(nil),               // 13: argosy.v1.ConfigChange
+	(*WorkloadChange)(nil),             // 14: argosy.v1.WorkloadChange
+	(*WriteResult)(nil),                // 15: argosy.v1.WriteResult
+	(*Refusal)(nil),                    // 16: argosy.v1.Refusal
+	(*WriteResponse)(nil),              // 17: argosy.v1.WriteResponse
+	(*WriteRequests)(nil),              // 18: argosy.v1.WriteRequests
+	(*NumberedWrite)(nil),              // 19: argosy.v1.NumberedWrite
+	(*WriteResponses)(nil),             // 20: argosy.v1.WriteResponses
+	(*NumberedResult)(nil),             // 21: argosy.v1.NumberedResult
+	(*GetWorkloadRequest)(nil),         // 22: argosy.v1.GetWorkloadRequest
+	(*GetWorkloadResponse)(nil),        // 23: argosy.v1.GetWorkloadResponse
+	(*GetStateRequest)(nil),            // 24: argosy.v1.GetStateRequest
+	(*GetStateResponse)(nil),           // 25: argosy.v1.GetStateResponse
+	(*WatchRequest)(nil),               // 26: argosy.v1.WatchRequest
+	(*WatchResponse)(nil),              // 27: argosy.v1.WatchResponse
+	(*LogsRequest)(nil),                // 28: argosy.v1.LogsRequest
+	(*LogsResponse)(nil),               // 29: argosy.v1.LogsResponse
+	(*LogLine)(nil),                    // 30: argosy.v1.LogLine
+	(*StatusRequest)(nil),              // 31: argosy.v1.StatusRequest
+	(*StatusResponse)(nil),             // 32: argosy.v1.StatusResponse
+	(*Problem)(nil),                    // 33: argosy.v1.Problem
+	(*TransferLeadershipRequest)(nil),  // 34: argosy.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 35: argosy.v1.TransferLeadershipResponse
+	(*ErrorDetail)(nil),                // 36: argosy.v1.ErrorDetail
+	nil,                                // 37: argosy.v1.StatusResponse.WorkloadStatesEntry
+	(*Workload)(nil),                   // 38: argosy.v1.Workload
+	(*Config)(nil),                     // 39: argosy.v1.Config
+	(*InstanceName)(nil),               // 40: argosy.v1.InstanceName
+	(*Tags)(nil),                       // 41: argosy.v1.Tags
+	(*WorkloadState)(nil),              // 42: argosy.v1.WorkloadState
+	(*Agent)(nil),                      // 43: argosy.v1.Agent
+	(*AgentStatus)(nil),                // 44: argosy.v1.AgentStatus
+	(*ServerStatus)(nil),               // 45: argosy.v1.ServerStatus
+	(*VersionRange)(nil),               // 46: argosy.v1.VersionRange
 }
 var file_argosy_v1_api_proto_depIdxs = []int32{
-	31, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
-	1,  // 1: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
-	7,  // 2: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
-	9,  // 3: argosy.v1.WriteResult.refusal:type_name -> argosy.v1.Refusal
-	29, // 4: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
-	4,  // 5: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
-	8,  // 6: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
-	12, // 7: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
-	5,  // 8: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
-	6,  // 9: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
-	4,  // 10: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
-	14, // 11: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
-	8,  // 12: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
-	29, // 13: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
-	0,  // 14: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
-	4,  // 15: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	31, // 16: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	32, // 17: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
-	0,  // 18: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
-	4,  // 19: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	31, // 20: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	32, // 21: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	33, // 22: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	34, // 23: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
-	4,  // 24: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	31, // 25: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	32, // 26: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	34, // 27: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
-	23, // 28: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	35, // 29: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
-	4,  // 30: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	36, // 31: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	37, // 32: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
-	26, // 33: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
-	30, // 34: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
-	2,  // 35: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
-	4,  // 36: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	3,  // 37: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	5,  // 38: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	6,  // 39: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	11, // 40: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
-	15, // 41: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	17, // 42: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	19, // 43: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	21, // 44: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	24, // 45: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	27, // 46: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	10, // 47: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	10, // 48: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	13, // 49: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
-	16, // 50: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	18, // 51: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	20, // 52: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	22, // 53: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	25, // 54: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	28, // 55: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	47, // [47:56] is the sub-list for method output_type
-	38, // [38:47] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	38, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
+	39, // 1: argosy.v1.ApplyRequest.configs:type_name -> argosy.v1.Config
+	8,  // 2: argosy.v1.ApplyRequest.agent_tags:type_name -> argosy.v1.AgentTags
+	9,  // 3: argosy.v1.ApplyRequest.expected:type_name -> argosy.v1.ExpectedRevision
+	40, // 4: argosy.v1.ApplyRequest.on_behalf_of:type_name -> argosy.v1.InstanceName
+	41, // 5: argosy.v1.AgentTags.tags:type_name -> argosy.v1.Tags
+	1,  // 6: argosy.v1.ExpectedRevision.kind:type_name -> argosy.v1.ObjectKind
+	6,  // 7: argosy.v1.RemoveAgentResponse.header:type_name -> argosy.v1.ResponseHeader
+	42, // 8: argosy.v1.RemoveAgentResponse.forgotten:type_name -> argosy.v1.WorkloadState
+	2,  // 9: argosy.v1.ConfigChange.kind:type_name -> argosy.v1.ChangeKind
+	2,  // 10: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
+	3,  // 11: argosy.v1.WorkloadChange.effect:type_name -> argosy.v1.Effect
+	14, // 12: argosy.v1.WriteResult.changes:type_name -> argosy.v1.WorkloadChange
+	16, // 13: argosy.v1.WriteResult.refusal:type_name -> argosy.v1.Refusal
+	13, // 14: argosy.v1.WriteResult.configs:type_name -> argosy.v1.ConfigChange
+	14, // 15: argosy.v1.WriteResult.rendered:type_name -> argosy.v1.WorkloadChange
+	36, // 16: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
+	6,  // 17: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
+	15, // 18: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
+	19, // 19: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
+	7,  // 20: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
+	10, // 21: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
+	6,  // 22: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
+	21, // 23: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
+	15, // 24: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
+	36, // 25: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
+	0,  // 26: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
+	6,  // 27: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 28: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	42, // 29: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	0,  // 30: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
+	6,  // 31: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 32: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	42, // 33: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	43, // 34: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	44, // 35: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	39, // 36: argosy.v1.GetStateResponse.configs:type_name -> argosy.v1.Config
+	6,  // 37: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 38: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	42, // 39: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	44, // 40: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	39, // 41: argosy.v1.WatchResponse.configs:type_name -> argosy.v1.Config
+	43, // 42: argosy.v1.WatchResponse.registered_agents:type_name -> argosy.v1.Agent
+	30, // 43: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
+	40, // 44: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	6,  // 45: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
+	45, // 46: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	46, // 47: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	33, // 48: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
+	37, // 49: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
+	4,  // 50: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	6,  // 51: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	5,  // 52: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	7,  // 53: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	10, // 54: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	18, // 55: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	22, // 56: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	24, // 57: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	26, // 58: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	28, // 59: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	31, // 60: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	11, // 61: argosy.v1.ClusterService.RemoveAgent:input_type -> argosy.v1.RemoveAgentRequest
+	34, // 62: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	17, // 63: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	17, // 64: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	20, // 65: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	23, // 66: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	25, // 67: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	27, // 68: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	29, // 69: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	32, // 70: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	12, // 71: argosy.v1.ClusterService.RemoveAgent:output_type -> argosy.v1.RemoveAgentResponse
+	35, // 72: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	63, // [63:73] is the sub-list for method output_type
+	53, // [53:63] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }
@@ -2653,7 +3399,7 @@ func file_argosy_v1_api_proto_init() {
 		return
 	}
 	file_argosy_v1_model_proto_init()
-	file_argosy_v1_api_proto_msgTypes[8].OneofWrappers = []any{
+	file_argosy_v1_api_proto_msgTypes[13].OneofWrappers = []any{
 		(*NumberedWrite_Apply)(nil),
 		(*NumberedWrite_Delete)(nil),
 	}
@@ -2662,8 +3408,8 @@ func file_argosy_v1_api_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_api_proto_rawDesc), len(file_argosy_v1_api_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   27,
+			NumEnums:      6,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	ClusterService_Watch_FullMethodName              = "/argosy.v1.ClusterService/Watch"
 	ClusterService_Logs_FullMethodName               = "/argosy.v1.ClusterService/Logs"
 	ClusterService_Status_FullMethodName             = "/argosy.v1.ClusterService/Status"
+	ClusterService_RemoveAgent_FullMethodName        = "/argosy.v1.ClusterService/RemoveAgent"
 	ClusterService_TransferLeadership_FullMethodName = "/argosy.v1.ClusterService/TransferLeadership"
 )
 
@@ -37,9 +38,9 @@ const (
 // ClusterService is the API for users. Every replica answers it; writes and
 // linearizable reads that reach a follower cost one hop to the leader.
 type ClusterServiceClient interface {
-	// Apply creates or replaces workloads, all of them or none.
+	// Apply changes desired state, all of what it is asked to or nothing.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*WriteResponse, error)
-	// Delete removes workloads by name, all of them or none.
+	// Delete removes workloads and configs by name, all of them or none.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*WriteResponse, error)
 	// Write carries many Apply and Delete calls of one client on one stream, in
 	// batches both ways. It means the same as so many calls, for less.
@@ -55,6 +56,9 @@ type ClusterServiceClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error)
 	// Status tells of the cluster itself. It is answered without a leader too.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// RemoveAgent forgets an agent that is gone for good, and what is known of its
+	// instances.
+	RemoveAgent(ctx context.Context, in *RemoveAgentRequest, opts ...grpc.CallOption) (*RemoveAgentResponse, error)
 	// TransferLeadership makes another server lead.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
 }
@@ -177,6 +181,16 @@ func (c *clusterServiceClient) Status(ctx context.Context, in *StatusRequest, op
 	return out, nil
 }
 
+func (c *clusterServiceClient) RemoveAgent(ctx context.Context, in *RemoveAgentRequest, opts ...grpc.CallOption) (*RemoveAgentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveAgentResponse)
+	err := c.cc.Invoke(ctx, ClusterService_RemoveAgent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *clusterServiceClient) TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TransferLeadershipResponse)
@@ -194,9 +208,9 @@ func (c *clusterServiceClient) TransferLeadership(ctx context.Context, in *Trans
 // ClusterService is the API for users. Every replica answers it; writes and
 // linearizable reads that reach a follower cost one hop to the leader.
 type ClusterServiceServer interface {
-	// Apply creates or replaces workloads, all of them or none.
+	// Apply changes desired state, all of what it is asked to or nothing.
 	Apply(context.Context, *ApplyRequest) (*WriteResponse, error)
-	// Delete removes workloads by name, all of them or none.
+	// Delete removes workloads and configs by name, all of them or none.
 	Delete(context.Context, *DeleteRequest) (*WriteResponse, error)
 	// Write carries many Apply and Delete calls of one client on one stream, in
 	// batches both ways. It means the same as so many calls, for less.
@@ -212,6 +226,9 @@ type ClusterServiceServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogsResponse]) error
 	// Status tells of the cluster itself. It is answered without a leader too.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// RemoveAgent forgets an agent that is gone for good, and what is known of its
+	// instances.
+	RemoveAgent(context.Context, *RemoveAgentRequest) (*RemoveAgentResponse, error)
 	// TransferLeadership makes another server lead.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
@@ -247,6 +264,9 @@ func (UnimplementedClusterServiceServer) Logs(*LogsRequest, grpc.ServerStreaming
 }
 func (UnimplementedClusterServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedClusterServiceServer) RemoveAgent(context.Context, *RemoveAgentRequest) (*RemoveAgentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveAgent not implemented")
 }
 func (UnimplementedClusterServiceServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
@@ -384,6 +404,24 @@ func _ClusterService_Status_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_RemoveAgent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveAgentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).RemoveAgent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_RemoveAgent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).RemoveAgent(ctx, req.(*RemoveAgentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ClusterService_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TransferLeadershipRequest)
 	if err := dec(in); err != nil {
@@ -424,6 +462,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _ClusterService_Status_Handler,
+		},
+		{
+			MethodName: "RemoveAgent",
+			Handler:    _ClusterService_RemoveAgent_Handler,
 		},
 		{
 			MethodName: "TransferLeadership",

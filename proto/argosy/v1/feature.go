@@ -8,7 +8,9 @@ package argosyv1
 //	1: everything of the first release
 //	2: beacons in the log (Mutation.beacon)
 //	3: refusals among the remembered results (WriteResult.refusal)
-const FeatureLevel uint32 = 3
+//	4: configs (ROW_KIND_CONFIG), and workloads with dependencies, configs, files
+//	   or a control interface
+const FeatureLevel uint32 = 4
 
 // Feature levels that things of the log need.
 const (
@@ -18,6 +20,9 @@ const (
 	FeatureBeacons uint32 = 2
 	// FeatureRefusals allows WriteResult.refusal in an outcome.
 	FeatureRefusals uint32 = 3
+	// FeatureConfigs allows rows of configs, and workloads with dependencies,
+	// configs, files or a control interface.
+	FeatureConfigs uint32 = 4
 )
 
 // ActiveLevel returns the feature level that a cluster of these settings is at:

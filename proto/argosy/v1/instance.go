@@ -26,9 +26,49 @@ func InstanceID(runtimeConfig string) string {
 	return string(id[:])
 }
 
-// InstanceOf returns the name of the instance that a workload asks for.
+// InstanceOf returns the name of the instance that a workload asks for, as it is
+// rendered.
 func InstanceOf(w *Workload) *InstanceName {
-	return &InstanceName{Workload: w.GetName(), Agent: w.GetAgent(), Id: InstanceID(w.GetRuntimeConfig())}
+	return &InstanceName{Workload: w.GetName(), Agent: w.RunsOn(), Id: InstanceID(w.renderedConfig())}
+}
+
+// RunsOn returns the agent that shall run a workload, as it is rendered; empty
+// when none shall.
+func (x *Workload) RunsOn() string {
+	if r := x.GetRendered(); r != nil {
+		return r.GetAgent()
+	}
+	return x.GetAgent()
+}
+
+func (x *Workload) renderedConfig() string {
+	if r := x.GetRendered(); r != nil {
+		return r.GetRuntimeConfig()
+	}
+	return x.GetRuntimeConfig()
+}
+
+// Effective returns what a workload is rendered to: the workload itself when it
+// has no templates, otherwise a copy without configs that shares everything else
+// with it.
+func (x *Workload) Effective() *Workload {
+	r := x.GetRendered()
+	if r == nil {
+		return x
+	}
+	return &Workload{
+		Name:                   x.GetName(),
+		Agent:                  r.GetAgent(),
+		Runtime:                x.GetRuntime(),
+		RuntimeConfig:          r.GetRuntimeConfig(),
+		RestartPolicy:          x.GetRestartPolicy(),
+		Tags:                   x.GetTags(),
+		Dependencies:           x.GetDependencies(),
+		Files:                  r.GetFiles(),
+		ControlInterfaceAccess: x.GetControlInterfaceAccess(),
+		CreatedRevision:        x.GetCreatedRevision(),
+		Revision:               x.GetRevision(),
+	}
 }
 
 // Key returns the text form workload.id.agent, which is unique.

@@ -27,12 +27,15 @@ type RowKind int32
 const (
 	// Never written.
 	RowKind_ROW_KIND_UNSPECIFIED RowKind = 0
-	// Value is a Workload; key is its name; group is its agent.
+	// Value is a Workload as the user wrote it; key is its name; group is the agent
+	// that it is rendered to.
 	RowKind_ROW_KIND_WORKLOAD RowKind = 1
 	// Value is an Agent; key is its name.
 	RowKind_ROW_KIND_AGENT RowKind = 2
 	// Value is ClusterSettings; key is "cluster".
 	RowKind_ROW_KIND_CLUSTER RowKind = 3
+	// Value is a Config; key is its key. Needs feature level 4.
+	RowKind_ROW_KIND_CONFIG RowKind = 4
 )
 
 // Enum value maps for RowKind.
@@ -42,12 +45,14 @@ var (
 		1: "ROW_KIND_WORKLOAD",
 		2: "ROW_KIND_AGENT",
 		3: "ROW_KIND_CLUSTER",
+		4: "ROW_KIND_CONFIG",
 	}
 	RowKind_value = map[string]int32{
 		"ROW_KIND_UNSPECIFIED": 0,
 		"ROW_KIND_WORKLOAD":    1,
 		"ROW_KIND_AGENT":       2,
 		"ROW_KIND_CLUSTER":     3,
+		"ROW_KIND_CONFIG":      4,
 	}
 )
 
@@ -575,7 +580,8 @@ type SnapshotHeader struct {
 	StateHash []byte `protobuf:"bytes,3,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// Revisions up to this one are not in the change feed any more.
 	FeedFloor uint64 `protobuf:"varint,4,opt,name=feed_floor,json=feedFloor,proto3" json:"feed_floor,omitempty"`
-	// Revision of the last entry that created, changed or deleted a workload.
+	// Revision of the last entry that created, changed or deleted a workload or a
+	// config.
 	// When it is not there, applied_index is taken, which is never too low.
 	LastWorkloadRevision *uint64 `protobuf:"varint,5,opt,name=last_workload_revision,json=lastWorkloadRevision,proto3,oneof" json:"last_workload_revision,omitempty"`
 	unknownFields        protoimpl.UnknownFields
@@ -980,12 +986,13 @@ const file_argosy_v1_log_proto_rawDesc = "" +
 	"\x13proposed_unix_nanos\x18\x02 \x01(\x03R\x11proposedUnixNanos\x12.\n" +
 	"\boutcomes\x18\x03 \x03(\v2\x12.argosy.v1.OutcomeR\boutcomes\"+\n" +
 	"\x0fSnapshotTrailer\x12\x18\n" +
-	"\arecords\x18\x01 \x01(\x04R\arecords*d\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords*y\n" +
 	"\aRowKind\x12\x18\n" +
 	"\x14ROW_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ROW_KIND_WORKLOAD\x10\x01\x12\x12\n" +
 	"\x0eROW_KIND_AGENT\x10\x02\x12\x14\n" +
-	"\x10ROW_KIND_CLUSTER\x10\x03B;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
+	"\x10ROW_KIND_CLUSTER\x10\x03\x12\x13\n" +
+	"\x0fROW_KIND_CONFIG\x10\x04B;Z9github.com/argosy-cluster/argosy/proto/argosy/v1;argosyv1b\x06proto3"
 
 var (
 	file_argosy_v1_log_proto_rawDescOnce sync.Once

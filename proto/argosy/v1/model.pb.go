@@ -78,6 +78,118 @@ func (RestartPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_argosy_v1_model_proto_rawDescGZIP(), []int{0}
 }
 
+// DependencyCondition says what must be so of a workload for one that depends
+// on it to be started. Any instance of that name will do.
+type DependencyCondition int32
+
+const (
+	// It is Running(Ok). It is also stopped only after those that depend on it in
+	// this way are neither pending nor running; the default.
+	DependencyCondition_DEPENDENCY_CONDITION_RUNNING DependencyCondition = 0
+	// It is Succeeded(Ok).
+	DependencyCondition_DEPENDENCY_CONDITION_SUCCEEDED DependencyCondition = 1
+	// It is Failed(ExecFailed).
+	DependencyCondition_DEPENDENCY_CONDITION_FAILED DependencyCondition = 2
+)
+
+// Enum value maps for DependencyCondition.
+var (
+	DependencyCondition_name = map[int32]string{
+		0: "DEPENDENCY_CONDITION_RUNNING",
+		1: "DEPENDENCY_CONDITION_SUCCEEDED",
+		2: "DEPENDENCY_CONDITION_FAILED",
+	}
+	DependencyCondition_value = map[string]int32{
+		"DEPENDENCY_CONDITION_RUNNING":   0,
+		"DEPENDENCY_CONDITION_SUCCEEDED": 1,
+		"DEPENDENCY_CONDITION_FAILED":    2,
+	}
+)
+
+func (x DependencyCondition) Enum() *DependencyCondition {
+	p := new(DependencyCondition)
+	*p = x
+	return p
+}
+
+func (x DependencyCondition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DependencyCondition) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_model_proto_enumTypes[1].Descriptor()
+}
+
+func (DependencyCondition) Type() protoreflect.EnumType {
+	return &file_argosy_v1_model_proto_enumTypes[1]
+}
+
+func (x DependencyCondition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DependencyCondition.Descriptor instead.
+func (DependencyCondition) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{1}
+}
+
+// AccessOperation is what can be done with the state.
+type AccessOperation int32
+
+const (
+	// Nothing: the rule has no effect; the default.
+	AccessOperation_ACCESS_OPERATION_NOTHING AccessOperation = 0
+	// Read it, and be told of changes.
+	AccessOperation_ACCESS_OPERATION_READ AccessOperation = 1
+	// Change it.
+	AccessOperation_ACCESS_OPERATION_WRITE AccessOperation = 2
+	// Both.
+	AccessOperation_ACCESS_OPERATION_READ_WRITE AccessOperation = 3
+)
+
+// Enum value maps for AccessOperation.
+var (
+	AccessOperation_name = map[int32]string{
+		0: "ACCESS_OPERATION_NOTHING",
+		1: "ACCESS_OPERATION_READ",
+		2: "ACCESS_OPERATION_WRITE",
+		3: "ACCESS_OPERATION_READ_WRITE",
+	}
+	AccessOperation_value = map[string]int32{
+		"ACCESS_OPERATION_NOTHING":    0,
+		"ACCESS_OPERATION_READ":       1,
+		"ACCESS_OPERATION_WRITE":      2,
+		"ACCESS_OPERATION_READ_WRITE": 3,
+	}
+)
+
+func (x AccessOperation) Enum() *AccessOperation {
+	p := new(AccessOperation)
+	*p = x
+	return p
+}
+
+func (x AccessOperation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccessOperation) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_model_proto_enumTypes[2].Descriptor()
+}
+
+func (AccessOperation) Type() protoreflect.EnumType {
+	return &file_argosy_v1_model_proto_enumTypes[2]
+}
+
+func (x AccessOperation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccessOperation.Descriptor instead.
+func (AccessOperation) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{2}
+}
+
 // State is the coarse state of an instance; numbers follow the reference's
 // field numbers.
 type State int32
@@ -140,11 +252,11 @@ func (x State) String() string {
 }
 
 func (State) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_model_proto_enumTypes[1].Descriptor()
+	return file_argosy_v1_model_proto_enumTypes[3].Descriptor()
 }
 
 func (State) Type() protoreflect.EnumType {
-	return &file_argosy_v1_model_proto_enumTypes[1]
+	return &file_argosy_v1_model_proto_enumTypes[3]
 }
 
 func (x State) Number() protoreflect.EnumNumber {
@@ -153,7 +265,7 @@ func (x State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{1}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{3}
 }
 
 // Substate refines State; the text form of both is State(Substate).
@@ -238,11 +350,11 @@ func (x Substate) String() string {
 }
 
 func (Substate) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_model_proto_enumTypes[2].Descriptor()
+	return file_argosy_v1_model_proto_enumTypes[4].Descriptor()
 }
 
 func (Substate) Type() protoreflect.EnumType {
-	return &file_argosy_v1_model_proto_enumTypes[2]
+	return &file_argosy_v1_model_proto_enumTypes[4]
 }
 
 func (x Substate) Number() protoreflect.EnumNumber {
@@ -251,7 +363,130 @@ func (x Substate) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Substate.Descriptor instead.
 func (Substate) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{4}
+}
+
+// ReasonCode is the closed set of reasons.
+type ReasonCode int32
+
+const (
+	// None, or one that this program does not know.
+	ReasonCode_REASON_CODE_UNSPECIFIED ReasonCode = 0
+	// The runtime was asked to create it.
+	ReasonCode_REASON_CODE_TRIGGERED ReasonCode = 1
+	// An attempt to create it failed, and there will be another. Arguments:
+	// attempt (from 1), error.
+	ReasonCode_REASON_CODE_RETRY ReasonCode = 2
+	// The agent does not offer the runtime. Arguments: runtime.
+	ReasonCode_REASON_CODE_UNSUPPORTED_RUNTIME ReasonCode = 3
+	// It cannot be created as it is written. Arguments: error.
+	ReasonCode_REASON_CODE_INVALID_CONFIG ReasonCode = 4
+	// A file of it cannot be made. Arguments: path, error.
+	ReasonCode_REASON_CODE_FILE ReasonCode = 5
+	// It waits for others before it starts. Arguments: dependencies, which are
+	// names with the condition that does not hold yet: "db (running), job (succeeded)".
+	ReasonCode_REASON_CODE_DEPENDENCIES ReasonCode = 6
+	// It waits for others to stop before it does. Arguments: dependents, names
+	// joined by ", ".
+	ReasonCode_REASON_CODE_DEPENDENTS ReasonCode = 7
+	// It ended by itself. Arguments: code, the exit code; an end by signal N is
+	// 128+N.
+	ReasonCode_REASON_CODE_EXIT ReasonCode = 8
+	// The runtime has it no more, and how it ended is not known.
+	ReasonCode_REASON_CODE_LOST ReasonCode = 9
+	// It ended again and again; it is started again after a while. Arguments:
+	// restarts, wait (such as "40s"), code.
+	ReasonCode_REASON_CODE_CRASH_LOOP ReasonCode = 10
+	// The runtime failed to stop or remove it, and is asked again. Arguments:
+	// error.
+	ReasonCode_REASON_CODE_REMOVAL_FAILED ReasonCode = 11
+	// The runtime does not answer. Arguments: runtime, error.
+	ReasonCode_REASON_CODE_RUNTIME_UNAVAILABLE ReasonCode = 12
+	// Another agent may still have it, and must remove it first. Arguments: agent.
+	ReasonCode_REASON_CODE_MOVING ReasonCode = 13
+	// No agent of the name has ever registered. Arguments: agent.
+	ReasonCode_REASON_CODE_AGENT_UNKNOWN ReasonCode = 14
+	// The agent is not connected. Arguments: agent.
+	ReasonCode_REASON_CODE_AGENT_LOST ReasonCode = 15
+	// The agent is too old for what the workload needs. Arguments: agent, needs.
+	ReasonCode_REASON_CODE_AGENT_TOO_OLD ReasonCode = 16
+	// An image cannot be had. Arguments: image, error, attempt (from 1).
+	ReasonCode_REASON_CODE_IMAGE ReasonCode = 17
+	// The runtime is in a state that means nothing to us. Arguments: state.
+	ReasonCode_REASON_CODE_UNKNOWN_STATE ReasonCode = 18
+)
+
+// Enum value maps for ReasonCode.
+var (
+	ReasonCode_name = map[int32]string{
+		0:  "REASON_CODE_UNSPECIFIED",
+		1:  "REASON_CODE_TRIGGERED",
+		2:  "REASON_CODE_RETRY",
+		3:  "REASON_CODE_UNSUPPORTED_RUNTIME",
+		4:  "REASON_CODE_INVALID_CONFIG",
+		5:  "REASON_CODE_FILE",
+		6:  "REASON_CODE_DEPENDENCIES",
+		7:  "REASON_CODE_DEPENDENTS",
+		8:  "REASON_CODE_EXIT",
+		9:  "REASON_CODE_LOST",
+		10: "REASON_CODE_CRASH_LOOP",
+		11: "REASON_CODE_REMOVAL_FAILED",
+		12: "REASON_CODE_RUNTIME_UNAVAILABLE",
+		13: "REASON_CODE_MOVING",
+		14: "REASON_CODE_AGENT_UNKNOWN",
+		15: "REASON_CODE_AGENT_LOST",
+		16: "REASON_CODE_AGENT_TOO_OLD",
+		17: "REASON_CODE_IMAGE",
+		18: "REASON_CODE_UNKNOWN_STATE",
+	}
+	ReasonCode_value = map[string]int32{
+		"REASON_CODE_UNSPECIFIED":         0,
+		"REASON_CODE_TRIGGERED":           1,
+		"REASON_CODE_RETRY":               2,
+		"REASON_CODE_UNSUPPORTED_RUNTIME": 3,
+		"REASON_CODE_INVALID_CONFIG":      4,
+		"REASON_CODE_FILE":                5,
+		"REASON_CODE_DEPENDENCIES":        6,
+		"REASON_CODE_DEPENDENTS":          7,
+		"REASON_CODE_EXIT":                8,
+		"REASON_CODE_LOST":                9,
+		"REASON_CODE_CRASH_LOOP":          10,
+		"REASON_CODE_REMOVAL_FAILED":      11,
+		"REASON_CODE_RUNTIME_UNAVAILABLE": 12,
+		"REASON_CODE_MOVING":              13,
+		"REASON_CODE_AGENT_UNKNOWN":       14,
+		"REASON_CODE_AGENT_LOST":          15,
+		"REASON_CODE_AGENT_TOO_OLD":       16,
+		"REASON_CODE_IMAGE":               17,
+		"REASON_CODE_UNKNOWN_STATE":       18,
+	}
+)
+
+func (x ReasonCode) Enum() *ReasonCode {
+	p := new(ReasonCode)
+	*p = x
+	return p
+}
+
+func (x ReasonCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReasonCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_argosy_v1_model_proto_enumTypes[5].Descriptor()
+}
+
+func (ReasonCode) Type() protoreflect.EnumType {
+	return &file_argosy_v1_model_proto_enumTypes[5]
+}
+
+func (x ReasonCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReasonCode.Descriptor instead.
+func (ReasonCode) EnumDescriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{5}
 }
 
 // ServerRole is what a server is in Raft at the moment.
@@ -295,11 +530,11 @@ func (x ServerRole) String() string {
 }
 
 func (ServerRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_argosy_v1_model_proto_enumTypes[3].Descriptor()
+	return file_argosy_v1_model_proto_enumTypes[6].Descriptor()
 }
 
 func (ServerRole) Type() protoreflect.EnumType {
-	return &file_argosy_v1_model_proto_enumTypes[3]
+	return &file_argosy_v1_model_proto_enumTypes[6]
 }
 
 func (x ServerRole) Number() protoreflect.EnumNumber {
@@ -308,7 +543,7 @@ func (x ServerRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServerRole.Descriptor instead.
 func (ServerRole) EnumDescriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{3}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{6}
 }
 
 // Workload is what a user asks to run: desired state. The fields that a user
@@ -319,21 +554,41 @@ type Workload struct {
 	// Name, unique in the cluster: 1 to 63 characters of [a-zA-Z0-9_-].
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Agent that shall run it; empty means not scheduled. At most 63 characters
-	// of [a-zA-Z0-9_-].
+	// of [a-zA-Z0-9_-] once it is rendered. May be a template when configs is not
+	// empty.
 	Agent string `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Runtime that shall run it: "podman" or "process". Required. An agent that
 	// does not offer it reports PENDING_STARTING_FAILED "Unsupported Runtime".
 	Runtime string `protobuf:"bytes,3,opt,name=runtime,proto3" json:"runtime,omitempty"`
-	// Configuration for the runtime, a YAML document in a string. Its SHA-256
-	// after trimming of white space is the instance id. Required.
+	// Configuration for the runtime, a YAML document in a string. The SHA-256 of
+	// what it is rendered to, after trimming of white space, is the instance id.
+	// May be a template when configs is not empty. Required.
 	RuntimeConfig string `protobuf:"bytes,4,opt,name=runtime_config,json=runtimeConfig,proto3" json:"runtime_config,omitempty"`
 	// What to do when it ends by itself. Default: NEVER.
 	RestartPolicy RestartPolicy `protobuf:"varint,5,opt,name=restart_policy,json=restartPolicy,proto3,enum=argosy.v1.RestartPolicy" json:"restart_policy,omitempty"`
 	// Labels of the user's own. Default: none.
 	Tags map[string]string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What must be so of other workloads, by their names, before this one is
+	// started for the first time. A workload that does not exist is waited for; a
+	// cycle is refused. Default: none.
+	Dependencies map[string]DependencyCondition `protobuf:"bytes,7,rep,name=dependencies,proto3" json:"dependencies,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=argosy.v1.DependencyCondition"`
+	// Configs that the templates of this workload may use: their keys by the names
+	// (aliases) that the templates know them by. Each key must exist. When empty,
+	// nothing is a template and the texts stay as they are. Default: none.
+	Configs map[string]string `protobuf:"bytes,8,rep,name=configs,proto3" json:"configs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Files that are made on the agent and mounted read-only. Default: none.
+	Files []*File `protobuf:"bytes,9,rep,name=files,proto3" json:"files,omitempty"`
+	// What the workload may ask of the cluster through its control interface. One
+	// without an allow rule has none. Default: not set.
+	ControlInterfaceAccess *ControlInterfaceAccess `protobuf:"bytes,10,opt,name=control_interface_access,json=controlInterfaceAccess,proto3" json:"control_interface_access,omitempty"`
+	// What its templates are rendered to; set when configs is not empty. The leader
+	// renders once, and all replicas keep what came of it: two versions of the code
+	// must not make two workloads of one text. Output only.
+	Rendered *Rendered `protobuf:"bytes,11,opt,name=rendered,proto3" json:"rendered,omitempty"`
 	// Revision (Raft index) of the entry that created it. Output only.
 	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
-	// Revision of the entry that last changed it. Output only.
+	// Revision of the entry that last changed it, or what it is rendered to. Output
+	// only.
 	Revision      uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,6 +666,41 @@ func (x *Workload) GetTags() map[string]string {
 	return nil
 }
 
+func (x *Workload) GetDependencies() map[string]DependencyCondition {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *Workload) GetConfigs() map[string]string {
+	if x != nil {
+		return x.Configs
+	}
+	return nil
+}
+
+func (x *Workload) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Workload) GetControlInterfaceAccess() *ControlInterfaceAccess {
+	if x != nil {
+		return x.ControlInterfaceAccess
+	}
+	return nil
+}
+
+func (x *Workload) GetRendered() *Rendered {
+	if x != nil {
+		return x.Rendered
+	}
+	return nil
+}
+
 func (x *Workload) GetCreatedRevision() uint64 {
 	if x != nil {
 		return x.CreatedRevision
@@ -423,6 +713,682 @@ func (x *Workload) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+// Rendered is what the templates of a workload are rendered to.
+type Rendered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In place of the workload's agent.
+	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// In place of the workload's runtime_config.
+	RuntimeConfig string `protobuf:"bytes,2,opt,name=runtime_config,json=runtimeConfig,proto3" json:"runtime_config,omitempty"`
+	// In place of the workload's files.
+	Files         []*File `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rendered) Reset() {
+	*x = Rendered{}
+	mi := &file_argosy_v1_model_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rendered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rendered) ProtoMessage() {}
+
+func (x *Rendered) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rendered.ProtoReflect.Descriptor instead.
+func (*Rendered) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Rendered) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Rendered) GetRuntimeConfig() string {
+	if x != nil {
+		return x.RuntimeConfig
+	}
+	return ""
+}
+
+func (x *Rendered) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// File is a file that a workload finds at a place of its own.
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where: an absolute path that does not end in "/", without "." and "..".
+	// Required, unique in the workload.
+	MountPoint string `protobuf:"bytes,1,opt,name=mount_point,json=mountPoint,proto3" json:"mount_point,omitempty"`
+	// What is in it. Required. May be a template when configs is not empty.
+	//
+	// Types that are valid to be assigned to Content:
+	//
+	//	*File_Data
+	//	*File_BinaryData
+	Content       isFile_Content `protobuf_oneof:"content"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_argosy_v1_model_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *File) GetMountPoint() string {
+	if x != nil {
+		return x.MountPoint
+	}
+	return ""
+}
+
+func (x *File) GetContent() isFile_Content {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *File) GetData() string {
+	if x != nil {
+		if x, ok := x.Content.(*File_Data); ok {
+			return x.Data
+		}
+	}
+	return ""
+}
+
+func (x *File) GetBinaryData() string {
+	if x != nil {
+		if x, ok := x.Content.(*File_BinaryData); ok {
+			return x.BinaryData
+		}
+	}
+	return ""
+}
+
+type isFile_Content interface {
+	isFile_Content()
+}
+
+type File_Data struct {
+	// Text.
+	Data string `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+type File_BinaryData struct {
+	// Bytes in base64 (standard alphabet, with padding); white space is ignored.
+	BinaryData string `protobuf:"bytes,3,opt,name=binary_data,json=binaryData,proto3,oneof"`
+}
+
+func (*File_Data) isFile_Content() {}
+
+func (*File_BinaryData) isFile_Content() {}
+
+// ControlInterfaceAccess says what a workload may ask of the cluster. What no
+// rule allows is denied, and what a rule denies is denied whatever allows it.
+type ControlInterfaceAccess struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is allowed.
+	AllowRules []*AccessRule `protobuf:"bytes,1,rep,name=allow_rules,json=allowRules,proto3" json:"allow_rules,omitempty"`
+	// What is denied all the same.
+	DenyRules     []*AccessRule `protobuf:"bytes,2,rep,name=deny_rules,json=denyRules,proto3" json:"deny_rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlInterfaceAccess) Reset() {
+	*x = ControlInterfaceAccess{}
+	mi := &file_argosy_v1_model_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlInterfaceAccess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlInterfaceAccess) ProtoMessage() {}
+
+func (x *ControlInterfaceAccess) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlInterfaceAccess.ProtoReflect.Descriptor instead.
+func (*ControlInterfaceAccess) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ControlInterfaceAccess) GetAllowRules() []*AccessRule {
+	if x != nil {
+		return x.AllowRules
+	}
+	return nil
+}
+
+func (x *ControlInterfaceAccess) GetDenyRules() []*AccessRule {
+	if x != nil {
+		return x.DenyRules
+	}
+	return nil
+}
+
+// AccessRule allows or denies something.
+type AccessRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of what. Required.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*AccessRule_State
+	//	*AccessRule_Log
+	Kind          isAccessRule_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessRule) Reset() {
+	*x = AccessRule{}
+	mi := &file_argosy_v1_model_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessRule) ProtoMessage() {}
+
+func (x *AccessRule) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessRule.ProtoReflect.Descriptor instead.
+func (*AccessRule) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AccessRule) GetKind() isAccessRule_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *AccessRule) GetState() *StateRule {
+	if x != nil {
+		if x, ok := x.Kind.(*AccessRule_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
+func (x *AccessRule) GetLog() *LogRule {
+	if x != nil {
+		if x, ok := x.Kind.(*AccessRule_Log); ok {
+			return x.Log
+		}
+	}
+	return nil
+}
+
+type isAccessRule_Kind interface {
+	isAccessRule_Kind()
+}
+
+type AccessRule_State struct {
+	// Of the state of the cluster.
+	State *StateRule `protobuf:"bytes,1,opt,name=state,proto3,oneof"`
+}
+
+type AccessRule_Log struct {
+	// Of logs.
+	Log *LogRule `protobuf:"bytes,2,opt,name=log,proto3,oneof"`
+}
+
+func (*AccessRule_State) isAccessRule_Kind() {}
+
+func (*AccessRule_Log) isAccessRule_Kind() {}
+
+// StateRule is about parts of the state of the cluster.
+type StateRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is done with them.
+	Operation AccessOperation `protobuf:"varint,1,opt,name=operation,proto3,enum=argosy.v1.AccessOperation" json:"operation,omitempty"`
+	// Which parts: names of fields and keys, joined by "."; "*" stands for any one.
+	// At least one, none of them empty.
+	FilterMasks   []string `protobuf:"bytes,2,rep,name=filter_masks,json=filterMasks,proto3" json:"filter_masks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateRule) Reset() {
+	*x = StateRule{}
+	mi := &file_argosy_v1_model_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateRule) ProtoMessage() {}
+
+func (x *StateRule) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateRule.ProtoReflect.Descriptor instead.
+func (*StateRule) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StateRule) GetOperation() AccessOperation {
+	if x != nil {
+		return x.Operation
+	}
+	return AccessOperation_ACCESS_OPERATION_NOTHING
+}
+
+func (x *StateRule) GetFilterMasks() []string {
+	if x != nil {
+		return x.FilterMasks
+	}
+	return nil
+}
+
+// LogRule is about what workloads print.
+type LogRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which workloads: names, in each of which one "*" may stand for any text.
+	WorkloadNames []string `protobuf:"bytes,1,rep,name=workload_names,json=workloadNames,proto3" json:"workload_names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRule) Reset() {
+	*x = LogRule{}
+	mi := &file_argosy_v1_model_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRule) ProtoMessage() {}
+
+func (x *LogRule) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRule.ProtoReflect.Descriptor instead.
+func (*LogRule) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LogRule) GetWorkloadNames() []string {
+	if x != nil {
+		return x.WorkloadNames
+	}
+	return nil
+}
+
+// Config is a value that the templates of workloads may use: desired state.
+type Config struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key, unique in the cluster: 1 to 63 characters of [a-zA-Z0-9_-].
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Value. Required.
+	Value *ConfigItem `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Revision of the entry that created it. Output only.
+	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
+	// Revision of the entry that last changed it. Output only.
+	Revision      uint64 `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Config) Reset() {
+	*x = Config{}
+	mi := &file_argosy_v1_model_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Config) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Config) ProtoMessage() {}
+
+func (x *Config) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Config.ProtoReflect.Descriptor instead.
+func (*Config) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Config) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Config) GetValue() *ConfigItem {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Config) GetCreatedRevision() uint64 {
+	if x != nil {
+		return x.CreatedRevision
+	}
+	return 0
+}
+
+func (x *Config) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// ConfigItem is a text, or is made of texts. There are no numbers and no truth
+// values: they are texts too.
+type ConfigItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*ConfigItem_Text
+	//	*ConfigItem_List
+	//	*ConfigItem_Map
+	Kind          isConfigItem_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigItem) Reset() {
+	*x = ConfigItem{}
+	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigItem) ProtoMessage() {}
+
+func (x *ConfigItem) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigItem.ProtoReflect.Descriptor instead.
+func (*ConfigItem) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ConfigItem) GetKind() isConfigItem_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *ConfigItem) GetText() string {
+	if x != nil {
+		if x, ok := x.Kind.(*ConfigItem_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *ConfigItem) GetList() *ConfigList {
+	if x != nil {
+		if x, ok := x.Kind.(*ConfigItem_List); ok {
+			return x.List
+		}
+	}
+	return nil
+}
+
+func (x *ConfigItem) GetMap() *ConfigMap {
+	if x != nil {
+		if x, ok := x.Kind.(*ConfigItem_Map); ok {
+			return x.Map
+		}
+	}
+	return nil
+}
+
+type isConfigItem_Kind interface {
+	isConfigItem_Kind()
+}
+
+type ConfigItem_Text struct {
+	// A text.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type ConfigItem_List struct {
+	// Several in order.
+	List *ConfigList `protobuf:"bytes,2,opt,name=list,proto3,oneof"`
+}
+
+type ConfigItem_Map struct {
+	// Several by name.
+	Map *ConfigMap `protobuf:"bytes,3,opt,name=map,proto3,oneof"`
+}
+
+func (*ConfigItem_Text) isConfigItem_Kind() {}
+
+func (*ConfigItem_List) isConfigItem_Kind() {}
+
+func (*ConfigItem_Map) isConfigItem_Kind() {}
+
+// ConfigList is several items in order.
+type ConfigList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The items.
+	Items         []*ConfigItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigList) Reset() {
+	*x = ConfigList{}
+	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigList) ProtoMessage() {}
+
+func (x *ConfigList) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigList.ProtoReflect.Descriptor instead.
+func (*ConfigList) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ConfigList) GetItems() []*ConfigItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ConfigMap is several items by name.
+type ConfigMap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The items. Keys have 1 to 63 characters of [a-zA-Z0-9_-].
+	Items         map[string]*ConfigItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigMap) Reset() {
+	*x = ConfigMap{}
+	mi := &file_argosy_v1_model_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigMap) ProtoMessage() {}
+
+func (x *ConfigMap) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigMap.ProtoReflect.Descriptor instead.
+func (*ConfigMap) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ConfigMap) GetItems() map[string]*ConfigItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
 }
 
 // InstanceName names one instance of a workload on one agent. Its text form is
@@ -441,7 +1407,7 @@ type InstanceName struct {
 
 func (x *InstanceName) Reset() {
 	*x = InstanceName{}
-	mi := &file_argosy_v1_model_proto_msgTypes[1]
+	mi := &file_argosy_v1_model_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +1419,7 @@ func (x *InstanceName) String() string {
 func (*InstanceName) ProtoMessage() {}
 
 func (x *InstanceName) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[1]
+	mi := &file_argosy_v1_model_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +1432,7 @@ func (x *InstanceName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceName.ProtoReflect.Descriptor instead.
 func (*InstanceName) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{1}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InstanceName) GetWorkload() string {
@@ -498,7 +1464,8 @@ type ExecutionState struct {
 	State State `protobuf:"varint,1,opt,name=state,proto3,enum=argosy.v1.State" json:"state,omitempty"`
 	// Finer state.
 	Substate Substate `protobuf:"varint,2,opt,name=substate,proto3,enum=argosy.v1.Substate" json:"substate,omitempty"`
-	// Text for people: exit code, reason, retry count. May be empty.
+	// Text for people: that of the reason, made by whoever gave the reason. May be
+	// empty.
 	AdditionalInfo string `protobuf:"bytes,3,opt,name=additional_info,json=additionalInfo,proto3" json:"additional_info,omitempty"`
 	// Exit code of the last run, when state is SUCCEEDED or FAILED_EXEC_FAILED.
 	ExitCode int32 `protobuf:"varint,4,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
@@ -510,14 +1477,16 @@ type ExecutionState struct {
 	StartedUnixNanos int64 `protobuf:"varint,6,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
 	// Id of the container or process at the runtime, for people and tests;
 	// empty when there is none.
-	RuntimeId     string `protobuf:"bytes,7,opt,name=runtime_id,json=runtimeId,proto3" json:"runtime_id,omitempty"`
+	RuntimeId string `protobuf:"bytes,7,opt,name=runtime_id,json=runtimeId,proto3" json:"runtime_id,omitempty"`
+	// Why it is in this state. Not set when there is nothing to say.
+	Reason        *Reason `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecutionState) Reset() {
 	*x = ExecutionState{}
-	mi := &file_argosy_v1_model_proto_msgTypes[2]
+	mi := &file_argosy_v1_model_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +1498,7 @@ func (x *ExecutionState) String() string {
 func (*ExecutionState) ProtoMessage() {}
 
 func (x *ExecutionState) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[2]
+	mi := &file_argosy_v1_model_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +1511,7 @@ func (x *ExecutionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionState.ProtoReflect.Descriptor instead.
 func (*ExecutionState) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{2}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExecutionState) GetState() State {
@@ -594,6 +1563,69 @@ func (x *ExecutionState) GetRuntimeId() string {
 	return ""
 }
 
+func (x *ExecutionState) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+// Reason says why something is as it is, in a form that programs can act on. Its
+// text for people is made in one place (Reason.Text).
+type Reason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What kind of reason.
+	Code ReasonCode `protobuf:"varint,1,opt,name=code,proto3,enum=argosy.v1.ReasonCode" json:"code,omitempty"`
+	// Its values, by the names that the code documents.
+	Arguments     map[string]string `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reason) Reset() {
+	*x = Reason{}
+	mi := &file_argosy_v1_model_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reason) ProtoMessage() {}
+
+func (x *Reason) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reason.ProtoReflect.Descriptor instead.
+func (*Reason) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Reason) GetCode() ReasonCode {
+	if x != nil {
+		return x.Code
+	}
+	return ReasonCode_REASON_CODE_UNSPECIFIED
+}
+
+func (x *Reason) GetArguments() map[string]string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
 // WorkloadState is the state of one instance.
 type WorkloadState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -607,7 +1639,7 @@ type WorkloadState struct {
 
 func (x *WorkloadState) Reset() {
 	*x = WorkloadState{}
-	mi := &file_argosy_v1_model_proto_msgTypes[3]
+	mi := &file_argosy_v1_model_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +1651,7 @@ func (x *WorkloadState) String() string {
 func (*WorkloadState) ProtoMessage() {}
 
 func (x *WorkloadState) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[3]
+	mi := &file_argosy_v1_model_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +1664,7 @@ func (x *WorkloadState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadState.ProtoReflect.Descriptor instead.
 func (*WorkloadState) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{3}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WorkloadState) GetInstance() *InstanceName {
@@ -657,6 +1689,9 @@ type Agent struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Tags it registered with. Default: none.
 	Tags map[string]string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Tags that a user has set; they take the place of those that it registered
+	// with. Not set when no user has.
+	UserTags *Tags `protobuf:"bytes,3,opt,name=user_tags,json=userTags,proto3" json:"user_tags,omitempty"`
 	// Revision of the entry that created it. Output only.
 	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
 	// Revision of the entry that last changed it. Output only.
@@ -667,7 +1702,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_argosy_v1_model_proto_msgTypes[4]
+	mi := &file_argosy_v1_model_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +1714,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[4]
+	mi := &file_argosy_v1_model_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +1727,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{4}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Agent) GetName() string {
@@ -709,6 +1744,13 @@ func (x *Agent) GetTags() map[string]string {
 	return nil
 }
 
+func (x *Agent) GetUserTags() *Tags {
+	if x != nil {
+		return x.UserTags
+	}
+	return nil
+}
+
 func (x *Agent) GetCreatedRevision() uint64 {
 	if x != nil {
 		return x.CreatedRevision
@@ -721,6 +1763,52 @@ func (x *Agent) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+// Tags are labels of a user's own.
+type Tags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The labels by their names.
+	Tags          map[string]string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tags) Reset() {
+	*x = Tags{}
+	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tags) ProtoMessage() {}
+
+func (x *Tags) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tags.ProtoReflect.Descriptor instead.
+func (*Tags) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Tags) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
 }
 
 // AgentStatus is what is known of an agent now: observed state.
@@ -759,7 +1847,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_argosy_v1_model_proto_msgTypes[5]
+	mi := &file_argosy_v1_model_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1859,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[5]
+	mi := &file_argosy_v1_model_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1872,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{5}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AgentStatus) GetName() string {
@@ -886,7 +1974,7 @@ type RuntimeInfo struct {
 
 func (x *RuntimeInfo) Reset() {
 	*x = RuntimeInfo{}
-	mi := &file_argosy_v1_model_proto_msgTypes[6]
+	mi := &file_argosy_v1_model_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +1986,7 @@ func (x *RuntimeInfo) String() string {
 func (*RuntimeInfo) ProtoMessage() {}
 
 func (x *RuntimeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[6]
+	mi := &file_argosy_v1_model_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1999,7 @@ func (x *RuntimeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuntimeInfo.ProtoReflect.Descriptor instead.
 func (*RuntimeInfo) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{6}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RuntimeInfo) GetName() string {
@@ -964,7 +2052,7 @@ type ClusterSettings struct {
 
 func (x *ClusterSettings) Reset() {
 	*x = ClusterSettings{}
-	mi := &file_argosy_v1_model_proto_msgTypes[7]
+	mi := &file_argosy_v1_model_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +2064,7 @@ func (x *ClusterSettings) String() string {
 func (*ClusterSettings) ProtoMessage() {}
 
 func (x *ClusterSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[7]
+	mi := &file_argosy_v1_model_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +2077,7 @@ func (x *ClusterSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterSettings.ProtoReflect.Descriptor instead.
 func (*ClusterSettings) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{7}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClusterSettings) GetClusterId() string {
@@ -1069,7 +2157,7 @@ type AutopilotSettings struct {
 
 func (x *AutopilotSettings) Reset() {
 	*x = AutopilotSettings{}
-	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	mi := &file_argosy_v1_model_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +2169,7 @@ func (x *AutopilotSettings) String() string {
 func (*AutopilotSettings) ProtoMessage() {}
 
 func (x *AutopilotSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[8]
+	mi := &file_argosy_v1_model_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +2182,7 @@ func (x *AutopilotSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutopilotSettings.ProtoReflect.Descriptor instead.
 func (*AutopilotSettings) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{8}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AutopilotSettings) GetKeepDeadServers() bool {
@@ -1191,7 +2279,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	mi := &file_argosy_v1_model_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +2291,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[9]
+	mi := &file_argosy_v1_model_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +2304,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{9}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -1416,7 +2504,7 @@ type VersionRange struct {
 
 func (x *VersionRange) Reset() {
 	*x = VersionRange{}
-	mi := &file_argosy_v1_model_proto_msgTypes[10]
+	mi := &file_argosy_v1_model_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +2516,7 @@ func (x *VersionRange) String() string {
 func (*VersionRange) ProtoMessage() {}
 
 func (x *VersionRange) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[10]
+	mi := &file_argosy_v1_model_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +2529,7 @@ func (x *VersionRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRange.ProtoReflect.Descriptor instead.
 func (*VersionRange) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{10}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VersionRange) GetMin() uint32 {
@@ -1462,23 +2550,81 @@ var File_argosy_v1_model_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x15argosy/v1/model.proto\x12\targosy.v1\"\xe9\x02\n" +
+	"\x15argosy/v1/model.proto\x12\targosy.v1\"\xc2\x06\n" +
 	"\bWorkload\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x18\n" +
 	"\aruntime\x18\x03 \x01(\tR\aruntime\x12%\n" +
 	"\x0eruntime_config\x18\x04 \x01(\tR\rruntimeConfig\x12?\n" +
 	"\x0erestart_policy\x18\x05 \x01(\x0e2\x18.argosy.v1.RestartPolicyR\rrestartPolicy\x121\n" +
-	"\x04tags\x18\x06 \x03(\v2\x1d.argosy.v1.Workload.TagsEntryR\x04tags\x12)\n" +
+	"\x04tags\x18\x06 \x03(\v2\x1d.argosy.v1.Workload.TagsEntryR\x04tags\x12I\n" +
+	"\fdependencies\x18\a \x03(\v2%.argosy.v1.Workload.DependenciesEntryR\fdependencies\x12:\n" +
+	"\aconfigs\x18\b \x03(\v2 .argosy.v1.Workload.ConfigsEntryR\aconfigs\x12%\n" +
+	"\x05files\x18\t \x03(\v2\x0f.argosy.v1.FileR\x05files\x12[\n" +
+	"\x18control_interface_access\x18\n" +
+	" \x01(\v2!.argosy.v1.ControlInterfaceAccessR\x16controlInterfaceAccess\x12/\n" +
+	"\brendered\x18\v \x01(\v2\x13.argosy.v1.RenderedR\brendered\x12)\n" +
 	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a_\n" +
+	"\x11DependenciesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x1e.argosy.v1.DependencyConditionR\x05value:\x028\x01\x1a:\n" +
+	"\fConfigsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
+	"\bRendered\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\x12%\n" +
+	"\x0eruntime_config\x18\x02 \x01(\tR\rruntimeConfig\x12%\n" +
+	"\x05files\x18\x03 \x03(\v2\x0f.argosy.v1.FileR\x05files\"k\n" +
+	"\x04File\x12\x1f\n" +
+	"\vmount_point\x18\x01 \x01(\tR\n" +
+	"mountPoint\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\tH\x00R\x04data\x12!\n" +
+	"\vbinary_data\x18\x03 \x01(\tH\x00R\n" +
+	"binaryDataB\t\n" +
+	"\acontent\"\x86\x01\n" +
+	"\x16ControlInterfaceAccess\x126\n" +
+	"\vallow_rules\x18\x01 \x03(\v2\x15.argosy.v1.AccessRuleR\n" +
+	"allowRules\x124\n" +
+	"\n" +
+	"deny_rules\x18\x02 \x03(\v2\x15.argosy.v1.AccessRuleR\tdenyRules\"j\n" +
+	"\n" +
+	"AccessRule\x12,\n" +
+	"\x05state\x18\x01 \x01(\v2\x14.argosy.v1.StateRuleH\x00R\x05state\x12&\n" +
+	"\x03log\x18\x02 \x01(\v2\x12.argosy.v1.LogRuleH\x00R\x03logB\x06\n" +
+	"\x04kind\"h\n" +
+	"\tStateRule\x128\n" +
+	"\toperation\x18\x01 \x01(\x0e2\x1a.argosy.v1.AccessOperationR\toperation\x12!\n" +
+	"\ffilter_masks\x18\x02 \x03(\tR\vfilterMasks\"0\n" +
+	"\aLogRule\x12%\n" +
+	"\x0eworkload_names\x18\x01 \x03(\tR\rworkloadNames\"\x8e\x01\n" +
+	"\x06Config\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.argosy.v1.ConfigItemR\x05value\x12)\n" +
+	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
+	"\brevision\x18\x0f \x01(\x04R\brevision\"\x81\x01\n" +
+	"\n" +
+	"ConfigItem\x12\x14\n" +
+	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12+\n" +
+	"\x04list\x18\x02 \x01(\v2\x15.argosy.v1.ConfigListH\x00R\x04list\x12(\n" +
+	"\x03map\x18\x03 \x01(\v2\x14.argosy.v1.ConfigMapH\x00R\x03mapB\x06\n" +
+	"\x04kind\"9\n" +
+	"\n" +
+	"ConfigList\x12+\n" +
+	"\x05items\x18\x01 \x03(\v2\x15.argosy.v1.ConfigItemR\x05items\"\x93\x01\n" +
+	"\tConfigMap\x125\n" +
+	"\x05items\x18\x01 \x03(\v2\x1f.argosy.v1.ConfigMap.ItemsEntryR\x05items\x1aO\n" +
+	"\n" +
+	"ItemsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.argosy.v1.ConfigItemR\x05value:\x028\x01\"P\n" +
 	"\fInstanceName\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\x98\x02\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xc3\x02\n" +
 	"\x0eExecutionState\x12&\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x10.argosy.v1.StateR\x05state\x12/\n" +
 	"\bsubstate\x18\x02 \x01(\x0e2\x13.argosy.v1.SubstateR\bsubstate\x12'\n" +
@@ -1487,15 +2633,28 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\brestarts\x18\x05 \x01(\rR\brestarts\x12,\n" +
 	"\x12started_unix_nanos\x18\x06 \x01(\x03R\x10startedUnixNanos\x12\x1d\n" +
 	"\n" +
-	"runtime_id\x18\a \x01(\tR\truntimeId\"}\n" +
+	"runtime_id\x18\a \x01(\tR\truntimeId\x12)\n" +
+	"\x06reason\x18\b \x01(\v2\x11.argosy.v1.ReasonR\x06reason\"\xb1\x01\n" +
+	"\x06Reason\x12)\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x15.argosy.v1.ReasonCodeR\x04code\x12>\n" +
+	"\targuments\x18\x02 \x03(\v2 .argosy.v1.Reason.ArgumentsEntryR\targuments\x1a<\n" +
+	"\x0eArgumentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
 	"\rWorkloadState\x123\n" +
 	"\binstance\x18\x01 \x01(\v2\x17.argosy.v1.InstanceNameR\binstance\x127\n" +
-	"\texecution\x18\x02 \x01(\v2\x19.argosy.v1.ExecutionStateR\texecution\"\xcb\x01\n" +
+	"\texecution\x18\x02 \x01(\v2\x19.argosy.v1.ExecutionStateR\texecution\"\xf9\x01\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
-	"\x04tags\x18\x02 \x03(\v2\x1a.argosy.v1.Agent.TagsEntryR\x04tags\x12)\n" +
+	"\x04tags\x18\x02 \x03(\v2\x1a.argosy.v1.Agent.TagsEntryR\x04tags\x12,\n" +
+	"\tuser_tags\x18\x03 \x01(\v2\x0f.argosy.v1.TagsR\buserTags\x12)\n" +
 	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
+	"\x04Tags\x12-\n" +
+	"\x04tags\x18\x01 \x03(\v2\x19.argosy.v1.Tags.TagsEntryR\x04tags\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x03\n" +
@@ -1573,7 +2732,16 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\rRestartPolicy\x12\x18\n" +
 	"\x14RESTART_POLICY_NEVER\x10\x00\x12\x1d\n" +
 	"\x19RESTART_POLICY_ON_FAILURE\x10\x01\x12\x19\n" +
-	"\x15RESTART_POLICY_ALWAYS\x10\x02*\xc9\x01\n" +
+	"\x15RESTART_POLICY_ALWAYS\x10\x02*|\n" +
+	"\x13DependencyCondition\x12 \n" +
+	"\x1cDEPENDENCY_CONDITION_RUNNING\x10\x00\x12\"\n" +
+	"\x1eDEPENDENCY_CONDITION_SUCCEEDED\x10\x01\x12\x1f\n" +
+	"\x1bDEPENDENCY_CONDITION_FAILED\x10\x02*\x87\x01\n" +
+	"\x0fAccessOperation\x12\x1c\n" +
+	"\x18ACCESS_OPERATION_NOTHING\x10\x00\x12\x19\n" +
+	"\x15ACCESS_OPERATION_READ\x10\x01\x12\x1a\n" +
+	"\x16ACCESS_OPERATION_WRITE\x10\x02\x12\x1f\n" +
+	"\x1bACCESS_OPERATION_READ_WRITE\x10\x03*\xc9\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18STATE_AGENT_DISCONNECTED\x10\x02\x12\x11\n" +
@@ -1599,7 +2767,29 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\x12\x1f\n" +
 	"\x1bSUBSTATE_FAILED_EXEC_FAILED\x10\v\x12\x1b\n" +
 	"\x17SUBSTATE_FAILED_UNKNOWN\x10\f\x12\x18\n" +
-	"\x14SUBSTATE_FAILED_LOST\x10\r*v\n" +
+	"\x14SUBSTATE_FAILED_LOST\x10\r*\xa5\x04\n" +
+	"\n" +
+	"ReasonCode\x12\x1b\n" +
+	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15REASON_CODE_TRIGGERED\x10\x01\x12\x15\n" +
+	"\x11REASON_CODE_RETRY\x10\x02\x12#\n" +
+	"\x1fREASON_CODE_UNSUPPORTED_RUNTIME\x10\x03\x12\x1e\n" +
+	"\x1aREASON_CODE_INVALID_CONFIG\x10\x04\x12\x14\n" +
+	"\x10REASON_CODE_FILE\x10\x05\x12\x1c\n" +
+	"\x18REASON_CODE_DEPENDENCIES\x10\x06\x12\x1a\n" +
+	"\x16REASON_CODE_DEPENDENTS\x10\a\x12\x14\n" +
+	"\x10REASON_CODE_EXIT\x10\b\x12\x14\n" +
+	"\x10REASON_CODE_LOST\x10\t\x12\x1a\n" +
+	"\x16REASON_CODE_CRASH_LOOP\x10\n" +
+	"\x12\x1e\n" +
+	"\x1aREASON_CODE_REMOVAL_FAILED\x10\v\x12#\n" +
+	"\x1fREASON_CODE_RUNTIME_UNAVAILABLE\x10\f\x12\x16\n" +
+	"\x12REASON_CODE_MOVING\x10\r\x12\x1d\n" +
+	"\x19REASON_CODE_AGENT_UNKNOWN\x10\x0e\x12\x1a\n" +
+	"\x16REASON_CODE_AGENT_LOST\x10\x0f\x12\x1d\n" +
+	"\x19REASON_CODE_AGENT_TOO_OLD\x10\x10\x12\x15\n" +
+	"\x11REASON_CODE_IMAGE\x10\x11\x12\x1d\n" +
+	"\x19REASON_CODE_UNKNOWN_STATE\x10\x12*v\n" +
 	"\n" +
 	"ServerRole\x12\x1b\n" +
 	"\x17SERVER_ROLE_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -1619,43 +2809,86 @@ func file_argosy_v1_model_proto_rawDescGZIP() []byte {
 	return file_argosy_v1_model_proto_rawDescData
 }
 
-var file_argosy_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_argosy_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_argosy_v1_model_proto_goTypes = []any{
-	(RestartPolicy)(0),        // 0: argosy.v1.RestartPolicy
-	(State)(0),                // 1: argosy.v1.State
-	(Substate)(0),             // 2: argosy.v1.Substate
-	(ServerRole)(0),           // 3: argosy.v1.ServerRole
-	(*Workload)(nil),          // 4: argosy.v1.Workload
-	(*InstanceName)(nil),      // 5: argosy.v1.InstanceName
-	(*ExecutionState)(nil),    // 6: argosy.v1.ExecutionState
-	(*WorkloadState)(nil),     // 7: argosy.v1.WorkloadState
-	(*Agent)(nil),             // 8: argosy.v1.Agent
-	(*AgentStatus)(nil),       // 9: argosy.v1.AgentStatus
-	(*RuntimeInfo)(nil),       // 10: argosy.v1.RuntimeInfo
-	(*ClusterSettings)(nil),   // 11: argosy.v1.ClusterSettings
-	(*AutopilotSettings)(nil), // 12: argosy.v1.AutopilotSettings
-	(*ServerStatus)(nil),      // 13: argosy.v1.ServerStatus
-	(*VersionRange)(nil),      // 14: argosy.v1.VersionRange
-	nil,                       // 15: argosy.v1.Workload.TagsEntry
-	nil,                       // 16: argosy.v1.Agent.TagsEntry
+	(RestartPolicy)(0),             // 0: argosy.v1.RestartPolicy
+	(DependencyCondition)(0),       // 1: argosy.v1.DependencyCondition
+	(AccessOperation)(0),           // 2: argosy.v1.AccessOperation
+	(State)(0),                     // 3: argosy.v1.State
+	(Substate)(0),                  // 4: argosy.v1.Substate
+	(ReasonCode)(0),                // 5: argosy.v1.ReasonCode
+	(ServerRole)(0),                // 6: argosy.v1.ServerRole
+	(*Workload)(nil),               // 7: argosy.v1.Workload
+	(*Rendered)(nil),               // 8: argosy.v1.Rendered
+	(*File)(nil),                   // 9: argosy.v1.File
+	(*ControlInterfaceAccess)(nil), // 10: argosy.v1.ControlInterfaceAccess
+	(*AccessRule)(nil),             // 11: argosy.v1.AccessRule
+	(*StateRule)(nil),              // 12: argosy.v1.StateRule
+	(*LogRule)(nil),                // 13: argosy.v1.LogRule
+	(*Config)(nil),                 // 14: argosy.v1.Config
+	(*ConfigItem)(nil),             // 15: argosy.v1.ConfigItem
+	(*ConfigList)(nil),             // 16: argosy.v1.ConfigList
+	(*ConfigMap)(nil),              // 17: argosy.v1.ConfigMap
+	(*InstanceName)(nil),           // 18: argosy.v1.InstanceName
+	(*ExecutionState)(nil),         // 19: argosy.v1.ExecutionState
+	(*Reason)(nil),                 // 20: argosy.v1.Reason
+	(*WorkloadState)(nil),          // 21: argosy.v1.WorkloadState
+	(*Agent)(nil),                  // 22: argosy.v1.Agent
+	(*Tags)(nil),                   // 23: argosy.v1.Tags
+	(*AgentStatus)(nil),            // 24: argosy.v1.AgentStatus
+	(*RuntimeInfo)(nil),            // 25: argosy.v1.RuntimeInfo
+	(*ClusterSettings)(nil),        // 26: argosy.v1.ClusterSettings
+	(*AutopilotSettings)(nil),      // 27: argosy.v1.AutopilotSettings
+	(*ServerStatus)(nil),           // 28: argosy.v1.ServerStatus
+	(*VersionRange)(nil),           // 29: argosy.v1.VersionRange
+	nil,                            // 30: argosy.v1.Workload.TagsEntry
+	nil,                            // 31: argosy.v1.Workload.DependenciesEntry
+	nil,                            // 32: argosy.v1.Workload.ConfigsEntry
+	nil,                            // 33: argosy.v1.ConfigMap.ItemsEntry
+	nil,                            // 34: argosy.v1.Reason.ArgumentsEntry
+	nil,                            // 35: argosy.v1.Agent.TagsEntry
+	nil,                            // 36: argosy.v1.Tags.TagsEntry
 }
 var file_argosy_v1_model_proto_depIdxs = []int32{
 	0,  // 0: argosy.v1.Workload.restart_policy:type_name -> argosy.v1.RestartPolicy
-	15, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
-	1,  // 2: argosy.v1.ExecutionState.state:type_name -> argosy.v1.State
-	2,  // 3: argosy.v1.ExecutionState.substate:type_name -> argosy.v1.Substate
-	5,  // 4: argosy.v1.WorkloadState.instance:type_name -> argosy.v1.InstanceName
-	6,  // 5: argosy.v1.WorkloadState.execution:type_name -> argosy.v1.ExecutionState
-	16, // 6: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
-	10, // 7: argosy.v1.AgentStatus.runtimes:type_name -> argosy.v1.RuntimeInfo
-	12, // 8: argosy.v1.ClusterSettings.autopilot:type_name -> argosy.v1.AutopilotSettings
-	3,  // 9: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	30, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
+	31, // 2: argosy.v1.Workload.dependencies:type_name -> argosy.v1.Workload.DependenciesEntry
+	32, // 3: argosy.v1.Workload.configs:type_name -> argosy.v1.Workload.ConfigsEntry
+	9,  // 4: argosy.v1.Workload.files:type_name -> argosy.v1.File
+	10, // 5: argosy.v1.Workload.control_interface_access:type_name -> argosy.v1.ControlInterfaceAccess
+	8,  // 6: argosy.v1.Workload.rendered:type_name -> argosy.v1.Rendered
+	9,  // 7: argosy.v1.Rendered.files:type_name -> argosy.v1.File
+	11, // 8: argosy.v1.ControlInterfaceAccess.allow_rules:type_name -> argosy.v1.AccessRule
+	11, // 9: argosy.v1.ControlInterfaceAccess.deny_rules:type_name -> argosy.v1.AccessRule
+	12, // 10: argosy.v1.AccessRule.state:type_name -> argosy.v1.StateRule
+	13, // 11: argosy.v1.AccessRule.log:type_name -> argosy.v1.LogRule
+	2,  // 12: argosy.v1.StateRule.operation:type_name -> argosy.v1.AccessOperation
+	15, // 13: argosy.v1.Config.value:type_name -> argosy.v1.ConfigItem
+	16, // 14: argosy.v1.ConfigItem.list:type_name -> argosy.v1.ConfigList
+	17, // 15: argosy.v1.ConfigItem.map:type_name -> argosy.v1.ConfigMap
+	15, // 16: argosy.v1.ConfigList.items:type_name -> argosy.v1.ConfigItem
+	33, // 17: argosy.v1.ConfigMap.items:type_name -> argosy.v1.ConfigMap.ItemsEntry
+	3,  // 18: argosy.v1.ExecutionState.state:type_name -> argosy.v1.State
+	4,  // 19: argosy.v1.ExecutionState.substate:type_name -> argosy.v1.Substate
+	20, // 20: argosy.v1.ExecutionState.reason:type_name -> argosy.v1.Reason
+	5,  // 21: argosy.v1.Reason.code:type_name -> argosy.v1.ReasonCode
+	34, // 22: argosy.v1.Reason.arguments:type_name -> argosy.v1.Reason.ArgumentsEntry
+	18, // 23: argosy.v1.WorkloadState.instance:type_name -> argosy.v1.InstanceName
+	19, // 24: argosy.v1.WorkloadState.execution:type_name -> argosy.v1.ExecutionState
+	35, // 25: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
+	23, // 26: argosy.v1.Agent.user_tags:type_name -> argosy.v1.Tags
+	36, // 27: argosy.v1.Tags.tags:type_name -> argosy.v1.Tags.TagsEntry
+	25, // 28: argosy.v1.AgentStatus.runtimes:type_name -> argosy.v1.RuntimeInfo
+	27, // 29: argosy.v1.ClusterSettings.autopilot:type_name -> argosy.v1.AutopilotSettings
+	6,  // 30: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
+	1,  // 31: argosy.v1.Workload.DependenciesEntry.value:type_name -> argosy.v1.DependencyCondition
+	15, // 32: argosy.v1.ConfigMap.ItemsEntry.value:type_name -> argosy.v1.ConfigItem
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_model_proto_init() }
@@ -1663,13 +2896,26 @@ func file_argosy_v1_model_proto_init() {
 	if File_argosy_v1_model_proto != nil {
 		return
 	}
+	file_argosy_v1_model_proto_msgTypes[2].OneofWrappers = []any{
+		(*File_Data)(nil),
+		(*File_BinaryData)(nil),
+	}
+	file_argosy_v1_model_proto_msgTypes[4].OneofWrappers = []any{
+		(*AccessRule_State)(nil),
+		(*AccessRule_Log)(nil),
+	}
+	file_argosy_v1_model_proto_msgTypes[8].OneofWrappers = []any{
+		(*ConfigItem_Text)(nil),
+		(*ConfigItem_List)(nil),
+		(*ConfigItem_Map)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_model_proto_rawDesc), len(file_argosy_v1_model_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   13,
+			NumEnums:      7,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
