@@ -57,6 +57,7 @@ func boundStatus(a *argosyv1.AgentStatus) *argosyv1.AgentStatus {
 		Address:            truncate(a.GetAddress(), maxShort),
 		InstanceId:         truncate(a.GetInstanceId(), maxShort),
 		HomeId:             truncate(a.GetHomeId(), maxShort),
+		Unheard:            a.GetUnheard(),
 	}
 	for _, r := range runtimes {
 		bounded.Runtimes = append(bounded.Runtimes, &argosyv1.RuntimeInfo{

@@ -20,9 +20,9 @@
 //
 // The states that are kept are those that users see. An agent that counts as
 // lost has all its states replaced by AgentDisconnected; the facts of the last
-// real state (exit code, restarts, start) stay in them. When the agent is back
-// and reports, its word replaces them, and no other state is made up in
-// between.
+// real state (exit code, restarts, start) stay in them. What it was sent and had
+// not spoken of is shown likewise. When the agent is back and reports, its word
+// replaces them, and no other state is made up in between.
 //
 // Workloads that no agent has spoken of yet have no entry here. What users see
 // of them (Pending(Initial), NotScheduled) is computed from desired state where

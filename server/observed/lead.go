@@ -176,23 +176,44 @@ func (l *Lead) UpdateAgent(name string, change func(*argosyv1.AgentStatus)) erro
 	})
 }
 
+// Lost is what an agent may have, when it is lost, beyond what it has told.
+type Lost struct {
+	// Unspoken are instances that it was sent and has not said a word of.
+	Unspoken []*argosyv1.InstanceName
+	// Unheard tells that these may not be all; see AgentStatus.
+	Unheard bool
+}
+
 // Disconnect marks an agent as lost: what its instances do is not known any
-// more.
-func (l *Lead) Disconnect(name string) error {
+// more. What it may have without having spoken of it is shown like them, so that
+// every server knows, and not this leader alone. It goes as they do: with the
+// agent's next full report, or with the agent.
+func (l *Lead) Disconnect(name string, lost Lost) error {
 	return l.write(func(b *Batch) {
 		a, ok := l.store.agents[name]
 		if !ok {
 			return
 		}
-		if a.status.GetConnected() {
-			next := proto.CloneOf(a.status)
-			next.Connected = false
-			l.store.setAgent(b, next)
-		}
 		for key, i := range a.instances {
 			if i.state.GetExecution().GetState() != argosyv1.State_STATE_AGENT_DISCONNECTED {
 				l.store.put(b, key, disconnected(i.state))
 			}
+		}
+		for _, instance := range lost.Unspoken {
+			key := instance.Key()
+			if _, known := l.store.instances[key]; known {
+				continue
+			}
+			if len(a.instances) >= l.store.cfg.MaxStatesPerAgent {
+				lost.Unheard = true
+				break
+			}
+			l.store.put(b, key, disconnected(initial(instance)))
+		}
+		if a.status.GetConnected() || a.status.GetUnheard() != lost.Unheard {
+			next := proto.CloneOf(a.status)
+			next.Connected, next.Unheard = false, lost.Unheard
+			l.store.setAgent(b, next)
 		}
 	})
 }

@@ -128,7 +128,7 @@ func TestALostAgentsStatesAreShownAsDisconnectedAndComeBackWithItsReport(t *test
 	mustReport(t, l, "b", true, state(t, "web.1.b", running))
 	_, sub := s.Subscribe()
 	for range 2 { // twice is once
-		if err := l.Disconnect("a"); err != nil {
+		if err := l.Disconnect("a", Lost{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,6 +147,36 @@ func TestALostAgentsStatesAreShownAsDisconnectedAndComeBackWithItsReport(t *test
 	connect(t, l, "a")
 	mustReport(t, l, "a", true, state(t, "web.1.a", failed), state(t, "db.1.a", running))
 	want(t, "events of the return", events(t, sub), "a connected=true", "web.1.a Failed(ExecFailed)", "db.1.a Running(Ok)")
+}
+
+func TestALostAgentMayHaveWhatItHasNotSpokenOf(t *testing.T) {
+	s := mustStore(t, func(c *Config) { c.MaxStatesPerAgent = 3 })
+	l := mustLead(t, s, 1)
+	disconnect := func(lost Lost, unheard bool) {
+		t.Helper()
+		if err := l.Disconnect("a", lost); err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := s.Agent("a"); status.GetUnheard() != unheard {
+			t.Errorf("a counts as unheard: %v, want %v", status.GetUnheard(), unheard)
+		}
+	}
+	connect(t, l, "a")
+	mustReport(t, l, "a", true, state(t, "spoken.1.a", running))
+	disconnect(Lost{Unspoken: []*argosyv1.InstanceName{name(t, "spoken.1.a"), name(t, "sent.1.a")}}, false)
+	want(t, "content", content(s), "sent.1.a AgentDisconnected", "spoken.1.a AgentDisconnected", "a connected=false")
+	if other, ok := s.Elsewhere("sent", "b"); other != "a" || !ok {
+		t.Errorf("what a was sent is at %q, want a", other)
+	}
+	// What does not fit is not forgotten.
+	disconnect(Lost{Unspoken: []*argosyv1.InstanceName{name(t, "more.1.a"), name(t, "many.1.a")}}, true)
+	if got := len(s.agents["a"].instances); got != 3 {
+		t.Errorf("a has %d instances, want at most 3", got)
+	}
+	connect(t, l, "a")
+	mustReport(t, l, "a", true, state(t, "sent.1.a", running))
+	want(t, "content after its return", content(s), "sent.1.a Running(Ok)", "a connected=true")
+	disconnect(Lost{}, false)
 }
 
 func TestARemovedAgentTakesItsStatesWithIt(t *testing.T) {
@@ -222,7 +252,7 @@ func TestALeaderThatResignsWritesNoMore(t *testing.T) {
 	l.Resign()
 	l.Resign()
 	<-l.Done()
-	if err := l.Disconnect("a"); !errors.Is(err, ErrFenced) {
+	if err := l.Disconnect("a", Lost{}); !errors.Is(err, ErrFenced) {
 		t.Errorf("write after resigning: %v, want ErrFenced", err)
 	}
 	if _, ok := s.Leading(); ok {

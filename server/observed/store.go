@@ -213,11 +213,12 @@ func (s *Store) drop(b *Batch, i *instance) {
 	b.States = append(b.States, removed(name))
 }
 
-// agentOf returns the record of an agent and makes it when there is none.
+// agentOf returns the record of an agent and makes it when there is none: then
+// nobody has heard of it.
 func (s *Store) agentOf(name string) *agent {
 	a, ok := s.agents[name]
 	if !ok {
-		a = &agent{status: &argosyv1.AgentStatus{Name: name}, instances: map[string]*instance{}}
+		a = &agent{status: &argosyv1.AgentStatus{Name: name, Unheard: true}, instances: map[string]*instance{}}
 		s.agents[name] = a
 	}
 	return a

@@ -218,8 +218,8 @@ func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
 	}
 	t.sent[row.Key] = row.Revision
 	delete(a.held, row.Key)
-	if key := argosyv1.InstanceOf(w).Key(); !a.store.Has(key) {
-		a.handoff.sent(t.session.name, row.Key, flight{instanceKey: key, session: t.session})
+	if instance := argosyv1.InstanceOf(w); !a.store.Has(instance.Key()) {
+		a.handoff.sent(t.session.name, row.Key, flight{instance: instance, session: t.session})
 	}
 }
 
@@ -417,6 +417,13 @@ func (a *assigner) departed(agent string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.settle(agent)
+}
+
+// lost returns what an agent that is lost may have beyond what it has told.
+func (a *assigner) lost(agent string) observed.Lost {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.handoff.lost(agent)
 }
 
 // settle looks again at what waited for an agent that has told all it has. The

@@ -10,14 +10,16 @@ import (
 
 // A workload that moves from one agent to another is started on the new one only
 // when the old one cannot have it any more. That it still may is known from
-// three things, none of which is replicated:
+// three things, none of which is replicated; the first is mirrored:
 //
 //  1. Observed state has an instance of it on another agent, connected or not.
 //     It goes when the agent reports it removed.
 //  2. It was sent to another agent that has not said a word of it yet (a
 //     flight). It lands when the agent reports that instance in any state, says
 //     that it carried out the removal, or comes back in a new session and does
-//     not name it in its full report.
+//     not name it in its full report. When the agent is lost, its flights become
+//     instances of observed state: a later leader, which knows of no flight, and
+//     waits for no agent that the mirror says is gone, must know of them.
 //  3. This leader has not heard from another agent yet that the leader before
 //     may have sent it to. An agent is heard with its first full report or its
 //     goodbye. All older workloads wait for such agents until the session timeout
@@ -28,16 +30,17 @@ import (
 // mirror was left. So a workload goes on waiting for it that this leader saw
 // leaving it, and one that had been changed before this leader began, and may
 // thereby have left any agent, until an agent speaks of it: where it is, or was
-// until now, it is nowhere else.
+// until now, it is nowhere else. That nobody has heard of an agent is mirrored,
+// too, with its loss: the next leader waits for it in the same way.
 //
 // This holds back only what an agent does not have: a workload that was sent to
 // an agent, or that the agent says it holds, is never taken away by it.
 
 // flight is a workload on its way to an agent.
 type flight struct {
-	instanceKey string
-	session     *session
-	removed     uint64 // revision with which its removal was sent; 0: it was not
+	instance *argosyv1.InstanceName
+	session  *session
+	removed  uint64 // revision with which its removal was sent; 0: it was not
 }
 
 // handoff knows which agents may have an instance that they have not reported.
@@ -67,11 +70,12 @@ func newHandoff(began uint64, unheard, doubtful map[string]struct{}) *handoff {
 }
 
 // unheard returns the agents that may have what no leader was told: all that
-// are registered, but for those that the mirror knows to be gone.
+// are registered, but for those of which the mirror knows that they are gone and
+// what they may have.
 func unheard(view *fsm.View, store *observed.Store) map[string]struct{} {
 	agents := map[string]struct{}{}
 	for row := range view.Agents() {
-		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() {
+		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() && !status.GetUnheard() {
 			continue
 		}
 		agents[row.Key] = struct{}{}
@@ -140,7 +144,7 @@ func (h *handoff) removalSent(agent, workload string, revision uint64) {
 func (h *handoff) landed(agent string, instance *argosyv1.InstanceName) bool {
 	workload := instance.GetWorkload()
 	f, ok := h.flights[agent][workload]
-	if !ok || f.instanceKey != instance.Key() {
+	if !ok || f.instance.GetId() != instance.GetId() || instance.GetAgent() != agent {
 		return false
 	}
 	h.land(agent, workload)
@@ -165,6 +169,16 @@ func (h *handoff) landAll(agent string, match func(*flight) bool) []string {
 		h.land(agent, workload)
 	}
 	return landed
+}
+
+// lost returns what an agent that is lost may have beyond what it has told.
+func (h *handoff) lost(agent string) observed.Lost {
+	var lost observed.Lost
+	for _, f := range h.flights[agent] {
+		lost.Unspoken = append(lost.Unspoken, f.instance)
+	}
+	_, lost.Unheard = h.unheard[agent]
+	return lost
 }
 
 func add[V any](m map[string]map[string]V, outer, inner string, value V) {

@@ -283,6 +283,116 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			b.runs()
 			w.want("w@b")
 		}, false},
+		{"a was sent it and lost, then the leader changed", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			stopWaiting(w, b)
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"a was sent it and lost, it was moved, then the leader changed", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			stopWaiting(w, b)
+			w.want("w@b")
+			w.failOver()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+		}, true},
+		{"a was sent it and has said goodbye, then the leader changed", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.goodbye()
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"a was sent it and lost, it was deleted, the leader changed, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			w.delete("w")
+			stopWaiting(w, b)
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"a was sent it and lost, the leader changed, and a came back without it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			stopWaiting(w, b)
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"a was sent it and lost, the leader changed, and a was deleted", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.lose()
+			stopWaiting(w, b)
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			w.drop(argosyv1.RowKind_ROW_KIND_AGENT, "a")
+		}, false},
+		{"a was lost before it was meant for it, then the leader changed", func(w *world, a, b *agent) {
+			a.lose()
+			stopWaiting(w, b)
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
+		{"the leader changed twice and neither has heard of a", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"the leader changed thrice and none has heard of a", func(w *world, a, b *agent) {
+			w.want("w@a")
+			for range 2 {
+				w.failOver()
+				b.connect()
+				b.runs()
+				stopWaiting(w, b)
+			}
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"the leader changed twice, and a has said what it has in between", func(w *world, a, b *agent) {
+			w.want("w@a=1")
+			w.want("w@a=2")
+			a.lose()
+			stopWaiting(w, b)
+			w.failOver()
+			a.connect()
+			a.runs()
+			a.goodbye()
+			b.connect()
+			b.runs()
+			w.want("w@")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
 		{"all servers were started again and a has not been heard of", func(w *world, a, b *agent) {
 			w.want("w@a")
 			a.runs("w")

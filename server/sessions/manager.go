@@ -67,6 +67,7 @@ func newManager(ctx context.Context, s *Service, lead *observed.Lead, leadership
 	m.roster = newRoster(s.cfg, lead, s.deps.Store.Agents(), m.log, m.kick)
 	m.assigner = newAssigner(s.deps.Machine, s.deps.Store, view, leadership.Term, s.cfg, m.log)
 	m.assigner.agentDeleted = m.agentDeleted
+	m.roster.mayHave = m.assigner.lost
 	return m, nil
 }
 

@@ -21,6 +21,8 @@ type roster struct {
 	// losses are logged by it.
 	losses *tally
 	kick   func() // asks for expire to be called: a deadline was set
+	// mayHave returns what an agent may have beyond what it has told.
+	mayHave func(agent string) observed.Lost
 
 	mu    sync.Mutex
 	seats map[string]*seat
@@ -203,9 +205,11 @@ func (r *roster) vacate(s *seat) {
 	}
 }
 
-// lost marks an agent as disconnected. The caller holds its seat.
+// lost marks an agent as disconnected. The caller holds its seat, so that no
+// later session of it is meant, and has ended its session, so that nothing more
+// is sent to it.
 func (r *roster) lost(name string) {
-	if err := r.lead.Disconnect(name); err != nil {
+	if err := r.lead.Disconnect(name, r.mayHave(name)); err != nil {
 		r.log.Debug("agent not marked as disconnected", "agent", name, "error", err)
 	}
 }

@@ -1840,7 +1840,11 @@ type AgentStatus struct {
 	// reconnect (same id) from a second agent of the same name (other id).
 	InstanceId string `protobuf:"bytes,11,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// Which data directory it has (AgentHello.home_id).
-	HomeId        string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
+	HomeId string `protobuf:"bytes,12,opt,name=home_id,json=homeId,proto3" json:"home_id,omitempty"`
+	// Set for an agent that is not connected and may have instances of which
+	// observed state tells nothing: it was lost before it had told the leader all
+	// that it has. A later leader waits for it as this one did.
+	Unheard       bool `protobuf:"varint,13,opt,name=unheard,proto3" json:"unheard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1957,6 +1961,13 @@ func (x *AgentStatus) GetHomeId() string {
 		return x.HomeId
 	}
 	return ""
+}
+
+func (x *AgentStatus) GetUnheard() bool {
+	if x != nil {
+		return x.Unheard
+	}
+	return false
 }
 
 // RuntimeInfo is one runtime that an agent offers.
@@ -2657,7 +2668,7 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\x04tags\x18\x01 \x03(\v2\x19.argosy.v1.Tags.TagsEntryR\x04tags\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x03\n" +
 	"\vAgentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x17\n" +
@@ -2673,7 +2684,8 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	" \x01(\tR\aaddress\x12\x1f\n" +
 	"\vinstance_id\x18\v \x01(\tR\n" +
 	"instanceId\x12\x17\n" +
-	"\ahome_id\x18\f \x01(\tR\x06homeId\"U\n" +
+	"\ahome_id\x18\f \x01(\tR\x06homeId\x12\x18\n" +
+	"\aunheard\x18\r \x01(\bR\aunheard\"U\n" +
 	"\vRuntimeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +

@@ -108,13 +108,21 @@ func cut(states []*argosyv1.WorkloadState, agents []*argosyv1.AgentStatus) []*ar
 		}
 		size += need
 	}
-	for _, a := range agents {
-		room(a)
-		current.Agents = append(current.Agents, a)
+	put := func(connected bool) {
+		for _, a := range agents {
+			if a.GetConnected() == connected {
+				room(a)
+				current.Agents = append(current.Agents, a)
+			}
+		}
 	}
+	// Whoever takes an agent for lost, and may lead before the next message, must
+	// know what it may have.
+	put(true)
 	for _, s := range states {
 		room(s)
 		current.States = append(current.States, s)
 	}
+	put(false)
 	return messages
 }

@@ -159,7 +159,7 @@ func TestAFollowerShowsWhatTheLeaderHasAndEveryChange(t *testing.T) {
 	_, sub := follower.Subscribe()
 	mustReport(t, l, "b", state("new", "b", running("first")))
 	mustReport(t, l, "b", state("new", "b", running("second")))
-	if err := l.Disconnect("b"); err != nil {
+	if err := l.Disconnect("b", observed.Lost{}); err != nil {
 		t.Fatal(err)
 	}
 	caughtUp(t, follower, leader)
@@ -301,7 +301,7 @@ func TestAnyHistoryIsMirrored(t *testing.T) {
 			agent := agents.Draw(rt, "agent")
 			switch rapid.IntRange(0, 9).Draw(rt, "act") {
 			case 0:
-				err = l.Disconnect(agent)
+				err = l.Disconnect(agent, observed.Lost{})
 			case 1:
 				err = l.RemoveAgent(agent)
 			case 2:
@@ -396,5 +396,32 @@ func TestMessagesAreBoundedAndOnlyTheLastCompletesAChange(t *testing.T) {
 	}
 	if seen != 600 {
 		t.Errorf("%d states, want 600: of many changes only the newest of each instance", seen)
+	}
+}
+
+// The leader may be lost between any two messages, and who takes its place must
+// not know that an agent is lost without knowing what it may have.
+func TestWhatALostAgentMayHaveIsToldBeforeItsLoss(t *testing.T) {
+	var states []*argosyv1.WorkloadState
+	for n := range 300 {
+		states = append(states, &argosyv1.WorkloadState{
+			Instance:  &argosyv1.InstanceName{Workload: fmt.Sprint("w", n), Agent: "lost", Id: "1"},
+			Execution: &argosyv1.ExecutionState{State: argosyv1.State_STATE_AGENT_DISCONNECTED, AdditionalInfo: fmt.Sprintf("%04096d", n)},
+		})
+	}
+	messages := changes(1, []observed.Batch{{
+		Position: observed.Position{Term: 1, Sequence: 2},
+		States:   states,
+		Agents:   []*argosyv1.AgentStatus{{Name: "lost"}, {Name: "back", Connected: true}},
+	}})
+	if len(messages) < 2 {
+		t.Fatal("all of it fits into one message; the test tests nothing")
+	}
+	first, last := messages[0], messages[len(messages)-1]
+	if len(first.GetAgents()) != 1 || first.GetAgents()[0].GetName() != "back" {
+		t.Errorf("the first message tells of agents %v, want that one is back", first.GetAgents())
+	}
+	if len(last.GetAgents()) != 1 || last.GetAgents()[0].GetName() != "lost" {
+		t.Errorf("the last message tells of agents %v, want that one is lost", last.GetAgents())
 	}
 }
