@@ -218,7 +218,10 @@ func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
 	}
 	t.sent[row.Key] = row.Revision
 	delete(a.held, row.Key)
-	if instance := argosyv1.InstanceOf(w); !a.store.Has(instance.Key()) {
+	// What observed state has from before the agent's report may be what it was
+	// and is no more, or what it may have: the report, which can have been on its
+	// way already, replaces that.
+	if instance := argosyv1.InstanceOf(w); !t.reported || !a.store.Has(instance.Key()) {
 		a.handoff.sent(t.session.name, row.Key, flight{instance: instance, session: t.session})
 	}
 }
@@ -412,11 +415,14 @@ func (a *assigner) converged(s *session, revision uint64) {
 	}
 }
 
-// departed notes that an agent has said goodbye: it has told all there is.
-func (a *assigner) departed(agent string) {
+// departed notes that an agent has said goodbye: it has told all there is, if it
+// has told anything.
+func (a *assigner) departed(s *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settle(agent)
+	if t, ok := a.targets[s.name]; ok && t.session == s && t.reported {
+		a.settle(s.name)
+	}
 }
 
 // lost returns what an agent that is lost may have beyond what it has told.

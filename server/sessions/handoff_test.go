@@ -393,6 +393,38 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			b.runs()
 			w.want("w@b")
 		}, false},
+		{"a came without having told what it has and went, then the leader changed", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.failOver()
+			a.connect()
+			a.goodbye()
+			b.connect()
+			b.runs()
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"a ran it, began anew without it, and is sent it again", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			a = a.again("second", a.bootID, a.homeID)
+			a.connect()
+			a.runs() // was on its way
+			w.want("w@b")
+		}, true},
+		{"a ran it, began anew without it, was sent it again and has removed it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			a = a.again("second", a.bootID, a.homeID)
+			a.connect()
+			a.runs()
+			w.want("w@b")
+			a.report(false, removed, "w")
+		}, false},
 		{"all servers were started again and a has not been heard of", func(w *world, a, b *agent) {
 			w.want("w@a")
 			a.runs("w")

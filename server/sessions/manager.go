@@ -184,7 +184,7 @@ func (m *manager) serve(stream Stream, hello *argosyv1.AgentHello, protocol uint
 	}
 	<-s.Done()
 	if errors.Is(s.Err(), errGoodbye) {
-		m.assigner.departed(s.name)
+		m.assigner.departed(s)
 	}
 	m.ended.info("agent session ended", "agent", s.name, "address", s.address,
 		"lasted", time.Since(s.began).Round(time.Millisecond), "reason", s.Err())
