@@ -25,9 +25,11 @@ func (r *Request) expected() uint64 {
 // early tells whether a request builds on a revision that this writer has not
 // seen committed yet, while something is in flight. A follower may have applied
 // an entry, and shown it to somebody, a moment before its proposer hears of it:
-// such a request is judged when the writer knows as much as its sender.
+// such a request is judged when the writer knows as much as its sender. (The view
+// may be as far as the follower: it is the newest there was when an entry was
+// heard of.)
 func (w *Writer) early(r *Request) bool {
-	if r.parked || len(w.flight) == 0 || r.expected() <= w.working.view.Revision() {
+	if r.parked || len(w.flight) == 0 || r.expected() <= w.working.known {
 		return false
 	}
 	// Once: what was in flight when it came is all that its sender can have seen.

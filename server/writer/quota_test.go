@@ -197,6 +197,48 @@ func TestAWriteThatBuildsOnWhatIsInFlightIsJudgedWhenThatIsKnown(t *testing.T) {
 	}
 }
 
+// Also when the leader's own state machine is ahead of what its writer knows to
+// be committed.
+func TestAWriteThatBuildsOnWhatTheMachineShowsIsJudgedWhenTheWriterKnows(t *testing.T) {
+	for name, expect := range map[string]func(*Request, uint64){
+		"of the workload": func(r *Request, revision uint64) { r.Apply.ExpectedRevision = revision },
+		"of the state":    func(r *Request, revision uint64) { r.Apply.ExpectedStateRevision = revision },
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := newLedger(t, true)
+			h := start(t, log, nil)
+			first := h.send(apply(workload("v", "one")))
+			<-log.arrived
+			second := h.send(apply(workload("w", "one")))
+			<-log.arrived
+			log.runAhead(t)
+			log.commit(nil)
+			wantKinds(t, <-first, created)
+
+			next := apply(workload("w", "two"))
+			expect(next, log.index)
+			third := h.send(next)
+			judged := make(chan struct{})
+			h.send(&Request{Change: func(*Working) error { close(judged); return nil }})
+			<-judged
+			log.commit(nil)
+			wantKinds(t, <-second, created)
+			for {
+				select {
+				case <-log.arrived:
+					log.commit(nil)
+				case o := <-third:
+					if o.Err != nil {
+						t.Fatal(o.Err)
+					}
+					wantKinds(t, o, updated)
+					return
+				}
+			}
+		})
+	}
+}
+
 func TestAWriteThatIsParkedIsAnsweredWhenTheLeadershipEnds(t *testing.T) {
 	log := newLedger(t, true)
 	h := start(t, log, nil)

@@ -15,6 +15,9 @@ import (
 // belongs to the writer's goroutine.
 type Working struct {
 	view *fsm.View
+	// known is the revision up to which the writer has heard that entries are
+	// committed; the view may be ahead of it.
+	known uint64
 	// rows are those that entries in flight write.
 	rows map[rowKey]pendingRow
 	// requests are those that entries in flight answer.
@@ -68,6 +71,7 @@ func (r Row) Revision() (uint64, bool) { return r.revision, r.by == nil }
 func newWorking(view *fsm.View) *Working {
 	return &Working{
 		view:     view,
+		known:    view.Revision(),
 		rows:     map[rowKey]pendingRow{},
 		requests: map[[RequestIDLength]byte]*item{},
 	}
@@ -143,7 +147,7 @@ func (c *Working) seal(*batch) { c.current = nil }
 // committed takes the rows of a batch out of the overlay: the view has them
 // now. Rows that a later batch in flight wrote again stay.
 func (c *Working) committed(b *batch, view *fsm.View) {
-	c.view = view
+	c.view, c.known = view, b.revision
 	c.grown -= b.grown
 	if c.changed == b {
 		c.changed = nil

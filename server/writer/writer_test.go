@@ -35,7 +35,7 @@ type promise struct {
 	log   *ledger
 	entry []byte // nil: a question who leads
 	done  chan struct{}
-	index uint64
+	index uint64 // 0 until the machine has the entry
 	err   error
 }
 
@@ -77,15 +77,35 @@ func (l *ledger) commit(err error) {
 	defer l.mu.Unlock()
 	p := l.open[0]
 	l.open = l.open[1:]
-	if err == nil && p.entry != nil {
-		l.index++
-		p.index = l.index
-		if failure, ok := l.machine.Apply(&raft.Log{Index: l.index, Data: p.entry}).(error); ok {
-			err = failure
-		}
+	if err == nil {
+		err = l.apply(p)
 	}
 	p.err = err
 	close(p.done)
+}
+
+// apply gives an entry to the machine that does not have it yet.
+func (l *ledger) apply(p *promise) error {
+	if p.entry == nil || p.index != 0 {
+		return nil
+	}
+	l.index++
+	p.index = l.index
+	err, _ := l.machine.Apply(&raft.Log{Index: l.index, Data: p.entry}).(error)
+	return err
+}
+
+// runAhead has the machine apply everything that is open before anybody hears
+// that it is committed.
+func (l *ledger) runAhead(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.open {
+		if err := l.apply(p); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (l *ledger) count() int {
