@@ -115,6 +115,9 @@ func (a *assigner) distribute(batches []fsm.Batch) {
 		}
 		a.revision = max(a.revision, batch.Revision)
 	}
+	// Whatever was sent by an older state was sent before mu was taken, and from
+	// now on nothing is.
+	a.handoff.note(a.revision)
 	a.evaluate(touched)
 	a.mu.Unlock()
 	for _, name := range deleted {
@@ -191,7 +194,7 @@ func (a *assigner) blocked(row *fsm.Row, agent string) bool {
 	}
 	if !blocked && row.Revision > a.revision {
 		// Where it was before is known when the change is distributed.
-		other, blocked = otherThan(agent, a.handoff.unheard)
+		other, blocked = a.handoff.mayHaveAny(agent)
 	}
 	if planted.On(planted.EarlyMove) || planted.On(planted.EmptyMemory) && a.targets[other] == nil {
 		blocked = false
@@ -308,6 +311,17 @@ func (a *assigner) open(rows []*fsm.Row, t *target) []*fsm.Row {
 	return open
 }
 
+// mayBeElsewhere tells whether an agent other than the named one may have an
+// instance of a workload of this name that was deleted with a revision or before.
+func (a *assigner) mayBeElsewhere(workload, agent string, deleted uint64) bool {
+	// In this order: what lands is in the store by then.
+	if a.handoff.mayHaveNew(workload, agent, deleted) {
+		return true
+	}
+	_, elsewhere := a.store.Elsewhere(workload, agent)
+	return elsewhere
+}
+
 // sendAll sends an agent its full set. Which of what is held back the agent has
 // nevertheless is known once it has reported, so it waits for that: what it has
 // must not be missing in the set.
@@ -352,6 +366,7 @@ func (a *assigner) resync(view *fsm.View) {
 	defer a.mu.Unlock()
 	a.revision = max(a.revision, view.Revision())
 	a.handoff.noteMissed(view, a.store)
+	a.handoff.note(a.revision)
 	for _, t := range a.targets {
 		if _, waits := a.waiting[t]; !waits {
 			a.sendAll(view, t)

@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"maps"
+	"math"
+	"sync"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -30,7 +32,11 @@ import (
 // mirror was left. So a workload goes on waiting for it that this leader saw
 // leaving it, and one that had been changed before this leader began, and may
 // thereby have left any agent, until an agent speaks of it: where it is, or was
-// until now, it is nowhere else. That nobody has heard of an agent is mirrored,
+// until now, it is nowhere else. One that is new was not changed, but another one
+// of its name may have been deleted: the writer asks (mayHaveNew), and says in the
+// new one's row if that may be somewhere still. That takes no entry, no row that
+// outlives its workload, and nobody who cleans it up: the mark counts only for
+// agents that a leader has not heard of. That nobody has heard of an agent is mirrored,
 // too, with its loss: the next leader waits for it in the same way.
 //
 // This holds back only what an agent does not have: a workload that was sent to
@@ -44,9 +50,12 @@ type flight struct {
 }
 
 // handoff knows which agents may have an instance that they have not reported.
-// It is guarded by the assigner.
+// The assigner changes it; the writer asks it, and must not wait for the assigner.
 type handoff struct {
-	began     uint64                         // revision at which the leadership began
+	began uint64 // revision at which the leadership began
+
+	mu        sync.Mutex
+	noted     uint64                         // changes up to it were noted, and what was sent before they were known
 	unsettled map[string]struct{}            // agents
 	departed  map[string]struct{}            // older workloads deleted while agents were unsettled
 	unheard   map[string]struct{}            // agents; those that are unsettled are among them
@@ -59,6 +68,7 @@ type handoff struct {
 func newHandoff(began uint64, unheard, doubtful map[string]struct{}) *handoff {
 	return &handoff{
 		began:     began,
+		noted:     began,
 		unsettled: maps.Clone(unheard),
 		departed:  map[string]struct{}{},
 		unheard:   unheard,
@@ -84,15 +94,16 @@ func unheard(view *fsm.View, store *observed.Store) map[string]struct{} {
 }
 
 // doubtful returns the workloads of which desired state does not tell that they
-// never were on another agent than now: those that were changed. They are not
-// looked for when there is no agent that they could be on.
+// never were on another agent than now: those that were changed, and those that
+// were made when another one of their name was not gone yet. They are not looked
+// for when there is no agent that they could be on.
 func doubtful(view *fsm.View, unheard map[string]struct{}) map[string]struct{} {
 	workloads := map[string]struct{}{}
 	if len(unheard) == 0 {
 		return workloads
 	}
 	for row := range view.Workloads() {
-		if row.Revision > row.CreatedRevision {
+		if row.Revision > row.CreatedRevision || argosyv1.IsDisplacing(row.Value) {
 			workloads[row.Key] = struct{}{}
 		}
 	}
@@ -102,6 +113,12 @@ func doubtful(view *fsm.View, unheard map[string]struct{}) map[string]struct{} {
 // mayHave returns an agent other than the named one that may have a workload
 // without having reported it.
 func (h *handoff) mayHave(row *fsm.Row, agent string) (string, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mayHaveLocked(row, agent)
+}
+
+func (h *handoff) mayHaveLocked(row *fsm.Row, agent string) (string, bool) {
 	if other, ok := otherThan(agent, h.bound[row.Key]); ok {
 		return other, true
 	}
@@ -117,6 +134,34 @@ func (h *handoff) mayHave(row *fsm.Row, agent string) (string, bool) {
 	return otherThan(agent, h.unsettled)
 }
 
+// mayHaveNew tells the same of a workload that is being made, of which nobody
+// has been sent anything but of others of its name. These were all deleted with a
+// revision or before; as long as that has not been noted, they may be anywhere.
+func (h *handoff) mayHaveNew(workload, agent string, deleted uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.noted < deleted {
+		return true
+	}
+	_, may := h.mayHaveLocked(&fsm.Row{Key: workload, CreatedRevision: math.MaxUint64}, agent)
+	return may
+}
+
+// mayHaveAny returns an agent other than the named one that has not been heard
+// of.
+func (h *handoff) mayHaveAny(agent string) (string, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return otherThan(agent, h.unheard)
+}
+
+// note says that all changes up to a revision were noted.
+func (h *handoff) note(revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noted = max(h.noted, revision)
+}
+
 func otherThan(agent string, agents map[string]struct{}) (string, bool) {
 	for other := range agents {
 		if other != agent {
@@ -128,12 +173,16 @@ func otherThan(agent string, agents map[string]struct{}) (string, bool) {
 
 // sent notes that a workload was sent to an agent.
 func (h *handoff) sent(agent, workload string, f flight) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	add(h.flights, agent, workload, &f)
 	add(h.bound, workload, agent, struct{}{})
 }
 
 // removalSent notes that an agent was told to remove a workload.
 func (h *handoff) removalSent(agent, workload string, revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if f, ok := h.flights[agent][workload]; ok {
 		f.removed = revision
 	}
@@ -142,6 +191,8 @@ func (h *handoff) removalSent(agent, workload string, revision uint64) {
 // landed notes that an agent has said something of an instance; it returns
 // whether it was in flight.
 func (h *handoff) landed(agent string, instance *argosyv1.InstanceName) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	workload := instance.GetWorkload()
 	f, ok := h.flights[agent][workload]
 	if !ok || f.instance.GetId() != instance.GetId() || instance.GetAgent() != agent {
@@ -159,6 +210,8 @@ func (h *handoff) land(agent, workload string) {
 // landAll takes all flights to an agent that match out and returns their
 // workloads.
 func (h *handoff) landAll(agent string, match func(*flight) bool) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var landed []string
 	for workload, f := range h.flights[agent] {
 		if match(f) {
@@ -173,6 +226,8 @@ func (h *handoff) landAll(agent string, match func(*flight) bool) []string {
 
 // lost returns what an agent that is lost may have beyond what it has told.
 func (h *handoff) lost(agent string) observed.Lost {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var lost observed.Lost
 	for _, f := range h.flights[agent] {
 		lost.Unspoken = append(lost.Unspoken, f.instance)
@@ -199,6 +254,8 @@ func remove[V any](m map[string]map[string]V, outer, inner string) {
 // that has not been heard of may have that: wherever it goes, and if it is
 // deleted and made anew, it must wait for it.
 func (h *handoff) noteChanged(before, after *fsm.Row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if before == nil || before.CreatedRevision > h.began {
 		return
 	}
@@ -214,13 +271,21 @@ func (h *handoff) noteChanged(before, after *fsm.Row) {
 // changed under this leader, and nobody was sent or spoke of, it is not known
 // where it was.
 func (h *handoff) noteMissed(view *fsm.View, store *observed.Store) {
-	if len(h.unheard) == 0 {
+	if _, any := h.mayHaveAny(""); !any {
 		return
 	}
 	for row := range view.Workloads() {
-		if row.Revision > h.began && len(h.bound[row.Key]) == 0 && len(store.Reported(row.Key)) == 0 {
-			h.doubtful[row.Key] = struct{}{}
+		if row.Revision > h.began && len(store.Reported(row.Key)) == 0 {
+			h.doubt(row.Key)
 		}
+	}
+}
+
+func (h *handoff) doubt(workload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.bound[workload]) == 0 {
+		h.doubtful[workload] = struct{}{}
 	}
 }
 
@@ -228,6 +293,8 @@ func (h *handoff) noteMissed(view *fsm.View, store *observed.Store) {
 // agent that has not been heard of has the workload. It returns whether one was
 // thought to.
 func (h *handoff) found(agent string, instance *argosyv1.InstanceName) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if instance.GetAgent() != agent {
 		return false
 	}
@@ -242,6 +309,8 @@ func (h *handoff) found(agent string, instance *argosyv1.InstanceName) bool {
 // settle notes that an agent has told all it has. It returns the workloads that
 // this may have let go, or that any may have been.
 func (h *handoff) settle(agent string) (workloads []string, all bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if _, ok := h.unheard[agent]; !ok {
 		return nil, false
 	}
@@ -266,6 +335,8 @@ func (h *handoff) settle(agent string) (workloads []string, all bool) {
 // settleAll notes that the time is over in which all that is older waits for
 // agents that have not been heard of.
 func (h *handoff) settleAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	clear(h.unsettled)
 	clear(h.departed)
 }

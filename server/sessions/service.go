@@ -217,3 +217,12 @@ func (s *Service) Reach(agent string) (logs.Link, error) {
 }
 
 var _ logs.Agents = (*Service)(nil)
+
+// MayBeElsewhere tells whether an agent other than the named one may still have
+// an instance of a workload of this name, when all of that name were deleted with
+// a revision or before; also when it is not known. It does not wait for anything,
+// and does not look at what agents have been told of a workload that exists.
+func (s *Service) MayBeElsewhere(workload, agent string, deleted uint64) bool {
+	m, _ := s.current()
+	return m == nil || m.assigner.mayBeElsewhere(workload, agent, deleted)
+}

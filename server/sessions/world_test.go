@@ -206,10 +206,20 @@ func (w *world) want(workloads ...string) {
 	w.t.Helper()
 	var mutations []*argosyv1.Mutation
 	for _, text := range workloads {
-		mutations = append(mutations, workload(text))
+		mutations = append(mutations, w.judged(workload(text)))
 	}
 	w.apply(mutations...)
 	w.settle()
+}
+
+// judged marks a workload as the writer does.
+func (w *world) judged(m *argosyv1.Mutation) *argosyv1.Mutation {
+	put := m.GetPut()
+	_, exists := w.machine.View().Workload(put.GetKey())
+	if !exists && w.service.MayBeElsewhere(put.GetKey(), put.GetGroup(), w.machine.View().LastWorkloadRevision()) {
+		put.Value = argosyv1.MarkDisplacing(put.GetValue())
+	}
+	return m
 }
 
 func (w *world) drop(kind argosyv1.RowKind, keys ...string) {

@@ -52,6 +52,22 @@ func encodePut(w *argosyv1.Workload, size int) (record, value []byte, err error)
 }
 
 func encodePutMessage(kind argosyv1.RowKind, key, group string, m proto.Message, size int) (record, value []byte, err error) {
+	b, err := rowValue.MarshalAppend(encodePutHead(kind, key, group, size), m)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b[len(b)-size:], nil
+}
+
+// encodePutValue is encodePutMessage for a message that is encoded already.
+func encodePutValue(kind argosyv1.RowKind, key, group string, encoded []byte) (record, value []byte) {
+	b := append(encodePutHead(kind, key, group, len(encoded)), encoded...)
+	return b, b[len(b)-len(encoded):]
+}
+
+// encodePutHead returns the field up to the value, which has a size, with room
+// for it.
+func encodePutHead(kind argosyv1.RowKind, key, group string, size int) []byte {
 	row := sizeVarintField(fieldPutKind, uint64(kind)) + sizeBytesField(fieldPutKey, len(key)) + sizeBytesField(fieldPutValue, size)
 	if group != "" {
 		row += sizeBytesField(fieldPutGroup, len(group))
@@ -71,12 +87,7 @@ func encodePutMessage(kind argosyv1.RowKind, key, group string, m proto.Message,
 		b = protowire.AppendString(b, group)
 	}
 	b = protowire.AppendTag(b, fieldPutValue, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
-	b, err = rowValue.MarshalAppend(b, m)
-	if err != nil {
-		return nil, nil, err
-	}
-	return b, b[len(b)-size:], nil
+	return protowire.AppendVarint(b, uint64(size))
 }
 
 func encodeDelete(kind argosyv1.RowKind, key string) []byte {

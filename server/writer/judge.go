@@ -1,7 +1,6 @@
 package writer
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/argosy-cluster/argosy/planted"
@@ -136,8 +135,11 @@ func (c *Working) apply(r *Request) (*argosyv1.WriteResult, func() error) {
 		switch {
 		case !row.Exists:
 			kind = argosyv1.ChangeKind_CHANGE_KIND_CREATED
-		case bytes.Equal(row.Value, p.value):
+		case argosyv1.SameButDisplacing(row.Value, p.value):
 			kind = argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED
+		}
+		if kind == argosyv1.ChangeKind_CHANGE_KIND_CREATED && c.displacing(p) {
+			p.mark()
 		}
 		if kind != argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED {
 			c.put(kindWorkload, p.name, row, p.record, p.value, p.size())

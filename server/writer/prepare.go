@@ -128,7 +128,7 @@ func checkCount(verb string, n int, cfg *Config) error {
 // userPart returns the workload without the fields that only the server fills
 // in. The request's own message is left as it is.
 func userPart(w *argosyv1.Workload) *argosyv1.Workload {
-	if w.GetCreatedRevision() == 0 && w.GetRevision() == 0 && w.GetRendered() == nil {
+	if w.GetCreatedRevision() == 0 && w.GetRevision() == 0 && w.GetRendered() == nil && !w.GetDisplacing() {
 		return w
 	}
 	return &argosyv1.Workload{

@@ -32,6 +32,10 @@ type Working struct {
 	quota int
 	// records tells that refusals may be recorded: all servers know of that.
 	records bool
+	// departed are the workloads deleted last, and elsewhere tells whether agents
+	// may still have them.
+	departed  departed
+	elsewhere func(workload, agent string, deleted uint64) bool
 	// expired is the revision up to which outcomes are forgotten, entries in
 	// flight included.
 	expired uint64
@@ -74,6 +78,7 @@ func newWorking(view *fsm.View) *Working {
 		known:    view.Revision(),
 		rows:     map[rowKey]pendingRow{},
 		requests: map[[RequestIDLength]byte]*item{},
+		departed: newDeparted(view.Revision()),
 	}
 }
 
@@ -122,6 +127,9 @@ func (c *Working) put(kind argosyv1.RowKind, key string, before Row, record, val
 func (c *Working) delete(kind argosyv1.RowKind, key string, before Row) {
 	c.current.append(encodeDelete(kind, key))
 	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, deleted: true})
+	if kind == kindWorkload {
+		c.departed.note(key, c.current)
+	}
 }
 
 func (c *Working) lay(key rowKey, before Row, row pendingRow) {
@@ -155,6 +163,9 @@ func (c *Working) committed(b *batch, view *fsm.View) {
 	for _, key := range b.keys {
 		if c.rows[key].by == b {
 			delete(c.rows, key)
+		}
+		if key.kind == kindWorkload {
+			c.departed.committed(key.key, b)
 		}
 	}
 	for _, it := range b.items {

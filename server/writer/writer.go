@@ -78,6 +78,12 @@ type Deps struct {
 	// repeats of what was done. It is called by the one goroutine that does
 	// everything, and must not block.
 	Full func() error
+	// Elsewhere tells whether an agent other than the named one may still have an
+	// instance of a workload of this name, all of which were deleted with a revision
+	// or before. What is created then is marked (Workload.displacing). Nil for
+	// never. It is called by the one goroutine that does everything, and must not
+	// block.
+	Elsewhere func(workload, agent string, deleted uint64) bool
 	// Now is the clock that entries are stamped by; nil means time.Now.
 	Now func() time.Time
 	// Uptime is the clock that ages are measured by: it never jumps, whatever is
@@ -110,6 +116,7 @@ type Writer struct {
 	state  State
 	check  Validator
 	full   func() error
+	where  func(workload, agent string, deleted uint64) bool
 	now    func() time.Time
 	uptime func() time.Duration
 	meter  Meter
@@ -151,6 +158,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 		state:   deps.State,
 		check:   deps.Validate,
 		full:    deps.Full,
+		where:   deps.Elsewhere,
 		now:     deps.Now,
 		uptime:  deps.Uptime,
 		meter:   deps.Meter,
@@ -170,6 +178,9 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	}
 	if w.full == nil {
 		w.full = func() error { return nil }
+	}
+	if w.where == nil {
+		w.where = func(string, string, uint64) bool { return false }
 	}
 	if w.logger == nil {
 		w.logger = slog.New(slog.DiscardHandler)
@@ -250,6 +261,7 @@ func (w *Writer) Discard() { w.finish(ErrNotDone) }
 // of earlier terms was applied. It returns the reason, never nil.
 func (w *Writer) Run(ctx context.Context) error {
 	w.working = newWorking(w.state.View())
+	w.working.elsewhere = w.where
 	w.stamp = w.working.view.NewestProposed()
 	w.ages.note(w.working.view.Revision(), w.uptime())
 	err := w.run(ctx)

@@ -585,6 +585,11 @@ type Workload struct {
 	// renders once, and all replicas keep what came of it: two versions of the code
 	// must not make two workloads of one text. Output only.
 	Rendered *Rendered `protobuf:"bytes,11,opt,name=rendered,proto3" json:"rendered,omitempty"`
+	// Set when another agent may still have had an instance of a workload of this
+	// name as it was created: that one was deleted, and not known to be gone from
+	// where it ran. A leader that has lost sight of that agent waits for it. Output
+	// only.
+	Displacing bool `protobuf:"varint,13,opt,name=displacing,proto3" json:"displacing,omitempty"`
 	// Revision (Raft index) of the entry that created it. Output only.
 	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
 	// Revision of the entry that last changed it, or what it is rendered to. Output
@@ -699,6 +704,13 @@ func (x *Workload) GetRendered() *Rendered {
 		return x.Rendered
 	}
 	return nil
+}
+
+func (x *Workload) GetDisplacing() bool {
+	if x != nil {
+		return x.Displacing
+	}
+	return false
 }
 
 func (x *Workload) GetCreatedRevision() uint64 {
@@ -2561,7 +2573,7 @@ var File_argosy_v1_model_proto protoreflect.FileDescriptor
 
 const file_argosy_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x15argosy/v1/model.proto\x12\targosy.v1\"\xc2\x06\n" +
+	"\x15argosy/v1/model.proto\x12\targosy.v1\"\xe2\x06\n" +
 	"\bWorkload\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x18\n" +
@@ -2574,7 +2586,10 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\x05files\x18\t \x03(\v2\x0f.argosy.v1.FileR\x05files\x12[\n" +
 	"\x18control_interface_access\x18\n" +
 	" \x01(\v2!.argosy.v1.ControlInterfaceAccessR\x16controlInterfaceAccess\x12/\n" +
-	"\brendered\x18\v \x01(\v2\x13.argosy.v1.RenderedR\brendered\x12)\n" +
+	"\brendered\x18\v \x01(\v2\x13.argosy.v1.RenderedR\brendered\x12\x1e\n" +
+	"\n" +
+	"displacing\x18\r \x01(\bR\n" +
+	"displacing\x12)\n" +
 	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
