@@ -39,7 +39,8 @@ type counter struct {
 	moved   chan struct{}
 	failed  chan struct{}
 	failure error
-	refusal error // of Restore
+	refusal error  // of Restore
+	taking  func() // told of each Restore; may be nil
 }
 
 var _ Machine = (*counter)(nil)
@@ -118,6 +119,13 @@ func (c *counter) refuse(err error) {
 	c.refusal = err
 }
 
+// whenTaking has the counter call something at each Restore.
+func (c *counter) whenTaking(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taking = do
+}
+
 type counterSnapshot struct {
 	applied uint64
 	entries []string
@@ -152,6 +160,12 @@ func (c *counter) Restore(from io.ReadCloser) error {
 		size := binary.BigEndian.Uint32(text)
 		entries = append(entries, string(text[4:4+size]))
 		text = text[4+size:]
+	}
+	c.mu.Lock()
+	taking := c.taking
+	c.mu.Unlock()
+	if taking != nil {
+		taking()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -256,23 +270,36 @@ func newFabricConn(conn net.Conn, f *fabric, name string) *fabricConn {
 	return &fabricConn{Conn: conn, fabric: f, name: name, closed: make(chan struct{})}
 }
 
-func (c *fabricConn) wait() {
-	if ice := c.fabric.ice(c.name); ice != nil {
-		select {
-		case <-ice:
-		case <-c.closed:
-		}
+// wait waits while the member is frozen. Who is killed meanwhile never goes on.
+func (c *fabricConn) wait() error {
+	ice := c.fabric.ice(c.name)
+	if ice == nil {
+		return nil
+	}
+	select {
+	case <-ice:
+	case <-c.closed:
+	}
+	select {
+	case <-c.closed:
+		return net.ErrClosed
+	default:
+		return nil
 	}
 }
 
 func (c *fabricConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.wait()
+	if closed := c.wait(); closed != nil {
+		return 0, closed
+	}
 	return n, err
 }
 
 func (c *fabricConn) Write(b []byte) (int, error) {
-	c.wait()
+	if err := c.wait(); err != nil {
+		return 0, err
+	}
 	return c.Conn.Write(b)
 }
 
@@ -366,10 +393,18 @@ func (c *cluster) mustOpen(m *member) {
 	if c.wrap != nil {
 		m.cfg.Network = c.wrap(m.name, m.cfg.Network)
 	}
-	node, err := Open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m), RaftAddress: c.resolve})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	var node *Node
+	eventually(c.t, m.name+" has its address", func() (free bool) {
+		var err error
+		node, err = Open(m.cfg, Deps{Machine: m.machine, Contact: c.contact(m), RaftAddress: c.resolve})
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return false // another process of this machine was given its port meanwhile
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return true
+	})
 	c.mu.Lock()
 	m.Node = node
 	c.mu.Unlock()

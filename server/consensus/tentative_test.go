@@ -14,12 +14,19 @@ import (
 var bothStores = []storage.Kind{storage.BoltDB, storage.WAL}
 
 // restoredAlone makes a leader take a state over that nobody else gets, and
-// returns when it has.
-func restoredAlone(t *testing.T, c *cluster, leader *member) {
+// returns when it has. The leader is cut off, and others are killed, in the
+// middle of it: before, it could lose its leadership first, and after, the others
+// could get the state.
+func restoredAlone(t *testing.T, c *cluster, leader *member, killed ...*member) {
 	t.Helper()
 	index := make(chan uint64, 1)
 	ended := make(chan struct{})
-	c.fabric.freeze(leader.name)
+	leader.machine.whenTaking(func() {
+		c.fabric.freeze(leader.name)
+		for _, m := range killed {
+			c.crash(m)
+		}
+	})
 	go func() {
 		defer close(ended)
 		_, err := leader.Restore(deadline(t), func(at uint64) (io.WriterTo, error) {
@@ -104,10 +111,7 @@ func TestRestoreOfALeaderThatComesBackFirstIsCarriedThrough(t *testing.T) {
 				mustHave(t, m, "before")
 			}
 			others := c.followers(old)
-			for _, m := range others {
-				c.crash(m)
-			}
-			restoredAlone(t, c, old)
+			restoredAlone(t, c, old, others...)
 			c.crash(old)
 			c.mustOpen(old)
 			c.mustOpen(others[0])
