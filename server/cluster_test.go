@@ -85,6 +85,13 @@ func mustStart(t *testing.T, cfg Config) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return mustRun(t, s, cfg)
+}
+
+// mustRun runs a server that was opened.
+func mustRun(t *testing.T, s *Server, cfg Config) *replica {
+	t.Helper()
+	var err error
 	r := &replica{Server: s, cfg: cfg, ended: make(chan struct{})}
 	// The same addresses when it is started again.
 	r.cfg.APIAddress, r.cfg.RaftAddress, r.cfg.GossipAddress = s.Addresses().API, s.Addresses().Raft, s.Addresses().Gossip

@@ -187,6 +187,10 @@ func (s *Server) rule(ctx context.Context, r *reign) error {
 	if err := s.node.Barrier(ctx); err != nil {
 		return fmt.Errorf("apply what was committed before: %w", err)
 	}
+	// What is proposed is judged by the level, which is known now.
+	if _, err := s.checkLevel(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.write(ctx, r) })
 	members := s.members.Load()

@@ -133,28 +133,46 @@ func (s *Server) settle(ctx context.Context, r *reign) error {
 	return nil
 }
 
-// checkLevel ends a server whose binary its cluster has left behind, and has the
-// data directory remember which level its log needs.
-func (s *Server) checkLevel() error {
+// checkLevel refuses to go on with a binary that its cluster has left behind,
+// and returns the level that the cluster is at.
+func (s *Server) checkLevel() (uint32, error) {
 	settings, _ := s.machine.View().Cluster()
 	level := argosyv1.ActiveLevel(settings)
 	if level > s.cfg.FeatureLevel {
-		return fmt.Errorf("%w: the cluster is at feature level %d, this binary (%s) knows up to %d; start a newer one",
+		return 0, fmt.Errorf("%w: the cluster is at feature level %d, this binary (%s) knows up to %d; start a newer one",
 			errOutdated, level, s.cfg.Version, s.cfg.FeatureLevel)
 	}
-	return s.node.NoteFeatureLevel(level)
+	return level, nil
 }
 
-// watchLevel calls checkLevel until the context ends.
+// openLevel checks the level of the state that the server starts from.
+func (s *Server) openLevel() error {
+	s.levelNote = levelNote{write: s.node.NoteFeatureLevel, log: s.log}
+	level, err := s.checkLevel()
+	if err != nil {
+		return err
+	}
+	s.levelNote.keep(level, time.Now())
+	return nil
+}
+
+// watchLevel ends the server when it is left behind, and has the data directory
+// remember which level its log needs.
 func (s *Server) watchLevel(ctx context.Context) error {
 	look := time.NewTicker(levelsInterval)
 	defer look.Stop()
 	for {
-		if err := s.checkLevel(); err != nil {
+		level, err := s.checkLevel()
+		if err != nil {
 			return err
 		}
+		s.levelNote.keep(level, time.Now())
 		select {
 		case <-ctx.Done():
+			// What was raised since then, or what there was no room for.
+			if level, err := s.checkLevel(); err == nil {
+				s.levelNote.try(level, time.Now())
+			}
 			return nil
 		case <-look.C:
 		}

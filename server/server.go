@@ -60,6 +60,7 @@ type Server struct {
 	autopilot *autopilot.Autopilot
 	history   *leaderships.Recorder
 	auditor   *audit.Auditor
+	levelNote levelNote
 	// rebuilds are those of the data directory, before this server was opened.
 	rebuilds rebuild.Rebuilds
 
@@ -228,7 +229,7 @@ func (s *Server) openState() error {
 	if err != nil {
 		return err
 	}
-	return s.checkLevel()
+	return s.openLevel()
 }
 
 // openServices makes everything that does not depend on gossip.

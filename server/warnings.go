@@ -21,5 +21,8 @@ func (s *Server) warnings() []string {
 	if b := s.backups.Health(); b.Problem != "" {
 		warnings = append(warnings, fmt.Sprintf("its backups fail since %s: %s", b.Since.UTC().Format(time.RFC3339), b.Problem))
 	}
+	if owed := s.levelNote.warning(); owed != "" {
+		warnings = append(warnings, owed)
+	}
 	return append(warnings, s.integrityWarnings()...)
 }

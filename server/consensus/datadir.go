@@ -28,6 +28,8 @@ type dataDir struct {
 	clusterID   string
 	incarnation string
 	format      format
+	// closed is set when somebody else may use the directory.
+	closed bool
 	// replaced are the ids that were given up and may still be in the cluster.
 	replaced []string
 }
@@ -113,7 +115,12 @@ func (d *dataDir) setCluster(id string) error {
 
 // close gives the directory free. The lock file stays: to remove it could take
 // it away from under the next user.
-func (d *dataDir) close() error { return d.lock.Close() }
+func (d *dataDir) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	return d.lock.Close()
+}
 
 // readID reads a file with one UUID, and returns "" when there is none.
 func readID(path string) (string, error) {

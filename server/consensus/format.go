@@ -86,6 +86,9 @@ func (d *dataDir) raise(level uint32) error {
 	if level <= d.format.FeatureLevel {
 		return nil
 	}
+	if d.closed {
+		return fmt.Errorf("write format of data directory: %w", ErrStopped)
+	}
 	next := d.format
 	next.FeatureLevel = level
 	if err := next.write(d.file("format")); err != nil {
@@ -97,5 +100,5 @@ func (d *dataDir) raise(level uint32) error {
 
 // NoteFeatureLevel notes in the data directory that the log may need a feature
 // level from now on, so that a binary that does not know it says so when it is
-// started.
+// started. It can be tried again when it has failed.
 func (n *Node) NoteFeatureLevel(level uint32) error { return n.dir.raise(level) }

@@ -100,3 +100,30 @@ func TestRaisedLevelIsRemembered(t *testing.T) {
 		t.Fatalf("format %+v", d.format)
 	}
 }
+
+func TestALevelThatCouldNotBeNotedIsNotTakenForNoted(t *testing.T) {
+	path := t.TempDir()
+	d := mustOpenDir(t, path)
+	// Nothing can be put in the place of the file.
+	file := filepath.Join(path, "format")
+	if err := errors.Join(os.Remove(file), os.MkdirAll(filepath.Join(file, "in-the-way"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := d.raise(2); err == nil {
+			t.Fatal("a level was noted where nothing can be written")
+		}
+	}
+	if err := errors.Join(os.RemoveAll(file), d.raise(2), d.close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDataDir(path, 1); !errors.Is(err, ErrTooNew) {
+		t.Fatalf("a binary of level 1 opens a directory of level 2: %v", err)
+	}
+	if err := d.raise(3); !errors.Is(err, ErrStopped) {
+		t.Errorf("noted in a directory that others may use: %v", err)
+	}
+	if d = mustOpenDir(t, path); d.format.FeatureLevel != 2 {
+		t.Errorf("format %+v", d.format)
+	}
+}
