@@ -143,7 +143,7 @@ func TestAnAgentThatTakesNothingIsCutOffAndDelaysNobody(t *testing.T) {
 func TestAFullSetIsNotTooLargeForTheQueue(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		cfg := DefaultConfig()
-		cfg.MaxQueuedMessages, cfg.MaxQueuedBytes, cfg.MaxMessage = 2, 1000, 100
+		cfg.MaxQueuedMessages, cfg.MaxQueuedBytes, cfg.MaxMessage = 3, 1000, 100
 		w.boot(cfg)
 		w.want(names("w", "a", 1000)...)
 		w.lead(1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,6 +28,7 @@ type assigner struct {
 	log     *slog.Logger
 	// agentDeleted is called for each agent whose record was deleted.
 	agentDeleted func(name string)
+	neighbours   *neighbours
 
 	mu       sync.Mutex
 	revision uint64 // all changes up to it were distributed
@@ -47,16 +49,17 @@ type target struct {
 func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
 	unheard := unheard(view, store)
 	return &assigner{
-		machine:  machine,
-		store:    store,
-		term:     term,
-		limit:    cfg.MaxMessage,
-		log:      log,
-		revision: view.Revision(),
-		targets:  map[string]*target{},
-		handoff:  newHandoff(view.Revision(), unheard, doubtful(view, unheard)),
-		waiting:  map[*target]struct{}{},
-		held:     map[string]struct{}{},
+		machine:    machine,
+		store:      store,
+		term:       term,
+		limit:      cfg.MaxMessage,
+		log:        log,
+		revision:   view.Revision(),
+		targets:    map[string]*target{},
+		handoff:    newHandoff(view.Revision(), unheard, doubtful(view, unheard)),
+		neighbours: newNeighbours(machine, store, cfg, log),
+		waiting:    map[*target]struct{}{},
+		held:       map[string]struct{}{},
 	}
 }
 
@@ -105,6 +108,7 @@ func (a *assigner) distribute(batches []fsm.Batch) {
 			switch kindOf(change) {
 			case argosyv1.RowKind_ROW_KIND_WORKLOAD:
 				a.handoff.noteChanged(change.Before, change.After)
+				a.neighbours.noteChanged(change.Before, change.After, batch.Revision)
 				look(change.Before)
 				look(change.After)
 			case argosyv1.RowKind_ROW_KIND_AGENT:
@@ -221,6 +225,7 @@ func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
 	}
 	t.sent[row.Key] = row.Revision
 	delete(a.held, row.Key)
+	messages.noteNeeds(w)
 	// What observed state has from before the agent's report may be what it was
 	// and is no more, or what it may have: the report, which can have been on its
 	// way already, replaces that.
@@ -230,6 +235,12 @@ func (a *assigner) upsert(messages *assignments, t *target, row *fsm.Row) {
 }
 
 func (a *assigner) put(t *target, messages *assignments) {
+	if messages.full {
+		a.neighbours.sendAll(t.session, messages.needs)
+	} else {
+		a.neighbours.send(t.session, messages.needs)
+		a.neighbours.removing(t.session, messages.removals)
+	}
 	if err := t.session.put(messages.finish()...); err != nil {
 		a.log.Debug("assignments not queued", "agent", t.session.name, "error", err)
 	}
@@ -245,16 +256,32 @@ func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argos
 		a.forget(old)
 	}
 	a.targets[s.name] = t
+	if hello.GetAbilities() >= argosyv1.AbilityNeighbours {
+		a.neighbours.join(s, hello.GetAwaited())
+	}
 	welcome.AssignmentsCurrent = a.current(view, t, hello)
 	if err := s.Send(&argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_Welcome{Welcome: welcome}}); err != nil {
 		return
 	}
-	if !welcome.AssignmentsCurrent {
+	if welcome.AssignmentsCurrent {
+		a.neighbours.sendAll(s, a.needsOf(view, t))
+	} else {
 		a.sendAll(view, t)
 	}
 	if planted.On(planted.HastyHeir) {
 		a.inherit(view, t)
 	}
+}
+
+// needsOf returns the names that each workload which an agent holds depends on.
+func (a *assigner) needsOf(view *fsm.View, t *target) map[string][]string {
+	needs := make(map[string][]string, len(t.sent))
+	for name := range t.sent {
+		if row, ok := view.Workload(name); ok {
+			needs[name] = slices.Sorted(maps.Keys(a.neighbours.dependenciesOf(row)))
+		}
+	}
+	return needs
 }
 
 // inherit is the bug HastyHeir.
@@ -384,6 +411,7 @@ func (a *assigner) detach(s *session) {
 }
 
 func (a *assigner) forget(t *target) {
+	a.neighbours.part(t.session)
 	delete(a.targets, t.session.name)
 	delete(a.waiting, t)
 }

@@ -87,6 +87,7 @@ func viewAndChanges(machine Machine) (*fsm.View, *fsm.Subscription, error) {
 func (m *manager) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return m.assigner.run(ctx, m.changes) })
+	group.Go(func() error { return m.assigner.neighbours.run(ctx) })
 	group.Go(func() error { return m.watchDeadlines(ctx) })
 	err := group.Wait()
 

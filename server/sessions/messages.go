@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -17,6 +19,10 @@ type assignments struct {
 
 	messages []*argosyv1.Assignments
 	sizes    []int
+	// needs are the names that each workload in them depends on; removals are the
+	// workloads that they take away.
+	needs    map[string][]string
+	removals []string
 }
 
 // rowOverhead is what a workload takes in a message beside its encoded row: its
@@ -34,7 +40,7 @@ func (a *assignments) room(need int) *argosyv1.Assignments {
 	return a.messages[last]
 }
 
-// upsert adds a workload and returns it decoded; nil when its row does not
+// upsert adds a workload as it is rendered, and returns that; nil when its row does not
 // decode, which is logged and leaves the agent with what it has.
 func (a *assignments) upsert(row *fsm.Row) *argosyv1.Workload {
 	w, err := row.Workload()
@@ -42,12 +48,22 @@ func (a *assignments) upsert(row *fsm.Row) *argosyv1.Workload {
 		a.log.Error("workload not assigned", "workload", row.Key, "agent", row.Group, "error", err)
 		return nil
 	}
+	w = w.Effective()
 	m := a.room(len(row.Value) + rowOverhead)
 	m.Upserts = append(m.Upserts, w)
 	return w
 }
 
+// noteNeeds keeps what the agent must be told of before it gets a workload.
+func (a *assignments) noteNeeds(w *argosyv1.Workload) {
+	if a.needs == nil {
+		a.needs = map[string][]string{}
+	}
+	a.needs[w.GetName()] = slices.Sorted(maps.Keys(w.GetDependencies()))
+}
+
 func (a *assignments) remove(name string) {
+	a.removals = append(a.removals, name)
 	m := a.room(len(name) + 2)
 	m.Removals = append(m.Removals, name)
 }

@@ -114,7 +114,7 @@ func TestAnAgentThatMissedChangesIsToldEverythingAgain(t *testing.T) {
 		w.want("comes@a")
 		a.connect()
 		a.holds("after it came back", "comes", "stays")
-		if !a.messages()[1].GetAssignments().GetFull() {
+		if !a.firstAssignments().GetFull() {
 			t.Error("the assignments were not sent in full")
 		}
 	})

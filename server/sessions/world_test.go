@@ -285,6 +285,12 @@ type agent struct {
 	revision uint64
 	held     map[string]*argosyv1.Workload
 	staged   []*argosyv1.Assignments
+	// neighbours are the states of other workloads, and dependents those who depend
+	// on its own, as it was told.
+	neighbours map[string]string
+	dependents map[string]string
+	awaited    []string
+	learning   bool
 
 	stream *stream
 }
@@ -292,7 +298,7 @@ type agent struct {
 func (w *world) agent(name string) *agent {
 	return &agent{
 		t: w.t, w: w, name: name, instanceID: "process-" + name, bootID: "machine-" + name, homeID: "home-" + name, address: name + ":1",
-		held: map[string]*argosyv1.Workload{},
+		held: map[string]*argosyv1.Workload{}, neighbours: map[string]string{}, dependents: map[string]string{},
 	}
 }
 
@@ -360,6 +366,7 @@ func (a *agent) open(change ...func(*argosyv1.AgentHello)) {
 		Name: a.name, Protocol: argosyv1.SupportedProtocol(), Version: "test", ClusterId: a.clusterID, Tags: a.tags,
 		BootId: a.bootID, HomeId: a.homeID, InstanceId: a.instanceID, AssignmentRevision: a.revision, Term: a.term,
 		AssignmentHash: argosyv1.AssignmentHash(slices.Collect(maps.Values(a.held))),
+		Abilities:      argosyv1.Abilities, Awaited: a.awaited,
 	}
 	a.staged = nil
 	a.mu.Unlock()
@@ -459,6 +466,9 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 	if w := m.GetWelcome(); w != nil {
 		a.clusterID, a.term = w.GetClusterId(), w.GetTerm()
 	}
+	if news := m.GetNeighbours(); news != nil {
+		a.learn(news)
+	}
 	part := m.GetAssignments()
 	if part == nil {
 		return
@@ -476,6 +486,11 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 	for _, p := range a.staged {
 		for _, one := range p.GetUpserts() {
 			a.held[one.GetName()] = one
+			for name := range one.GetDependencies() {
+				if _, known := a.neighbours[name]; !known {
+					a.t.Errorf("agent %s was sent %s before it was told of %s", a.name, one.GetName(), name)
+				}
+			}
 		}
 		for _, name := range p.GetRemovals() {
 			if _, ok := a.held[name]; !ok {
@@ -487,6 +502,51 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 	a.staged, a.revision = nil, part.GetRevision()
 }
 
+// learn does what an agent does with what it is told of neighbours.
+func (a *agent) learn(m *argosyv1.Neighbours) {
+	if m.GetFull() && !a.learning {
+		clear(a.neighbours)
+		clear(a.dependents)
+	}
+	a.learning = m.GetPartial()
+	for _, name := range m.GetForgotten() {
+		delete(a.neighbours, name)
+	}
+	for _, w := range m.GetWorkloads() {
+		var states []string
+		for _, s := range w.GetStates() {
+			states = append(states, s.GetInstance().GetAgent()+" "+s.GetExecution().Text())
+		}
+		a.neighbours[w.GetName()] = strings.Join(states, ", ")
+	}
+	for _, d := range m.GetDependents() {
+		if a.dependents[d.GetName()] = strings.Join(d.GetDependents(), ", "); len(d.GetDependents()) == 0 {
+			delete(a.dependents, d.GetName())
+		}
+	}
+}
+
+// knows checks what the agent was told of the states of others, and dependsOn of
+// who depends on its own.
+func (a *agent) knows(what string, want map[string]string) {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !maps.Equal(a.neighbours, want) {
+		a.t.Errorf("%s: agent %s knows %.500s, want %.500s", what, a.name, fmt.Sprint(a.neighbours), fmt.Sprint(want))
+	}
+}
+
+func (a *agent) dependsOn(what string, want map[string]string) {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.dependents, func(name, _ string) bool { return a.held[name] == nil })
+	if !maps.Equal(a.dependents, want) {
+		a.t.Errorf("%s: agent %s was told of dependents %v, want %v", what, a.name, a.dependents, want)
+	}
+}
+
 // holds checks what the agent was told to run.
 func (a *agent) holds(what string, want ...string) {
 	a.t.Helper()
@@ -495,6 +555,16 @@ func (a *agent) holds(what string, want ...string) {
 	if got := slices.Sorted(maps.Keys(a.held)); !slices.Equal(got, want) {
 		a.t.Errorf("%s: agent %s holds %v, want %v", what, a.name, got, want)
 	}
+}
+
+// firstAssignments returns the first assignments of this session.
+func (a *agent) firstAssignments() *argosyv1.Assignments {
+	for _, m := range a.messages() {
+		if m.GetAssignments() != nil {
+			return m.GetAssignments()
+		}
+	}
+	return nil
 }
 
 // assignments counts the messages with assignments of this session.

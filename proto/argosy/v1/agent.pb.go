@@ -384,7 +384,10 @@ type AgentHello struct {
 	// What the agent can do beyond the first release: 1 means dependencies, files,
 	// control interfaces and reasons. A workload that needs more than its agent can
 	// do is not sent to it. Default 0: nothing beyond.
-	Abilities     uint32 `protobuf:"varint,14,opt,name=abilities,proto3" json:"abilities,omitempty"`
+	Abilities uint32 `protobuf:"varint,14,opt,name=abilities,proto3" json:"abilities,omitempty"`
+	// Names of workloads whose states the agent waits for to remove its own, beside
+	// those that desired state tells of.
+	Awaited       []string `protobuf:"bytes,15,rep,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -515,6 +518,13 @@ func (x *AgentHello) GetAbilities() uint32 {
 		return x.Abilities
 	}
 	return 0
+}
+
+func (x *AgentHello) GetAwaited() []string {
+	if x != nil {
+		return x.Awaited
+	}
+	return nil
 }
 
 // Welcome accepts a session.
@@ -1506,7 +1516,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"neighbours\x18\a \x01(\v2\x15.argosy.v1.NeighboursH\x00R\n" +
 	"neighboursB\x06\n" +
-	"\x04kind\"\xb1\x04\n" +
+	"\x04kind\"\xcb\x04\n" +
 	"\n" +
 	"AgentHello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
@@ -1525,7 +1535,8 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x04term\x18\v \x01(\x04R\x04term\x12\x17\n" +
 	"\ahome_id\x18\f \x01(\tR\x06homeId\x12 \n" +
 	"\vincarnation\x18\r \x01(\tR\vincarnation\x12\x1c\n" +
-	"\tabilities\x18\x0e \x01(\rR\tabilities\x1a7\n" +
+	"\tabilities\x18\x0e \x01(\rR\tabilities\x12\x18\n" +
+	"\aawaited\x18\x0f \x03(\tR\aawaited\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x03\n" +
