@@ -147,6 +147,18 @@ c: "x\n"
 	}
 }
 
+func TestCharactersThatReadersOfYAMLRefuseAreEscaped(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\x7f\u0085": `"a\u007f\u0085"` + "\n",
+		"\ufeffa\nb":  `"\ufeffa\nb"` + "\n",
+		"\u00e9":      "\"\u00e9\"\n",
+	} {
+		if got := string(tree.NewText(text).YAML()); got != want {
+			t.Errorf("%q is written %s, want %s", text, got, want)
+		}
+	}
+}
+
 // texts are texts that writers and readers of YAML are known to disagree on, and
 // any others.
 func texts() *rapid.Generator[string] {

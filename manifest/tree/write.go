@@ -3,6 +3,7 @@ package tree
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"regexp"
 	"strings"
@@ -130,8 +131,29 @@ func quoted(text string) string {
 	encoder.SetEscapeHTML(false)
 	// A string always encodes.
 	_ = encoder.Encode(text)
-	// Allowed in JSON, not in YAML.
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\x7f", `\u007f`)
+	return escapeOdd(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// escapeOdd escapes the characters that JSON allows and readers of YAML refuse or
+// drop.
+func escapeOdd(text string) string {
+	if strings.IndexFunc(text, odd) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if odd(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// odd tells whether a character is a control character or a mark of byte order.
+func odd(r rune) bool {
+	return r < ' ' || (r >= 0x7f && r < 0xa0) || r == 0xfeff || r == 0xfffe || r == 0xffff
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_/-]*$`)
@@ -158,8 +180,8 @@ func block(text, indent string) string {
 	}
 	for i, line := range lines {
 		edge := i == 0 || i == len(lines)-1
-		odd := strings.IndexFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || r > 0xff || (r > 0x7f && r < 0xa1) }) >= 0
-		if odd || strings.TrimRight(line, " ") != line || (edge && line == "") || (i == 0 && line[0] == ' ') {
+		strange := strings.IndexFunc(line, func(r rune) bool { return odd(r) || r == 0xa0 || r > 0xff }) >= 0
+		if strange || strings.TrimRight(line, " ") != line || (edge && line == "") || (i == 0 && line[0] == ' ') {
 			return quoted(text)
 		}
 	}
