@@ -56,7 +56,7 @@ func partOfMap(n *tree.Node, active steps) *tree.Node {
 			same++
 		}
 	}
-	if active.wild() {
+	if active.wild() || active.count() > n.Len() {
 		for name, value := range n.Children() {
 			take(name, value)
 		}
@@ -73,6 +73,15 @@ func partOfMap(n *tree.Node, active steps) *tree.Node {
 	default:
 		return tree.NewMap(fields)
 	}
+}
+
+// count returns how many names there are at most.
+func (active steps) count() int {
+	n := 0
+	for _, a := range active {
+		n += len(a.names)
+	}
+	return n
 }
 
 // names returns the names that the steps lead on by; of one step that is its own

@@ -2,6 +2,7 @@ package mask_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -106,6 +107,32 @@ func TestFilter(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got.JSON(), mustRead(t, test.want).JSON())
 			}
 		})
+	}
+}
+
+func TestASetHasEveryMaskOnce(t *testing.T) {
+	var texts []string
+	for _, m := range set(t, "b a b.c * a b *").Masks() {
+		texts = append(texts, m.String())
+	}
+	if got := strings.Join(texts, " "); got != "b a b.c *" {
+		t.Error(got)
+	}
+}
+
+// Many names below wildcards must not be looked up in every map there is.
+func TestManyMasksBelowWildcards(t *testing.T) {
+	var many []string
+	for i := range mask.MaxMasks {
+		many = append(many, fmt.Sprintf("*.*.*.x%d", i))
+	}
+	wide, err := mask.ParseSet(append(many[1:], "*.*.*.agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := mask.Filter(mustRead(t, sample), wide)
+	if !tree.Equal(got, mask.Filter(mustRead(t, sample), set(t, "*.*.*.agent"))) {
+		t.Errorf("got %s", got.JSON())
 	}
 }
 

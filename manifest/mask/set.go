@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Set is a number of masks. It never changes, and may be used by several
+// Set is a number of masks, each of them once. It never changes, and may be used by several
 // goroutines.
 type Set struct {
 	masks []Mask
@@ -15,9 +15,12 @@ type Set struct {
 
 // NewSet returns a set of masks; of none at all it selects nothing.
 func NewSet(masks ...Mask) *Set {
-	s := &Set{masks: slices.Clone(masks), selects: &step{}, shows: &step{}}
+	s := &Set{selects: &step{}, shows: &step{}}
 	for _, m := range masks {
-		s.selects.add(m)
+		if !s.selects.add(m) {
+			continue
+		}
+		s.masks = append(s.masks, m)
 		s.shows.add(m)
 		for _, other := range m.shown() {
 			s.shows.add(other)
@@ -46,7 +49,7 @@ func ParseSet(texts []string) (*Set, error) {
 	return NewSet(masks...), nil
 }
 
-// Masks returns the masks in the order in which they were given.
+// Masks returns the masks in the order in which they were given first.
 func (s *Set) Masks() []Mask { return slices.Clone(s.masks) }
 
 // Covers tells whether one mask of the set selects everything that m can select,
@@ -99,8 +102,8 @@ type step struct {
 	names map[string]*step
 }
 
-// add puts a mask below a step.
-func (s *step) add(m Mask) {
+// add puts a mask below a step, and tells whether it was not there yet.
+func (s *step) add(m Mask) bool {
 	for _, segment := range m {
 		if segment != Any {
 			s = s.name(segment)
@@ -111,7 +114,9 @@ func (s *step) add(m Mask) {
 		}
 		s = s.any
 	}
+	added := !s.end
 	s.end = true
+	return added
 }
 
 // addPath puts a path below a step; a name that is "*" is just that name.
