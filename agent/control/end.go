@@ -1,0 +1,69 @@
+package control
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// end is the agent's end of a pipe. One goroutine uses it; others wake that one.
+type end struct {
+	// suspect is set when the pipe may have been replaced.
+	suspect atomic.Bool
+	kick    chan struct{}
+
+	mu   sync.Mutex
+	file *os.File
+}
+
+func newEnd() end { return end{kick: make(chan struct{}, 1)} }
+
+// set replaces the open pipe, and closes the former one.
+func (e *end) set(file *os.File) {
+	e.mu.Lock()
+	former := e.file
+	e.file = file
+	e.mu.Unlock()
+	if former != nil {
+		_ = former.Close()
+	}
+}
+
+// wake makes its goroutine look at everything anew: it stops waiting, whatever it
+// waits for.
+func (e *end) wake() {
+	e.mu.Lock()
+	if e.file != nil {
+		_ = e.file.SetDeadline(time.Unix(1, 0))
+	}
+	e.mu.Unlock()
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// check makes its goroutine see whether the pipe was replaced.
+func (e *end) check() {
+	e.suspect.Store(true)
+	e.wake()
+}
+
+// waitUntil arms the deadline for the next wait; zero means none. Whoever wakes
+// later is heard, and who did before left a trace that is looked at first.
+func (e *end) waitUntil(deadline time.Time) { _ = e.file.SetDeadline(deadline) }
+
+// pause waits, and tells whether the context goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,150 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// Interface is the control interface of one instance: one goroutine reads, one
+// writes, and each request has its own.
+type Interface struct {
+	instance *argosyv1.InstanceName
+	cfg      Config
+	folder   folder
+	watcher  *watcher
+	logger   *slog.Logger
+
+	in, out  end
+	queue    queue
+	requests requests
+	slots    *semaphore.Weighted
+	weight   int64
+
+	complaints complaints
+
+	// Of the goroutine that reads.
+	stream  session
+	penalty time.Duration // owed by the workload
+
+	// Of the goroutine that writes.
+	hadReader   bool
+	stallAt     time.Time // zero: something was read, or the queue is not full
+	waitEnd     time.Time // when those that wait for a reader are dropped; zero: none wait
+	inputOpened time.Time
+
+	stop context.CancelCauseFunc
+	done sync.WaitGroup
+}
+
+func newInterface(cfg Config, instance *argosyv1.InstanceName, place folder) *Interface {
+	i := &Interface{
+		instance: instance, cfg: cfg, folder: place,
+		logger: cfg.Logger.With("instance", instance.Key()),
+		in:     newEnd(), out: newEnd(),
+		queue:  queue{maxMessages: cfg.MaxQueueMessages, maxBytes: cfg.MaxQueueBytes},
+		weight: int64(max(cfg.MaxMessageBytes, cfg.MaxRequests)),
+	}
+	i.slots = semaphore.NewWeighted(i.weight)
+	i.stream.splitter.max = cfg.MaxMessageBytes
+	return i
+}
+
+// event takes what happened in the folder of the pipes.
+func (i *Interface) event(mask uint32, name string) {
+	gone := mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_Q_OVERFLOW) != 0
+	if name == inputPipe && mask&unix.IN_OPEN != 0 {
+		i.in.wake()
+	} else if name == inputPipe || gone {
+		i.in.check()
+	}
+	if name == outputPipe && mask&unix.IN_OPEN == 0 || gone {
+		i.out.check()
+	}
+}
+
+// start opens the pipes and begins to serve them until the context ends.
+func (i *Interface) start(ctx context.Context, watcher *watcher) error {
+	i.watcher = watcher
+	err := i.openInput()
+	if err == nil {
+		err = i.openOutput() // last: who can open it has a pipe to read from
+	}
+	if err != nil {
+		i.in.set(nil)
+		watcher.drop(i)
+		return err
+	}
+	i.stream.accepted = i.folder.hasSession()
+	i.stream.inherited = i.stream.accepted
+	ctx, i.stop = context.WithCancelCause(ctx)
+	context.AfterFunc(ctx, func() { i.in.wake(); i.out.wake() })
+	i.done.Go(func() { i.receive(ctx) })
+	i.done.Go(func() { i.send(ctx) })
+	return nil
+}
+
+// end stops serving; the files stay. It returns when every request has ended.
+func (i *Interface) end() {
+	if i.stop == nil {
+		return
+	}
+	i.stop(ErrEnded)
+	i.done.Wait()
+	i.requests.group.Wait()
+	i.watcher.drop(i)
+	i.in.set(nil)
+	i.out.set(nil)
+}
+
+// sayEvery is how often the same thing is logged of an interface at most.
+const sayEvery = 10 * time.Second
+
+// complaints keeps a workload from filling the log.
+type complaints struct {
+	mu   sync.Mutex
+	last map[string]said // by text, which is one of few
+}
+
+type said struct {
+	at   time.Time
+	held int
+}
+
+// complain warns of what a workload does.
+func (i *Interface) complain(text string, args ...any) { i.say(slog.LevelWarn, text, args...) }
+
+// say logs what a workload does, unless the same was said not long ago.
+func (i *Interface) say(level slog.Level, text string, args ...any) {
+	held, ok := i.complaints.may(text, time.Now())
+	if !ok {
+		return
+	}
+	if held > 0 {
+		args = append(args, "held_back", held)
+	}
+	i.logger.Log(context.Background(), level, text, args...)
+}
+
+// may tells whether to say something now, and how often it was not said since.
+func (c *complaints) may(text string, now time.Time) (held int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, known := c.last[text]
+	if known && now.Sub(before.at) < sayEvery {
+		before.held++
+		c.last[text] = before
+		return 0, false
+	}
+	if c.last == nil {
+		c.last = make(map[string]said)
+	}
+	c.last[text] = said{at: now}
+	return before.held, true
+}

@@ -1,0 +1,173 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inputBytes is the capacity asked for of the pipe to the workload: an SDK that
+// reads without waiting takes a message that does not fit in for a broken one.
+const inputBytes = 256 << 10
+
+// send writes what waits until the context ends.
+func (i *Interface) send(ctx context.Context) {
+	for ctx.Err() == nil {
+		switch {
+		case i.in.file == nil || i.in.suspect.Swap(false) && !i.folder.same(inputPipe, i.in.file):
+			i.reopenInput(ctx)
+		case !readersGone(i.in.file):
+			i.hadReader, i.waitEnd = true, time.Time{}
+			i.write(ctx)
+		case i.hadReader:
+			// With the pipe goes what nobody has read.
+			i.in.set(nil)
+		default:
+			i.awaitReader(ctx)
+		}
+	}
+}
+
+// write writes once, or waits until that is possible, all readers have gone, there
+// is something to write, or nothing was read for too long.
+func (i *Interface) write(ctx context.Context) {
+	switch full := i.queue.full(); {
+	case !full:
+		i.stallAt = time.Time{}
+	case i.stallAt.IsZero():
+		i.stallAt = time.Now().Add(i.cfg.StallTimeout)
+	case !time.Now().Before(i.stallAt):
+		i.stalled()
+		i.stallAt = time.Time{}
+	}
+	i.in.waitUntil(i.stallAt)
+	raw, err := i.in.file.SyscallConn()
+	if err != nil {
+		i.in.set(nil)
+		return
+	}
+	_ = raw.Write(func(fd uintptr) bool {
+		if ctx.Err() != nil || i.in.suspect.Load() || broken(int(fd)) {
+			return true
+		}
+		data, ok := i.queue.take()
+		if !ok {
+			return false
+		}
+		n, err := unix.Write(int(fd), data)
+		if err == unix.EAGAIN {
+			return false
+		}
+		if err == nil {
+			i.stallAt = time.Time{}
+			i.queue.wrote(n)
+		}
+		return true // EPIPE is seen as broken the next time
+	})
+}
+
+// awaitReader waits until somebody may have opened the pipe for reading. What
+// waits for that too long is dropped.
+func (i *Interface) awaitReader(ctx context.Context) {
+	var late <-chan time.Time
+	switch {
+	case i.queue.empty():
+		i.waitEnd = time.Time{}
+	case i.waitEnd.IsZero():
+		i.waitEnd = time.Now().Add(i.cfg.ReaderTimeout)
+	case !time.Now().Before(i.waitEnd):
+		i.logger.Info("workload has not opened its pipe; what waited for it was dropped", "after", i.cfg.ReaderTimeout)
+		i.cancelSubscriptions(fmt.Errorf("%w: nobody has the pipe open", ErrNotRead))
+		i.queue.drop(nil)
+		i.waitEnd = time.Time{}
+	}
+	if !i.waitEnd.IsZero() {
+		timer := time.NewTimer(time.Until(i.waitEnd))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-i.in.kick:
+	case <-late:
+	case <-ctx.Done():
+	}
+}
+
+// stalled ends subscriptions, the oldest first, until there is room.
+func (i *Interface) stalled() {
+	for {
+		s := i.requests.take(func(*request) bool { return true })
+		if s == nil {
+			return
+		}
+		i.complain("workload does not read; a subscription was ended", "request", short(s.id, 64))
+		s.end(fmt.Errorf("%w for %v", ErrNotRead, i.cfg.StallTimeout), func() {
+			i.queue.drop(s)
+			i.answerError(s.id, fmt.Sprintf("ended: %v for %v", ErrNotRead, i.cfg.StallTimeout))
+		})
+		if !i.queue.full() {
+			return
+		}
+	}
+}
+
+// openInput opens the pipe that the workload reads from, for writing alone. That
+// is refused while nobody reads, so for a moment the agent reads itself.
+func (i *Interface) openInput() error {
+	pipes, err := i.folder.openPipes()
+	if err != nil {
+		return err
+	}
+	defer pipes.Close()
+	if err := i.watcher.add(pipes, i); err != nil {
+		return err
+	}
+	both, err := i.folder.openPipe(pipes, inputPipe, unix.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer both.Close()
+	file, err := i.folder.openPipe(pipes, inputPipe, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	enlarge(file)
+	i.in.set(file)
+	i.hadReader = false
+	i.queue.again()
+	return nil
+}
+
+// enlarge asks for more capacity; a user's pipes may not have any more.
+func enlarge(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, inputBytes) })
+	}
+}
+
+func (i *Interface) reopenInput(ctx context.Context) {
+	i.in.set(nil)
+	if !pause(ctx, reopenPause-time.Since(i.inputOpened)) {
+		return
+	}
+	i.inputOpened = time.Now()
+	if err := i.openInput(); err != nil {
+		i.complain("pipe of a control interface could not be opened; it is tried again", "error", err)
+		pause(ctx, retryPause)
+	}
+}
+
+// readersGone tells whether nobody has the pipe open for reading.
+func readersGone(file *os.File) (gone bool) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) { gone = broken(int(fd)) })
+	return gone || err != nil
+}
+
+func broken(fd int) bool { return polled(fd, unix.POLLOUT)&unix.POLLERR != 0 }
