@@ -56,7 +56,7 @@ func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term ui
 		log:        log,
 		revision:   view.Revision(),
 		targets:    map[string]*target{},
-		handoff:    newHandoff(view.Revision(), unheard, doubtful(view, unheard)),
+		handoff:    newHandoff(view.Revision(), len(store.Agents()) > 0, unheard, doubtful(view, unheard)),
 		neighbours: newNeighbours(machine, store, cfg, log),
 		waiting:    map[*target]struct{}{},
 		held:       map[string]struct{}{},

@@ -26,6 +26,9 @@ import (
 //     may have sent it to. An agent is heard with its first full report or its
 //     goodbye. All older workloads wait for such agents until the session timeout
 //     is over (the agents settle); after it those do that may really be there.
+//     Without a mirror newer ones wait, too, until the agents settle: nothing tells
+//     what was deleted before, and is being stopped by an agent that is about to
+//     come.
 //
 // What an agent that is still not heard of has need not be in the mirror: it was
 // sent shortly before its leader went, or all servers were started again and no
@@ -52,7 +55,8 @@ type flight struct {
 // handoff knows which agents may have an instance that they have not reported.
 // The assigner changes it; the writer asks it, and must not wait for the assigner.
 type handoff struct {
-	began uint64 // revision at which the leadership began
+	began    uint64 // revision at which the leadership began
+	mirrored bool   // observed state was there when it began
 
 	mu        sync.Mutex
 	noted     uint64                         // changes up to it were noted, and what was sent before they were known
@@ -65,9 +69,10 @@ type handoff struct {
 	bound     map[string]map[string]struct{} // agents with a flight, by workload
 }
 
-func newHandoff(began uint64, unheard, doubtful map[string]struct{}) *handoff {
+func newHandoff(began uint64, mirrored bool, unheard, doubtful map[string]struct{}) *handoff {
 	return &handoff{
 		began:     began,
+		mirrored:  mirrored,
 		noted:     began,
 		unsettled: maps.Clone(unheard),
 		departed:  map[string]struct{}{},
@@ -128,7 +133,7 @@ func (h *handoff) mayHaveLocked(row *fsm.Row, agent string) (string, bool) {
 	if _, doubtful := h.doubtful[row.Key]; doubtful {
 		return otherThan(agent, h.unheard)
 	}
-	if _, departed := h.departed[row.Key]; !departed && row.CreatedRevision > h.began {
+	if _, departed := h.departed[row.Key]; !departed && h.mirrored && row.CreatedRevision > h.began {
 		return "", false // no leader before this one can have sent it
 	}
 	return otherThan(agent, h.unsettled)

@@ -571,6 +571,54 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			b.runs()
 			stopWaiting(w, b)
 		}, false},
+		{"it was deleted, all servers were started again, and it is made anew before a is heard of", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"it was deleted, all servers were started again, and a stops it still", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			a.connect()
+			a.report(true, stopping, "w")
+			stopWaiting(w, a, b)
+		}, true},
+		{"it was deleted, all servers were started again, and a has removed it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"all servers were started again, it is new, and a was not heard of for long", func(w *world, a, b *agent) {
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, false},
+		{"all servers were started again, the leader changed, it is new, and a was not heard of", func(w *world, a, b *agent) {
+			w.startAgain()
+			b.connect()
+			b.runs()
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
 		{"all servers were started again and a has removed it", func(w *world, a, b *agent) {
 			w.want("w@a")
 			a.runs("w")
