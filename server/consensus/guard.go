@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 
@@ -32,6 +33,8 @@ type guard struct {
 	// restored returns index and term of the state that Raft last took over as a
 	// whole; 0 when there is none.
 	restored func() (index, term uint64)
+	// leads reports whether this server leads.
+	leads func() bool
 	// cut is set from when the end of the log was removed until entries are stored.
 	cut atomic.Bool
 	// unread is why an entry could not be read before that.
@@ -43,6 +46,11 @@ var (
 	_ raft.MonotonicLogStore = (*guard)(nil)
 	_ raft.StableStore       = (*guard)(nil)
 )
+
+// standIn is the type of what the guard gives for an entry that there is only a
+// state of. It is for comparing index and term: whoever stored it would have
+// nothing of what the state holds.
+const standIn raft.LogType = math.MaxUint8
 
 // currentTerm is Raft's key for its term.
 const currentTerm = "CurrentTerm"
@@ -61,9 +69,9 @@ func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 		// A restored state stands in the log's gap like an entry. Raft knows that
 		// only as long as nothing comes after it: a server with other entries
 		// there than the leader could never again agree with it, and would be
-		// sent the state without end.
-		if at, term := g.restored(); at == index {
-			*entry = raft.Log{Index: at, Term: term, Type: raft.LogNoop}
+		// sent the state without end. A leader is to send its followers the state.
+		if at, term := g.restored(); at == index && !g.leads() {
+			*entry = raft.Log{Index: at, Term: term, Type: standIn}
 			return nil
 		}
 	}

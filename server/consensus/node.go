@@ -161,7 +161,10 @@ func (n *Node) openStore() (err error) {
 	if n.store, err = storage.Open(cfg); err != nil {
 		return err
 	}
-	n.guard = &guard{Store: n.store, broken: n.fail, refused: n.storeFailed, restored: n.lastTaken}
+	n.guard = &guard{
+		Store: n.store, broken: n.fail, refused: n.storeFailed, restored: n.lastTaken,
+		leads: func() bool { return n.raft.State() == raft.Leader },
+	}
 	return nil
 }
 
@@ -304,9 +307,15 @@ func startError(err, unread, unrestored error) error {
 	return fmt.Errorf("start Raft: %w", err)
 }
 
-// Reread reads the whole log and fails with storage.ErrCorrupt when it is damaged.
-// It calls rest now and then, which ends it by an error.
-func (n *Node) Reread(rest func() error) error { return n.store.Reread(rest) }
+// Reread reads the whole log. It fails with storage.ErrCorrupt when it is damaged,
+// and with storage.ErrForgotten when it lacks an entry that no snapshot stands
+// for. It calls rest now and then, which ends it by an error.
+func (n *Node) Reread(rest func() error) error {
+	return n.store.Reread(func() uint64 {
+		index, _ := n.lastTaken()
+		return index
+	}, rest)
+}
 
 // ID returns the server's id.
 func (n *Node) ID() string { return n.dir.serverID }

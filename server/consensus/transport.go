@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
@@ -63,8 +64,13 @@ const maxAppendBytes = 8 << 20
 // maxPool is how many idle connections to a server are kept.
 const maxPool = 3
 
-// errUnwanted is returned for an injection whose reason has gone.
-var errUnwanted = errors.New("not wanted any more")
+var (
+	// errUnwanted is returned for an injection whose reason has gone.
+	errUnwanted = errors.New("not wanted any more")
+	// errStandIn is returned for a message with an entry that there is only a state
+	// of.
+	errStandIn = errors.New("there is only a state of an entry that is to be sent")
+)
 
 type injection struct {
 	ctx     context.Context
@@ -285,6 +291,10 @@ func (t *transport) AppendEntries(id raft.ServerID, address raft.ServerAddress, 
 	}
 	// Raft reads back from the request how much was sent.
 	request.Entries = trim(request.Entries, maxAppendBytes)
+	// A leader that was deposed just now may have read one.
+	if slices.ContainsFunc(request.Entries, func(e *raft.Log) bool { return e.Type == standIn }) {
+		return fmt.Errorf("append entries: %w", errStandIn)
+	}
 	t.progress.tell(id, request)
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, t.route(id, address), request, response); err != nil {

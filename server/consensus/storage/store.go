@@ -21,6 +21,8 @@ type Store struct {
 	watchdog *watched
 	marks    *marked
 	backend  backend
+	// removing is held while entries are removed.
+	removing sync.Mutex
 	once     sync.Once
 	closed   error
 }
@@ -84,9 +86,17 @@ func (s *Store) Stalled() bool { return s.watchdog.stalled.Load() }
 // rereadEntries is how many entries are read without a rest.
 const rereadEntries = 64
 
-// Reread reads every entry from the disk and fails with ErrCorrupt at one that is
-// damaged. It calls rest now and then, which ends it by an error.
-func (s *Store) Reread(rest func() error) error {
+// Reread reads every entry from the disk. It fails with ErrCorrupt at one that is
+// damaged, and with ErrForgotten at one that should be there and is not. It calls
+// rest now and then, which ends it by an error.
+//
+// taken returns the index of the newest state that is on the disk as a whole, 0
+// when there is none. What comes after it must be there to the last entry. Up to
+// it entries may be missing, and the log does not tell whether they should: a
+// state that is taken over leaves a gap before it. Nobody misses them. This
+// server goes on from the state, and a leader that cannot read an entry for a
+// follower sends it that state.
+func (s *Store) Reread(taken func() uint64, rest func() error) error {
 	first, err := s.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("find first log entry: %w", err)
@@ -95,19 +105,41 @@ func (s *Store) Reread(rest func() error) error {
 	if err != nil {
 		return fmt.Errorf("find last log entry: %w", err)
 	}
-	for index := max(first, 1); index <= last; index++ {
+	for index := min(max(first, 1), taken()+1); index <= last; index++ {
 		if index%rereadEntries == 0 {
 			if err := rest(); err != nil {
 				return err
 			}
 		}
-		// One that is not there was removed meanwhile, or the log has a gap.
 		var entry raft.Log
-		if err := s.watchdog.GetLog(index, &entry); errors.Is(err, ErrCorrupt) {
+		switch err := s.watchdog.GetLog(index, &entry); {
+		case errors.Is(err, ErrCorrupt):
 			return err
+		case errors.Is(err, raft.ErrLogNotFound) && s.lacks(index) && index > taken():
+			return fmt.Errorf("read log: %w (entry %d is not there, though the log goes on behind it)", ErrForgotten, index)
 		}
 	}
 	return nil
+}
+
+// lacks reports whether the log has later entries but not this one. taken must be
+// asked after it: a state was taken before there are entries behind its gap.
+func (s *Store) lacks(index uint64) bool {
+	// Nothing is cut off the end, and stored anew, between the two looks.
+	s.removing.Lock()
+	defer s.removing.Unlock()
+	last, err := s.LastIndex()
+	if err != nil || last < index {
+		return false
+	}
+	return errors.Is(s.watchdog.GetLog(index, new(raft.Log)), raft.ErrLogNotFound)
+}
+
+// DeleteRange removes entries.
+func (s *Store) DeleteRange(low, high uint64) error {
+	s.removing.Lock()
+	defer s.removing.Unlock()
+	return s.cached.DeleteRange(low, high)
 }
 
 // Close closes the files. It may be called twice.

@@ -2,15 +2,19 @@ package storage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 )
 
@@ -210,15 +214,88 @@ func TestFlippedBitIsNoticedByWhoReadsTheLog(t *testing.T) {
 		mustStore(t, store, 1, 200)
 		rests := 0
 		rest := func() error { rests++; return nil }
-		if err := store.Reread(rest); err != nil || rests == 0 {
+		if err := store.Reread(noState, rest); err != nil || rests == 0 {
 			t.Fatalf("read the log with %d rests: %v", rests, err)
 		}
 		mustFlip(t, cfg.Dir, "data of entry 000190")
-		if err := store.Reread(rest); !errors.Is(err, ErrCorrupt) {
+		if err := store.Reread(noState, rest); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("read the log: %v", err)
 		}
-		if err := store.Reread(func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := store.Reread(noState, func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("end reading the log: %v", err)
+		}
+	})
+}
+
+// noState says that there is no snapshot.
+func noState() uint64 { return 0 }
+
+// mustDrop removes an entry from a closed log of boltdb as no library would.
+func mustDrop(t *testing.T, cfg Config, index uint64) {
+	t.Helper()
+	db, err := bbolt.Open(boltPath(cfg), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("logs")).Delete(binary.BigEndian.AppendUint64(nil, index))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a snapshot stands for may be missing: a state that was taken over leaves a
+// gap before it. What comes after it is read at the next start.
+func TestAHoleIsNoticedByWhoReadsTheLog(t *testing.T) {
+	rest := func() error { return nil }
+	for name, dropped := range map[string][]uint64{"in the middle": {50}, "at the beginning": {1, 2, 3}} {
+		t.Run(name, func(t *testing.T) {
+			cfg := DefaultConfig(t.TempDir())
+			store := mustOpen(t, cfg)
+			mustStore(t, store, 1, 99)
+			mustClose(t, store)
+			for _, index := range dropped {
+				mustDrop(t, cfg, index)
+			}
+			store = mustOpen(t, cfg)
+			last := dropped[len(dropped)-1]
+			if err := store.Reread(func() uint64 { return last }, rest); err != nil {
+				t.Errorf("the snapshot has them: %v", err)
+			}
+			if err := store.Reread(func() uint64 { return last - 1 }, rest); !errors.Is(err, ErrForgotten) || !strings.Contains(err.Error(), fmt.Sprintf("entry %d ", last)) {
+				t.Errorf("an entry after the snapshot is not there: %v", err)
+			}
+		})
+	}
+}
+
+func TestALogThatChangesWhileItIsReadHasNoHole(t *testing.T) {
+	forEachKind(t, func(t *testing.T, cfg Config) {
+		store := mustOpen(t, cfg)
+		mustStore(t, store, 1, 200)
+		var taken atomic.Uint64
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for index := uint64(201); index < 260; index += 3 {
+				err := store.StoreLogs(entries(index, index+5))
+				taken.Store(index - 150)
+				err = errors.Join(err, store.DeleteRange(index+3, index+5), store.DeleteRange(1, taken.Load()))
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		for reading := true; reading; {
+			select {
+			case <-done:
+				reading = false
+			default:
+			}
+			if err := store.Reread(taken.Load, func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
