@@ -76,7 +76,8 @@ type Config struct {
 	// LogStore is "boltdb" or "wal": a store that is proven against one that is
 	// faster. Default "boltdb".
 	LogStore storage.Kind
-	// LogSegmentBytes is how large each file of a WAL is. Default 16 MiB.
+	// LogSegmentBytes is how large each file of a WAL is. Default 16 MiB; see
+	// storage.Config for why nobody need choose.
 	LogSegmentBytes int
 	// SnapshotThreshold is after how many log entries a snapshot is taken.
 	// Default 8192.

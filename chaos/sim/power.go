@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
 )
 
 // catchLimit is for how long a loss of power waits for a write to strike in; a time
@@ -94,7 +95,7 @@ func (r *replica) lose(random *rand.Rand, t *trap) (string, error) {
 
 // tearTemporary cuts what was being received, and had not been flushed, anywhere.
 func tearTemporary(random *rand.Rand, raft string) error {
-	names, err := filepath.Glob(filepath.Join(raft, "snapshots", "*.tmp", "*"))
+	names, err := filepath.Glob(filepath.Join(raft, storage.SnapshotsDir, "*.tmp", "*"))
 	errs := []error{err}
 	for _, name := range names {
 		info, err := os.Stat(name)

@@ -29,7 +29,8 @@ type Config struct {
 	Timing Timing
 	// LogStore is the kind of the log store. Default storage.BoltDB.
 	LogStore storage.Kind
-	// LogSegmentBytes is how large each file of a WAL is. Default 16 MiB.
+	// LogSegmentBytes is how large each file of a WAL is. Default 16 MiB; see
+	// storage.Config for why nobody need choose.
 	LogSegmentBytes int
 	// SnapshotThreshold is how many entries make a snapshot worthwhile. Default
 	// 8192: fewer shorten the replay after a restart, at the price of writing

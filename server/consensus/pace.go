@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
+
+	"github.com/argosy-cluster/argosy/server/consensus/storage"
 )
 
 // pacedSnapshots writes snapshots so that the log beside them is not held up. A
@@ -38,7 +40,7 @@ func (s *pacedSnapshots) Create(version raft.SnapshotVersion, index, term uint64
 	}
 	// The sink does not let its file be flushed before its end; whoever opens the
 	// same file may.
-	file, err := os.Open(filepath.Join(s.dir, "snapshots", sink.ID()+".tmp", "state.bin"))
+	file, err := os.Open(filepath.Join(s.dir, storage.SnapshotsDir, sink.ID()+".tmp", storage.StateFile))
 	if err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}

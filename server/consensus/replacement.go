@@ -271,7 +271,9 @@ func (n *Node) checkVote() error {
 	return nil
 }
 
-func (n *Node) snapshotDir() string { return filepath.Join(n.cfg.DataDir, "raft", "snapshots") }
+func (n *Node) snapshotDir() string {
+	return filepath.Join(n.cfg.DataDir, "raft", storage.SnapshotsDir)
+}
 
 // newestSnapshot returns the highest entry and the highest term of which there is
 // a snapshot, readable or not: the name of its directory is term-index-time.

@@ -253,7 +253,7 @@ func TestWhatWasForgottenIsNoticedAtTheStart(t *testing.T) {
 	last := c.mustLead().raft.LastIndex()
 	eventually(t, "the victim has everything", func() bool { return victim.raft.LastIndex() >= last })
 	c.crash(victim)
-	snapshots, err := filepath.Glob(filepath.Join(victim.cfg.DataDir, "raft", "snapshots", "*-*-*"))
+	snapshots, err := filepath.Glob(filepath.Join(victim.snapshotDir(), "*-*-*"))
 	if err != nil || len(snapshots) != 2 {
 		t.Fatalf("snapshots are %v, error %v", snapshots, err)
 	}

@@ -194,7 +194,7 @@ func TestLogThatEndsBeforeTheSnapshotIsCleared(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.crash(m)
-			snapshots := filepath.Join(raftDir, "snapshots")
+			snapshots := filepath.Join(raftDir, storage.SnapshotsDir)
 			if err := errors.Join(os.Rename(snapshots, filepath.Join(before, "snapshots-after")), os.Remove(filepath.Join(before, "stable")),
 				os.Rename(filepath.Join(raftDir, "stable"), filepath.Join(before, "stable"))); err != nil {
 				t.Fatal(err)

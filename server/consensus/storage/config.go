@@ -30,7 +30,10 @@ type Config struct {
 	Kind Kind
 	// SegmentBytes is how large the files are of which a log of kind WAL consists.
 	// Room for one is set aside at once. Default 16 MiB: more makes a file less
-	// often, less leaves more room to others on a small disk.
+	// often, less leaves more room to others on a small disk. There is no flag for
+	// it: an entry may be larger than a file, a new file costs a few flushes in
+	// 16 MiB of entries, and the room for one is little beside the floor of free
+	// space. Tests make files small in order to have many.
 	SegmentBytes int
 	// CacheEntries is how many of the newest entries are kept in memory for
 	// replication. Default 512: more spares reads when a follower lags, at the

@@ -29,9 +29,13 @@ type Snapshots struct {
 }
 
 const (
-	snapshotsDir = "snapshots"
-	sealFile     = "seal"
-	stateFile    = "state.bin"
+	// SnapshotsDir, in the directory that Raft's data is in, has a directory for each
+	// snapshot, named by its id. Raft's library calls them so.
+	SnapshotsDir = "snapshots"
+	// StateFile, in the directory of a snapshot, has its content.
+	StateFile = "state.bin"
+
+	sealFile = "seal"
 )
 
 // OpenSnapshots opens the snapshots in the directory that Raft's data is in, of
@@ -41,7 +45,7 @@ func OpenSnapshots(dir string, kept int, log hclog.Logger) (*Snapshots, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshots{files, filepath.Join(dir, snapshotsDir)}, nil
+	return &Snapshots{files, filepath.Join(dir, SnapshotsDir)}, nil
 }
 
 // Create implements raft.SnapshotStore. The seal is there before the snapshot has
@@ -86,7 +90,7 @@ func (s *Snapshots) check(id string, meta *raft.SnapshotMeta) error {
 		return fmt.Errorf("open snapshot %s: %w (it is not what it was sealed as)", id, ErrCorrupt)
 	}
 	// How large it would be is not known when it is sealed.
-	info, err := os.Stat(filepath.Join(s.dir, id, stateFile))
+	info, err := os.Stat(filepath.Join(s.dir, id, StateFile))
 	if err != nil {
 		return fmt.Errorf("open snapshot %s: %w", id, Damaged(err))
 	}

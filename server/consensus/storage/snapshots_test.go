@@ -54,7 +54,7 @@ func TestWhatIsSaidOfASnapshotIsGuarded(t *testing.T) {
 		t.Fatalf("it is %+v", want)
 	}
 	for _, name := range []string{"meta.json", "seal"} {
-		path := filepath.Join(dir, "snapshots", id, name)
+		path := filepath.Join(dir, SnapshotsDir, id, name)
 		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestWhatIsSaidOfASnapshotIsGuarded(t *testing.T) {
 		}
 	}
 	// It is said to be damage, which the server is rebuilt for.
-	path := filepath.Join(dir, "snapshots", id, "seal")
+	path := filepath.Join(dir, SnapshotsDir, id, "seal")
 	if err := os.WriteFile(path, []byte("another"), 0o600); err != nil {
 		t.Fatal(err)
 	}
