@@ -14,8 +14,8 @@
 // The agent is the reader of "output" and the writer of "input" for as long as it
 // runs. On "input" it keeps a writing end and no reading one: so opening it never
 // blocks a workload, and the kernel tells when the last reader has left. What that
-// one left unread is thrown away with the pipe itself, since its successor would
-// begin in the middle of a message. Who reads next is told by inotify; at rest
+// one left unread is thrown away, since its successor would begin in the middle of a
+// message. Who reads next is told by inotify; at rest
 // nothing is asked by a timer.
 //
 // The folder of the pipes belongs to the agent, and so does the one above it,

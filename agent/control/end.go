@@ -2,9 +2,11 @@ package control
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -20,12 +22,14 @@ type end struct {
 
 func newEnd() end { return end{kick: make(chan struct{}, 1)} }
 
-// set replaces the open pipe, and closes the former one.
+// set replaces the open pipe, and closes the former one. What was opened is looked
+// at once more: it may have been replaced before its folder was watched.
 func (e *end) set(file *os.File) {
 	e.mu.Lock()
 	former := e.file
 	e.file = file
 	e.mu.Unlock()
+	e.suspect.Store(file != nil)
 	if former != nil {
 		_ = former.Close()
 	}
@@ -49,6 +53,19 @@ func (e *end) wake() {
 func (e *end) check() {
 	e.suspect.Store(true)
 	e.wake()
+}
+
+// use calls wait with the file, for waiting on it; it tells whether that was
+// possible. A deadline that has passed, or somebody who wakes, is no error.
+func (e *end) use(wait func(syscall.RawConn) error) error {
+	raw, err := e.file.SyscallConn()
+	if err == nil {
+		err = wait(raw)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // waitUntil arms the deadline for the next wait; zero means none. Whoever wakes

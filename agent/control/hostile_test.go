@@ -139,15 +139,10 @@ func TestANewReaderBeginsWithAWholeMessage(t *testing.T) {
 	w.must(client.SendRequest(w.ctx, controltest.Get("1")))
 	w.await("a part of the answer is there", client.WantInput)
 	client.CloseInput()
-	// The agent has noticed when the pipe is another one: it is empty.
-	w.await("what the former reader left is gone", func() error {
-		w.must(client.OpenInput(folder))
-		if _, err := client.Response(w.ctx, "1"); err != nil {
-			client.CloseInput()
-			return err
-		}
-		return nil
-	})
+	w.awaitLog("workload closed its pipe")
+	w.must(client.OpenInput(folder))
+	_, err := client.Response(w.ctx, "1")
+	w.must(err)
 }
 
 func TestAFloodOfGarbage(t *testing.T) {
@@ -202,8 +197,8 @@ func TestAPipeIsReplaced(t *testing.T) {
 					}
 					path := filepath.Join(folder, pipe)
 					w.must(os.Remove(path))
-					if err := put(path, target); err != nil && !errors.Is(err, fs.ErrExist) {
-						t.Fatal(err) // it exists when the agent was quicker
+					if err := put(path, target); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+						t.Fatal(err) // the agent is quicker at times
 					}
 					client.Close()
 					if when == "while no agent runs" {
@@ -254,8 +249,8 @@ func TestTheFolderIsReplaced(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "target")
 			w.must(os.WriteFile(target, []byte("precious"), 0o600))
 			w.must(os.Rename(folder, folder+".away"))
-			if err := put(folder, target); err != nil && !errors.Is(err, fs.ErrExist) {
-				t.Fatal(err)
+			if err := put(folder, target); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.EISDIR) {
+				t.Fatal(err) // the agent is quicker at times
 			}
 			w.await("a new client is served", func() error { return w.tryServed(folder) })
 			text, err := os.ReadFile(target)

@@ -92,7 +92,7 @@ func newWorld(t *testing.T, change func(*control.Config)) *world {
 	t.Cleanup(cancel)
 	w := &world{T: t, ctx: ctx, cfg: control.DefaultConfig(), log: &logBuffer{}}
 	w.cfg.Dir, w.cfg.Agent, w.cfg.Handler = t.TempDir(), "agent_A", handlerFunc(answerState)
-	w.cfg.Logger = slog.New(slog.NewTextHandler(w.log, nil))
+	w.cfg.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if change != nil {
 		change(&w.cfg)
 	}

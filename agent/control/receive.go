@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,31 +83,35 @@ func (i *Interface) read(ctx context.Context) (chunk *[64 << 10]byte, n int, end
 		}
 	}
 	i.out.waitUntil(deadline)
-	raw, err := i.out.file.SyscallConn()
-	if err != nil {
-		return nil, 0, true
-	}
-	_ = raw.Read(func(fd uintptr) bool {
+	ready := func(fd uintptr) bool {
 		if ctx.Err() != nil || i.out.suspect.Load() {
 			return true
 		}
-		chunk = chunks.Get().(*[64 << 10]byte)
-		n, err = readPipe(int(fd), chunk[:])
-		if n > 0 {
-			return true
-		}
-		chunks.Put(chunk)
-		chunk, n = nil, 0
-		i.ask(err == nil)
-		if err == nil {
-			// Nobody has it open for writing: any more, or yet.
-			ended = s.begun || polled(int(fd), unix.POLLIN)&unix.POLLHUP != 0
-			return ended
-		}
-		ended = !errors.Is(err, unix.EAGAIN)
-		return ended
-	})
+		chunk, n, ended = i.tryRead(int(fd))
+		return n > 0 || ended
+	}
+	if err := i.out.use(func(raw syscall.RawConn) error { return raw.Read(ready) }); err != nil {
+		i.complain("pipe of a control interface cannot be waited for; it is opened again", "error", err)
+		pause(ctx, retryPause)
+		ended = true
+	}
 	return chunk, n, ended
+}
+
+// tryRead reads what there is. Nothing, and not the end, means to wait.
+func (i *Interface) tryRead(fd int) (chunk *[64 << 10]byte, n int, ended bool) {
+	chunk = chunks.Get().(*[64 << 10]byte)
+	n, err := readPipe(fd, chunk[:])
+	if n > 0 {
+		return chunk, n, false
+	}
+	chunks.Put(chunk)
+	i.ask(err == nil)
+	if err != nil {
+		return nil, 0, !errors.Is(err, unix.EAGAIN)
+	}
+	// Nobody has it open for writing: any more, or yet.
+	return nil, 0, i.stream.begun || polled(fd, unix.POLLIN)&unix.POLLHUP != 0
 }
 
 // ask takes the answer to the first reading: a session of before goes on only with

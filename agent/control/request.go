@@ -212,7 +212,6 @@ func (i *Interface) finish(r *request, err error) {
 		}
 		i.answerError(r.id, i.textOf(r, err))
 	})
-	r.cancel(ErrOver)
 }
 
 func (i *Interface) textOf(r *request, err error) string {

@@ -120,8 +120,14 @@ func TestASubscriptionOutlivesTheTimeOfARequest(t *testing.T) {
 		})
 	})
 	client := w.session(w.open("w"))
-	_, err := client.Request(w.ctx, controltest.Events("e"))
-	w.must(err)
+	w.await("the first answer comes in time", func() error {
+		response, err := client.Request(w.ctx, controltest.Events("e"))
+		w.must(err)
+		if response.GetError() != nil {
+			return errors.New(response.GetError().GetMessage())
+		}
+		return nil
+	})
 	w.must(client.SendRequest(w.ctx, controltest.Get("slow"))) // as long as a request may take
 	response, err := client.Response(w.ctx, "e")
 	w.must(err)

@@ -3,7 +3,9 @@ package control
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +25,7 @@ func (i *Interface) send(ctx context.Context) {
 			i.hadReader, i.waitEnd = true, time.Time{}
 			i.write(ctx)
 		case i.hadReader:
-			// With the pipe goes what nobody has read.
-			i.in.set(nil)
+			i.emptyInput()
 		default:
 			i.awaitReader(ctx)
 		}
@@ -44,29 +45,28 @@ func (i *Interface) write(ctx context.Context) {
 		i.stallAt = time.Time{}
 	}
 	i.in.waitUntil(i.stallAt)
-	raw, err := i.in.file.SyscallConn()
-	if err != nil {
-		i.in.set(nil)
-		return
+	ready := func(fd uintptr) bool {
+		return ctx.Err() != nil || i.in.suspect.Load() || broken(int(fd)) || i.tryWrite(int(fd))
 	}
-	_ = raw.Write(func(fd uintptr) bool {
-		if ctx.Err() != nil || i.in.suspect.Load() || broken(int(fd)) {
-			return true
-		}
-		data, ok := i.queue.take()
-		if !ok {
-			return false
-		}
-		n, err := unix.Write(int(fd), data)
-		if err == unix.EAGAIN {
-			return false
-		}
-		if err == nil {
-			i.stallAt = time.Time{}
-			i.queue.wrote(n)
-		}
-		return true // EPIPE is seen as broken the next time
-	})
+	if err := i.in.use(func(raw syscall.RawConn) error { return raw.Write(ready) }); err != nil {
+		i.complain("pipe of a control interface cannot be waited for; it is opened again", "error", err)
+		pause(ctx, retryPause)
+		i.in.set(nil)
+	}
+}
+
+// tryWrite tells whether there was something to write, and room for it.
+func (i *Interface) tryWrite(fd int) bool {
+	data, ok := i.queue.take()
+	if !ok {
+		return false
+	}
+	n, err := unix.Write(fd, data)
+	if err == nil {
+		i.stallAt = time.Time{}
+		i.queue.wrote(n)
+	}
+	return err != unix.EAGAIN // EPIPE is seen as broken the next time
 }
 
 // awaitReader waits until somebody may have opened the pipe for reading. What
@@ -139,6 +139,40 @@ func (i *Interface) openInput() error {
 	i.hadReader = false
 	i.queue.again()
 	return nil
+}
+
+// emptyInput throws away what the reader that has left has not read. The agent's end
+// stays open meanwhile: who opens the pipe now must not take it for ended.
+func (i *Interface) emptyInput() {
+	pipes, err := i.folder.openPipes()
+	if err != nil {
+		i.in.set(nil) // opened anew, with the error if it stays
+		return
+	}
+	defer pipes.Close()
+	reader, err := i.folder.openPipe(pipes, inputPipe, unix.O_RDONLY)
+	if err != nil {
+		i.in.set(nil)
+		return
+	}
+	defer reader.Close()
+	if raw, err := reader.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { drain(int(fd)) })
+	}
+	i.hadReader = false
+	i.queue.again()
+	i.say(slog.LevelDebug, "workload closed its pipe; what it had not read was thrown away")
+}
+
+// drain reads what is in a pipe, and no more than fits in.
+func drain(fd int) {
+	chunk := chunks.Get().(*[64 << 10]byte)
+	defer chunks.Put(chunk)
+	for range inputBytes/len(chunk) + 1 {
+		if n, err := readPipe(fd, chunk[:]); n == 0 || err != nil {
+			return
+		}
+	}
 }
 
 // enlarge asks for more capacity; a user's pipes may not have any more.
