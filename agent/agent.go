@@ -13,11 +13,16 @@ import (
 	"github.com/argosy-cluster/argosy/agent/assignments"
 	"github.com/argosy-cluster/argosy/agent/load"
 	"github.com/argosy-cluster/argosy/agent/logs"
+	"github.com/argosy-cluster/argosy/agent/neighbours"
 	"github.com/argosy-cluster/argosy/agent/reconcile"
 	"github.com/argosy-cluster/argosy/agent/session"
 )
 
-const assignmentsFile = "assignments"
+// Files in the data directory.
+const (
+	assignmentsFile = "assignments"
+	neighboursFile  = "neighbours"
+)
 
 // Agent is the agent of one node.
 type Agent struct {
@@ -50,12 +55,13 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, dir.release()) }()
 
-	store := assignments.Open(filepath.Join(a.cfg.DataDir, assignmentsFile), a.logger)
-	manager, err := a.manager(store)
+	store := assignments.Open(filepath.Join(a.cfg.DataDir, assignmentsFile), a.cfg.bootID(), a.logger)
+	known := neighbours.Open(filepath.Join(a.cfg.DataDir, neighboursFile), a.logger)
+	manager, err := a.manager(store, known)
 	if err != nil {
 		return err
 	}
-	keeper, err := a.session(dir, store, manager)
+	keeper, err := a.session(dir, &orders{store: store, neighbours: known, manager: manager})
 	if err != nil {
 		return err
 	}
@@ -68,22 +74,25 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	// knows; operations in flight then come to their end, and what they started
 	// is remembered last.
 	remember := background(store.Run)
+	note := background(known.Run)
 	supervise := background(manager.Run)
 	close(a.ready)
 	sessionErr := a.converse(ctx, manager, keeper)
-	return errors.Join(sessionErr, supervise.stop(), remember.stop())
+	return errors.Join(sessionErr, supervise.stop(), remember.stop(), note.stop())
 }
 
-func (a *Agent) manager(store *assignments.Store) (*reconcile.Manager, error) {
+func (a *Agent) manager(store *assignments.Store, known *neighbours.Book) (*reconcile.Manager, error) {
 	cfg := a.cfg.Reconcile
 	cfg.Agent, cfg.Logger = a.cfg.Name, a.logger
+	cfg.Rebooted, cfg.Neighbours = store.Rebooted(), known
 	return reconcile.New(cfg, a.cfg.Runtimes, store)
 }
 
-func (a *Agent) session(dir *dataDir, store *assignments.Store, manager *reconcile.Manager) (*session.Session, error) {
+func (a *Agent) session(dir *dataDir, told *orders) (*session.Session, error) {
+	manager := told.manager
 	cfg := a.cfg.Session
 	cfg.Name, cfg.Version, cfg.Tags = a.cfg.Name, a.cfg.Version, a.cfg.Tags
-	cfg.BootID, cfg.InstanceID = load.BootID(), uuid.NewString()
+	cfg.BootID, cfg.InstanceID = a.cfg.bootID(), uuid.NewString()
 	home, err := dir.id()
 	if err != nil {
 		return nil, err
@@ -91,7 +100,7 @@ func (a *Agent) session(dir *dataDir, store *assignments.Store, manager *reconci
 	cfg.HomeID = home
 	cfg.Servers, cfg.TLS, cfg.Network, cfg.Logger = a.cfg.Servers, a.cfg.TLS, a.cfg.Network, a.logger
 	return session.New(cfg, session.Deps{
-		Assignments: &orders{store: store, manager: manager},
+		Assignments: told,
 		States:      manager.Journal(),
 		Node:        &node{load: load.New(), manager: manager},
 		Logs:        logs.New(manager, a.logger),

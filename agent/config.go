@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/argosy-cluster/argosy/agent/load"
 	"github.com/argosy-cluster/argosy/agent/reconcile"
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/session"
@@ -41,6 +42,9 @@ type Config struct {
 	Tags map[string]string
 	// Version of the binary, for people.
 	Version string
+	// BootID tells this boot of the machine from others. Default: what the kernel
+	// says.
+	BootID string
 	// StartupPatience is how long the first session waits for runtimes to tell
 	// what they have. Default 2 s. Longer spares users the sight of states that
 	// are not known yet; shorter has the agent back sooner when a runtime hangs.
@@ -99,4 +103,11 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) bootID() string {
+	if c.BootID != "" {
+		return c.BootID
+	}
+	return load.BootID()
 }

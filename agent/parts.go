@@ -5,6 +5,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent/assignments"
 	"github.com/argosy-cluster/argosy/agent/load"
+	"github.com/argosy-cluster/argosy/agent/neighbours"
 	"github.com/argosy-cluster/argosy/agent/reconcile"
 	"github.com/argosy-cluster/argosy/agent/session"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -19,20 +20,39 @@ var (
 // orders hands what the leader says to the store, which judges it, and what
 // the store lets pass to the manager.
 type orders struct {
-	store   *assignments.Store
-	manager *reconcile.Manager
+	store      *assignments.Store
+	neighbours *neighbours.Book
+	manager    *reconcile.Manager
+	// unconfirmed is set while the leader stands behind the assignments, but has not
+	// told everything yet that is needed to act on them.
+	unconfirmed bool
 }
 
-func (o *orders) Held() assignments.Held { return o.store.Held() }
+func (o *orders) Held() assignments.Held {
+	held := o.store.Held()
+	held.Awaited = o.manager.Awaited()
+	return held
+}
 
 func (o *orders) Accept(welcome *argosyv1.Welcome) error {
 	if err := o.store.Accept(welcome.GetClusterId(), welcome.GetIncarnation(), welcome.GetTerm()); err != nil {
 		return err
 	}
-	if welcome.GetAssignmentsCurrent() {
+	o.neighbours.Begin()
+	o.unconfirmed = welcome.GetAssignmentsCurrent() && welcome.GetNeighboursFollow()
+	if welcome.GetAssignmentsCurrent() && !o.unconfirmed {
 		o.manager.Confirm()
 	}
 	return nil
+}
+
+func (o *orders) Learn(message *argosyv1.Neighbours) {
+	changed, whole := o.neighbours.Learn(message)
+	o.manager.Learn(changed)
+	if whole && o.unconfirmed {
+		o.unconfirmed = false
+		o.manager.Confirm()
+	}
 }
 
 func (o *orders) Assign(message *argosyv1.Assignments) error {

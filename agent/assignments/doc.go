@@ -8,6 +8,9 @@ package assignments
 
 import (
 	"errors"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -52,11 +55,15 @@ type Leaving struct {
 	Runtime string
 	// Instance is its name.
 	Instance *argosyv1.InstanceName
+	// Dependents are the names of workloads that are to stop before it does.
+	Dependents []string
 }
 
 // Same tells whether two versions of a workload ask for the same instance, so
 // that going from one to the other touches nothing that runs. A workload that
-// was deleted and made again is not the same, even when it reads alike.
+// was deleted and made again is not the same, even when it reads alike. What an
+// instance cannot see (tags, access rules, dependencies, restart policy) makes no
+// other instance.
 func Same(a, b *argosyv1.Workload) bool {
 	if a.GetName() != b.GetName() || a.GetAgent() != b.GetAgent() || a.GetRuntime() != b.GetRuntime() {
 		return false
@@ -64,6 +71,11 @@ func Same(a, b *argosyv1.Workload) bool {
 	if a.GetCreatedRevision() != b.GetCreatedRevision() && a.GetCreatedRevision() != 0 && b.GetCreatedRevision() != 0 {
 		return false
 	}
+	if a.HasControlInterface() != b.HasControlInterface() || !slices.EqualFunc(a.GetFiles(), b.GetFiles(), sameFile) {
+		return false
+	}
 	return a.GetRuntimeConfig() == b.GetRuntimeConfig() ||
 		argosyv1.InstanceID(a.GetRuntimeConfig()) == argosyv1.InstanceID(b.GetRuntimeConfig())
 }
+
+func sameFile(a, b *argosyv1.File) bool { return proto.Equal(a, b) }

@@ -26,6 +26,7 @@ type content struct {
 	workloads               []*argosyv1.Workload
 	started                 []string
 	leaving                 []Leaving
+	bootID                  string
 }
 
 type header struct {
@@ -38,13 +39,17 @@ type header struct {
 	Revision    uint64   `json:"revision"`
 	Started     []string `json:"started,omitempty"`
 	Leaving     []exit   `json:"leaving,omitempty"`
-	Size        int      `json:"size"`
-	CRC32C      uint32   `json:"crc32c"`
+	// BootID is not in files of before it mattered.
+	BootID string `json:"bootId,omitempty"`
+	Size   int    `json:"size"`
+	CRC32C uint32 `json:"crc32c"`
 }
 
 type exit struct {
 	Runtime  string `json:"runtime"`
 	Instance string `json:"instance"`
+	// Dependents is not in files of before there were any.
+	Dependents []string `json:"dependents,omitempty"`
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -79,11 +84,11 @@ func readFile(path string) (*content, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read assignments: %w", err)
 		}
-		leaving = append(leaving, Leaving{Runtime: e.Runtime, Instance: name})
+		leaving = append(leaving, Leaving{Runtime: e.Runtime, Instance: name, Dependents: e.Dependents})
 	}
 	return &content{
 		clusterID: h.ClusterID, incarnation: h.Incarnation, term: h.Term, setTerm: h.SetTerm, revision: h.Revision,
-		workloads: message.GetUpserts(), started: h.Started, leaving: leaving,
+		workloads: message.GetUpserts(), started: h.Started, leaving: leaving, bootID: h.BootID,
 	}, nil
 }
 
@@ -97,11 +102,11 @@ func writeFile(path string, c *content) error {
 	}
 	leaving := make([]exit, 0, len(c.leaving))
 	for _, l := range c.leaving {
-		leaving = append(leaving, exit{Runtime: l.Runtime, Instance: l.Instance.Key()})
+		leaving = append(leaving, exit{Runtime: l.Runtime, Instance: l.Instance.Key(), Dependents: l.Dependents})
 	}
 	line, err := json.Marshal(header{
 		Version: fileVersion, ClusterID: c.clusterID, Incarnation: c.incarnation, Term: c.term, SetTerm: c.setTerm, Revision: c.revision,
-		Started: c.started, Leaving: leaving, Size: len(body), CRC32C: crc32.Checksum(body, castagnoli),
+		Started: c.started, Leaving: leaving, BootID: c.bootID, Size: len(body), CRC32C: crc32.Checksum(body, castagnoli),
 	})
 	if err != nil {
 		return fmt.Errorf("write assignments: %w", err)

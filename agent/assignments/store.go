@@ -25,6 +25,9 @@ const saveAgain = 10 * time.Second
 type Store struct {
 	path   string
 	logger *slog.Logger
+	bootID string
+	// rebooted is set when the file is of an earlier boot of the machine.
+	rebooted bool
 
 	mu        sync.Mutex
 	clusterID string
@@ -56,18 +59,23 @@ type Held struct {
 	Revision uint64
 	// Hash over the assignments.
 	Hash []byte
+	// Awaited are the names of those that instances on their way out wait for.
+	Awaited []string
 }
 
 // Open reads what an earlier life of the agent left in the file at path. A
 // file that is not there or damaged is the same as none: the leader tells
-// everything again.
-func Open(path string, logger *slog.Logger) *Store {
+// everything again. bootID tells this boot of the machine from others; empty when
+// it is not known. After a reboot nothing counts as started: what ran or had
+// finished is to be started again.
+func Open(path, bootID string, logger *slog.Logger) *Store {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{
 		path:      path,
 		logger:    logger,
+		bootID:    bootID,
 		workloads: make(map[string]*argosyv1.Workload),
 		started:   make(map[string]bool),
 		leaving:   make(map[string]Leaving),
@@ -86,8 +94,9 @@ func Open(path string, logger *slog.Logger) *Store {
 	for _, w := range content.workloads {
 		s.workloads[w.GetName()] = w
 	}
+	s.rebooted = bootID != "" && content.bootID != "" && bootID != content.bootID
 	for _, name := range content.started {
-		if s.workloads[name] != nil {
+		if s.workloads[name] != nil && !s.rebooted {
 			s.started[name] = true
 		}
 	}
@@ -110,6 +119,10 @@ func (s *Store) Remembered() Change {
 		Leaving:  slices.Collect(maps.Values(s.leaving)),
 	}
 }
+
+// Rebooted tells whether the machine was started anew since an earlier life of the
+// agent wrote the file.
+func (s *Store) Rebooted() bool { return s.rebooted }
 
 // Held returns what the agent tells of its assignments.
 func (s *Store) Held() Held {
@@ -292,6 +305,7 @@ func (s *Store) save() bool {
 		workloads: slices.Collect(maps.Values(s.workloads)),
 		started:   slices.Sorted(maps.Keys(s.started)),
 		leaving:   slices.Collect(maps.Values(s.leaving)),
+		bootID:    s.bootID,
 	}
 	s.mu.Unlock()
 	if err := writeFile(s.path, content); err != nil {

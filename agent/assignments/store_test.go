@@ -55,7 +55,7 @@ func names(workloads []*argosyv1.Workload) []string {
 
 func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "assignments")
-	s := Open(path, nil)
+	s := Open(path, "", nil)
 	if held := s.Held(); held.ClusterID != "" || held.Term != 0 || held.Revision != 0 || held.Hash != nil {
 		t.Errorf("an empty store holds %+v", held)
 	}
@@ -68,7 +68,7 @@ func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 	s.Left(Leaving{Runtime: "other", Instance: out})
 	saved(t, s)
 
-	again := Open(path, nil)
+	again := Open(path, "", nil)
 	before, after := s.Held(), again.Held()
 	if before.ClusterID != after.ClusterID || before.Term != after.Term || before.Revision != after.Revision || !bytes.Equal(before.Hash, after.Hash) || after.Hash == nil {
 		t.Errorf("held %+v before and %+v after", before, after)
@@ -91,7 +91,7 @@ func TestAStoreOpenedAgainHoldsTheSame(t *testing.T) {
 
 func TestADamagedFileIsTheSameAsNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "assignments")
-	s := Open(path, nil)
+	s := Open(path, "", nil)
 	mustAccept(t, s, "c1", 3)
 	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 10, Term: 3, Upserts: []*argosyv1.Workload{workload("a", 8)}})
 	saved(t, s)
@@ -107,14 +107,14 @@ func TestADamagedFileIsTheSameAsNone(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if held := Open(path, nil).Held(); held.Revision != 0 || held.Hash != nil {
+		if held := Open(path, "", nil).Held(); held.Revision != 0 || held.Hash != nil {
 			t.Errorf("%s: held %+v", name, held)
 		}
 	}
 }
 
 func TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo(t *testing.T) {
-	s := Open(filepath.Join(t.TempDir(), "assignments"), nil)
+	s := Open(filepath.Join(t.TempDir(), "assignments"), "", nil)
 	if err := s.Accept("", "", 1); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("a leader without a cluster: %v", err)
 	}
@@ -139,7 +139,7 @@ func TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo(t *testing.
 }
 
 func TestPartialAssignmentsCountWithTheLastOne(t *testing.T) {
-	s := Open(filepath.Join(t.TempDir(), "assignments"), nil)
+	s := Open(filepath.Join(t.TempDir(), "assignments"), "", nil)
 	mustAccept(t, s, "c1", 1)
 	part := func(full, partial bool, all ...*argosyv1.Workload) *argosyv1.Assignments {
 		return &argosyv1.Assignments{Full: full, Revision: 10, Term: 1, Upserts: all, Partial: partial}
@@ -160,7 +160,7 @@ func TestPartialAssignmentsCountWithTheLastOne(t *testing.T) {
 }
 
 func TestDifferencesLeadToTheSameSet(t *testing.T) {
-	s := Open(filepath.Join(t.TempDir(), "assignments"), nil)
+	s := Open(filepath.Join(t.TempDir(), "assignments"), "", nil)
 	mustAccept(t, s, "c1", 1)
 	mustApply(t, s, &argosyv1.Assignments{Full: true, Revision: 10, Term: 1, Upserts: []*argosyv1.Workload{workload("a", 1), workload("b", 2)}})
 	mustApply(t, s, &argosyv1.Assignments{Revision: 11, Term: 1, Upserts: []*argosyv1.Workload{workload("b", 11), workload("c", 11)}, Removals: []string{"a", "never"}})
@@ -174,7 +174,7 @@ func TestDifferencesLeadToTheSameSet(t *testing.T) {
 }
 
 func TestWhatWasStartedIsForgottenWithTheInstance(t *testing.T) {
-	s := Open(filepath.Join(t.TempDir(), "assignments"), nil)
+	s := Open(filepath.Join(t.TempDir(), "assignments"), "", nil)
 	mustAccept(t, s, "c1", 1)
 	set := func(revision uint64, w *argosyv1.Workload) {
 		mustApply(t, s, &argosyv1.Assignments{Revision: revision, Term: 1, Upserts: []*argosyv1.Workload{w}})
@@ -213,7 +213,7 @@ func TestWhatWasStartedIsForgottenWithTheInstance(t *testing.T) {
 
 func TestChangesReachTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "assignments")
-	s := Open(path, nil)
+	s := Open(path, "", nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -223,13 +223,13 @@ func TestChangesReachTheFile(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if held := Open(path, nil).Held(); held.Revision != 7 {
+	if held := Open(path, "", nil).Held(); held.Revision != 7 {
 		t.Errorf("held %+v", held)
 	}
 }
 
 func TestADirectoryThatCannotBeWrittenEndsNothing(t *testing.T) {
-	s := Open(filepath.Join(t.TempDir(), "missing", "assignments"), nil)
+	s := Open(filepath.Join(t.TempDir(), "missing", "assignments"), "", nil)
 	mustAccept(t, s, "c1", 1)
 	saved(t, s)
 	if held := s.Held(); held.Term != 1 {
@@ -239,7 +239,7 @@ func TestADirectoryThatCannotBeWrittenEndsNothing(t *testing.T) {
 
 func TestARecoveredClusterIsFollowedAndWhatItLeftBehindIsNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "assignments")
-	s := Open(path, nil)
+	s := Open(path, "", nil)
 	accept := func(incarnation string, term uint64) error { return s.Accept("c1", incarnation, term) }
 	if err := accept("", 50); err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestARecoveredClusterIsFollowedAndWhatItLeftBehindIsNot(t *testing.T) {
 		if err := accept("1-0000000a", 6); !errors.Is(err, ErrStaleLeader) {
 			t.Fatalf("a lower term of the same incarnation: %v", err)
 		}
-		s = Open(path, nil)
+		s = Open(path, "", nil)
 	}
 	if held := s.Held(); held.Incarnation != "1-0000000a" || held.Term != 7 || held.Revision != 800 {
 		t.Fatalf("held: %+v", held)

@@ -16,13 +16,19 @@ type book struct {
 	// seen is set once the instance ran, in this life or an earlier one: its
 	// absence means that it is lost. here is set when that was in this life.
 	seen, here bool
+	// left is set while all that is known of the instance is how it ended before the
+	// machine was started anew: with leftCode.
+	left     bool
+	leftCode int32
 	// attempts counts failed starts in a row; reason says how the last failed.
 	attempts int
 	reason   string
 	// invalid says why the instance can never be created.
 	invalid string
-	// notBefore is the earliest time of the next start.
+	// notBefore is the earliest time of the next start, and pause how long that was
+	// to wait for when the last run ended.
 	notBefore time.Time
+	pause     time.Duration
 	// restarts counts the starts that the restart policy asked for; owed is set
 	// while the next one will be such a start.
 	restarts uint32
@@ -61,7 +67,7 @@ func (r run) same(other run) bool {
 // call takes note that Start is called. A restart counts from here on, so that
 // it counts in every state that comes of it, and once however often it fails.
 func (b *book) call(now time.Time) {
-	b.called, b.calledAt = true, now
+	b.called, b.calledAt, b.left = true, now, false
 	if b.owed {
 		b.restarts++
 		b.owed = false
@@ -130,12 +136,13 @@ func (b *book) end(now time.Time, quickRun time.Duration, random float64) {
 	}
 	b.ended, b.owed = true, true
 	if now.Sub(b.began) >= quickRun {
-		b.quick = 0
+		b.quick, b.pause = 0, 0
 		b.notBefore = now
 		return
 	}
 	b.quick++
-	b.notBefore = now.Add(restartDelay(b.quick, random))
+	b.pause = restartDelay(b.quick, random)
+	b.notBefore = now.Add(b.pause)
 }
 
 // failed takes note of a start that failed.

@@ -48,6 +48,15 @@ type Config struct {
 	// QueueLimit is how many changes of state are kept for the session before
 	// they are replaced by one full report. Default 4096.
 	QueueLimit int
+	// Rebooted says that the machine was started anew since the agent's life before
+	// this one: what ran or had finished then is started again.
+	Rebooted bool
+	// PresumeAfter is after how long without a leader's word, when the machine was
+	// started anew, what was last assigned is started all the same. 0 waits for a
+	// leader. Default 3 s: a leader that can be reached has spoken by then.
+	PresumeAfter time.Duration
+	// Neighbours tells of workloads that others run. Nil knows of none.
+	Neighbours Neighbours
 	// Logger gets one line an event. Nil discards.
 	Logger *slog.Logger
 }
@@ -66,6 +75,7 @@ func DefaultConfig() Config {
 		StartingPatience: 30 * time.Second,
 		StopGrace:        3 * time.Second,
 		QueueLimit:       4096,
+		PresumeAfter:     3 * time.Second,
 	}
 }
 
@@ -74,7 +84,7 @@ func (c Config) Validate() error {
 	switch {
 	case c.Agent == "":
 		return fmt.Errorf("reconcile: the name of the agent is missing: %w", ErrConfig)
-	case c.Resync <= 0 || c.ListTimeout <= 0 || c.SlowAfter <= 0 || c.QuickRun <= 0 || c.StartingPatience <= 0 || c.StopGrace < 0:
+	case c.Resync <= 0 || c.ListTimeout <= 0 || c.SlowAfter <= 0 || c.QuickRun <= 0 || c.StartingPatience <= 0 || c.StopGrace < 0 || c.PresumeAfter < 0:
 		return fmt.Errorf("reconcile: times must be above zero: %w", ErrConfig)
 	case c.Starts <= 0 || c.Removals <= 0 || c.Operations <= 0 || c.QueueLimit <= 0:
 		return fmt.Errorf("reconcile: limits must be above zero: %w", ErrConfig)

@@ -12,6 +12,8 @@
 //     assignments in this life of the agent; until then what exists is
 //     supervised.
 //   - Nothing is concluded from a runtime that does not answer.
+//   - An instance is started for the first time when what its workload depends on
+//     is so, and removed when those that depend on it have stopped.
 //
 // The shape: each workload has a slot. Whatever concerns a slot (an
 // assignment, an event of a runtime, the end of an operation, a timer) changes
@@ -25,6 +27,12 @@
 // Differences from the reference on purpose: an instance that was lost is
 // started again when its restart policy says so; an instance that was seen to
 // end keeps its exit code when it vanishes afterwards; a failed removal is
-// tried again; restarts back off; changed tags and restart policies touch
-// nothing that runs.
+// tried again; restarts back off; a change that the instance cannot see (tags,
+// access rules, dependencies, restart policy) touches nothing that runs; what
+// depends on a workload counts as in its way until it has stopped, not only until
+// it is told to.
+//
+// After a start of the machine (told by its boot id) everything is started again
+// in order, finished jobs too; when no leader speaks, what was last assigned is
+// started all the same (Config.PresumeAfter).
 package reconcile

@@ -80,7 +80,7 @@ func (j *Journal) expect(key string, name *argosyv1.InstanceName) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.states[key] == nil {
-		j.states[key] = &argosyv1.WorkloadState{Instance: name, Execution: pending(argosyv1.Substate_SUBSTATE_PENDING_INITIAL, "")}
+		j.states[key] = &argosyv1.WorkloadState{Instance: name, Execution: pending(argosyv1.Substate_SUBSTATE_PENDING_INITIAL, nil)}
 	}
 }
 
@@ -95,6 +95,13 @@ func (j *Journal) set(key string, name *argosyv1.InstanceName, e *argosyv1.Execu
 	j.states[key] = state
 	j.push(state)
 	return true
+}
+
+// state returns the state of an instance, nil when there is none to tell.
+func (j *Journal) state(key string) *argosyv1.ExecutionState {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.states[key].GetExecution()
 }
 
 // removed takes the end of an instance.

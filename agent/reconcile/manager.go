@@ -22,18 +22,28 @@ type Manager struct {
 	cfg      Config
 	logger   *slog.Logger
 	recorder Recorder
-	journal  *Journal
-	ready    chan struct{}
+	// neighbours are what is known of workloads that others run.
+	neighbours Neighbours
+	journal    *Journal
+	ready      chan struct{}
 
 	mu    sync.Mutex
 	hosts map[string]*host
 	// usable mirrors hosts for the planner.
 	usable map[string]bool
 	slots  map[string]*slot
+	// awaiting are the slots that wait for a workload; stirred are the workloads of
+	// which something has become since they were last looked at.
+	awaiting map[string]map[*slot]struct{}
+	stirred  map[string]struct{}
 	// seq orders what was learned: an answer that was asked for at seq n says
 	// nothing against what was learned later.
-	seq       uint64
-	vouched   bool
+	seq     uint64
+	vouched bool
+	// presumed is set once the agent goes by what it remembers.
+	presumed bool
+	// born is when this life began.
+	born      time.Time
 	revision  uint64
 	unsettled int
 	running   bool
@@ -57,16 +67,23 @@ func New(cfg Config, runtimes []runtime.Runtime, recorder Recorder) (*Manager, e
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Neighbours == nil {
+		cfg.Neighbours = alone{}
+	}
 	m := &Manager{
-		cfg:      cfg,
-		logger:   cfg.Logger,
-		recorder: recorder,
-		journal:  newJournal(cfg.QueueLimit),
-		ready:    make(chan struct{}),
-		hosts:    make(map[string]*host),
-		usable:   make(map[string]bool),
-		slots:    make(map[string]*slot),
-		toList:   len(runtimes),
+		cfg:        cfg,
+		logger:     cfg.Logger,
+		recorder:   recorder,
+		journal:    newJournal(cfg.QueueLimit),
+		ready:      make(chan struct{}),
+		hosts:      make(map[string]*host),
+		usable:     make(map[string]bool),
+		slots:      make(map[string]*slot),
+		awaiting:   make(map[string]map[*slot]struct{}),
+		stirred:    make(map[string]struct{}),
+		born:       time.Now(),
+		neighbours: cfg.Neighbours,
+		toList:     len(runtimes),
 	}
 	for _, rt := range runtimes {
 		name := rt.Info(context.Background()).GetName()
@@ -95,8 +112,12 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.list(h)
 	}
 	m.mu.Unlock()
+	presume := m.presumeLater()
 
 	<-ctx.Done()
+	if presume != nil {
+		presume.Stop()
+	}
 	m.mu.Lock()
 	m.running = false
 	for _, h := range m.hosts {
@@ -112,6 +133,26 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.jobs.Wait()
 	grace.Stop()
 	return nil
+}
+
+// presumeLater has the agent go by what it remembers when the machine was started
+// anew and no leader has spoken for a while. That is safe: what an agent is said
+// to have is started nowhere else before it has said that it is gone.
+func (m *Manager) presumeLater() *time.Timer {
+	if !m.cfg.Rebooted || m.cfg.PresumeAfter == 0 {
+		return nil
+	}
+	return time.AfterFunc(m.cfg.PresumeAfter, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.vouched || !m.running {
+			return
+		}
+		m.logger.Warn("no leader has spoken since the machine was started; starting what was last assigned", "after", m.cfg.PresumeAfter, "workloads", len(m.slots))
+		m.presumed = true
+		m.decideAll()
+		m.converge()
+	})
 }
 
 // Ready is closed once every runtime was asked what it has, or failed to
@@ -247,6 +288,12 @@ func (m *Manager) slot(name string) *slot {
 
 // note brings the book up to date with the desired instance as it is now.
 func (m *Manager) note(s *slot, i runtime.Instance) {
+	if m.cfg.Rebooted && i.Status == runtime.StatusExited && !i.StartedAt.After(m.born) && !s.book.called && !s.book.here {
+		// It ended with the machine, or before: what the policy says about an end
+		// does not apply, it is to be started again.
+		s.book.left, s.book.leftCode = true, i.ExitCode
+		return
+	}
 	seen := s.book.seen
 	s.book.observe(i, time.Now(), m.cfg.QuickRun, rand.Float64())
 	if s.book.seen && !seen {
@@ -256,8 +303,12 @@ func (m *Manager) note(s *slot, i runtime.Instance) {
 
 // situation gathers what the planner looks at.
 func (m *Manager) situation(s *slot) situation {
+	var open []dependency
+	if s.desired != nil && !s.book.seen && s.book.attempts == 0 {
+		open = m.unmet(s.desired.workload)
+	}
 	return situation{
-		now: time.Now(), vouched: m.vouched, desired: s.desired, book: s.book,
+		now: time.Now(), vouched: m.vouched, presumed: m.presumed, open: open, hindered: m.hindered(s), desired: s.desired, book: s.book,
 		retiring: s.retiring, actual: s.actual, usable: m.usable, patience: m.cfg.StartingPatience,
 	}
 }
@@ -275,7 +326,9 @@ func (m *Manager) decide(s *slot) {
 		m.settle(s, false)
 		return
 	}
-	d := plan(m.situation(s))
+	at := m.situation(s)
+	m.await(s, at.awaits())
+	d := plan(at)
 	for _, p := range d.gone {
 		m.retired(s, p)
 	}
@@ -313,7 +366,9 @@ func (m *Manager) settle(s *slot, settled bool) {
 	}
 }
 
+// converge comes last in whatever changes slots.
 func (m *Manager) converge() {
+	m.ripple()
 	if m.vouched && m.unsettled == 0 {
 		m.journal.converge(m.revision)
 	}
@@ -323,6 +378,7 @@ func (m *Manager) collect(s *slot) {
 	if s.empty() && m.slots[s.name] == s {
 		m.settle(s, true)
 		s.stopTimer()
+		m.await(s, nil)
 		delete(m.slots, s.name)
 	}
 }

@@ -33,7 +33,7 @@ func TestAnAgentThatStartsAgainTakesUpWhatRuns(t *testing.T) {
 		s.mustState("web", "Running(Ok)")
 		s.mustState("job", "Succeeded(Ok)")
 		s.mustState("failed", "Failed(ExecFailed) Exit code: '9'")
-		s.mustState("gone", "Failed(Lost)")
+		s.mustState("gone", "Failed(Lost) The runtime does not have it any more")
 	})
 }
 
@@ -140,7 +140,7 @@ func TestMissedEventsAreFoundByTheResync(t *testing.T) {
 		time.Sleep(s.m.cfg.Resync)
 		synctest.Wait()
 		s.mustState("job", "Failed(ExecFailed) Exit code: '3'")
-		s.mustState("web", "Failed(Lost)")
+		s.mustState("web", "Failed(Lost) The runtime does not have it any more")
 		s.mustCall(2, 1)
 	})
 }

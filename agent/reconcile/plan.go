@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
@@ -12,7 +13,14 @@ import (
 type situation struct {
 	now time.Time
 	// vouched is set once a leader stood behind the assignments in this life.
-	vouched  bool
+	vouched bool
+	// presumed is set once the agent goes by what it remembers, since no leader has
+	// spoken.
+	presumed bool
+	// open are the dependencies that keep the desired instance from being started
+	// for the first time; hindered says who keeps others from being removed.
+	open     []dependency
+	hindered map[place][]string
 	desired  *desired
 	book     book
 	retiring []retiree
@@ -44,7 +52,8 @@ type decision struct {
 	wake time.Time
 	// gone are the retirees of which nothing is left.
 	gone []place
-	// settled says that all was carried out that was asked for.
+	// settled says that all was carried out that was asked for, or waits for what
+	// is not this agent's to do.
 	settled bool
 }
 
@@ -80,6 +89,8 @@ func (s *situation) clear(d *decision) bool {
 			blocked = true
 		case !exists && (r.begun || !r.book.called):
 			d.gone = append(d.gone, r.place)
+		case len(s.hindered[r.place]) > 0 && exists:
+			blocked = true
 		case s.now.Before(r.notBefore):
 			blocked = true
 			d.wakeAt(r.notBefore)
@@ -125,8 +136,13 @@ func (s *situation) supervise(d *decision) {
 	o := find(s.actual, s.desired.place)
 	policy := s.desired.workload.GetRestartPolicy()
 	switch {
+	case s.waits():
+		d.settled = s.vouched
 	case s.book.attempts > 0 || o == nil && !s.book.seen:
 		s.begin(d, o != nil, false)
+	case s.book.left && !s.book.seen:
+		// It is there, but nothing of it runs: no more than remembered.
+		s.begin(d, false, s.book.leftCode == 0)
 	case o == nil:
 		if s.book.wantsRestart(policy) {
 			s.begin(d, false, false)
@@ -140,9 +156,31 @@ func (s *situation) supervise(d *decision) {
 	}
 }
 
+// waits tells whether the instance is not to be started yet.
+func (s *situation) waits() bool {
+	if len(s.open) == 0 {
+		return false
+	}
+	o := find(s.actual, s.desired.place)
+	return o == nil || s.book.left && o.instance.Status == runtime.StatusExited
+}
+
+// awaits returns the names of those whose states this depends on.
+func (s *situation) awaits() []string {
+	var names []string
+	for _, d := range s.open {
+		names = append(names, d.name)
+	}
+	for _, active := range s.hindered {
+		names = append(names, active...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // begin starts the instance as soon as its back-off allows.
 func (s *situation) begin(d *decision, exists, reuse bool) {
-	if !s.vouched && !exists && !s.book.here {
+	if !s.vouched && !s.presumed && !exists && !s.book.here {
 		// Only remembered: whether it is still wanted here, and nowhere else,
 		// a leader must say.
 		return

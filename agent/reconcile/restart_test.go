@@ -91,9 +91,9 @@ func TestACrashLoopBacksOff(t *testing.T) {
 
 func TestALostInstanceIsShownAndStartedAgainAsItsPolicySays(t *testing.T) {
 	for p, want := range map[argosyv1.RestartPolicy][]string{
-		never:     {"web: Failed(Lost)"},
-		onFailure: {"web: Failed(Lost)", "web: " + triggered, "web: Running(Ok)"},
-		always:    {"web: Failed(Lost)", "web: " + triggered, "web: Running(Ok)"},
+		never:     {"web: Failed(Lost) The runtime does not have it any more"},
+		onFailure: {"web: Failed(Lost) The runtime does not have it any more", "web: " + triggered, "web: Running(Ok)"},
+		always:    {"web: Failed(Lost) The runtime does not have it any more", "web: " + triggered, "web: Running(Ok)"},
 	} {
 		t.Run(p.String(), func(t *testing.T) {
 			play(t, func(s *stage) {

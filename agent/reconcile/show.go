@@ -1,17 +1,12 @@
 package reconcile
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
-)
-
-// Texts that users of the reference know.
-const (
-	textTriggered   = "Triggered at runtime."
-	textUnsupported = "Unsupported Runtime"
 )
 
 // maxInfo bounds the text of a state: it travels with every list of states.
@@ -24,50 +19,63 @@ func show(s situation, starting bool) *argosyv1.ExecutionState {
 	o := find(s.actual, s.desired.place)
 	switch {
 	case !offered:
-		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED, textUnsupported)
+		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED,
+			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_UNSUPPORTED_RUNTIME, "runtime", s.desired.place.runtime))
 	case s.book.invalid != "":
-		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED, s.book.invalid)
+		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED,
+			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_INVALID_CONFIG, "error", s.book.invalid))
 	case starting && o != nil && o.instance.Status == runtime.StatusRunning:
 		return s.ofInstance(o.instance)
 	case s.book.attempts > 0:
-		return s.restarted(pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING,
-			fmt.Sprintf("Retry %d: %s", s.book.attempts, s.book.reason)))
+		return s.restarted(pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING, argosyv1.NewReason(
+			argosyv1.ReasonCode_REASON_CODE_RETRY, "attempt", strconv.Itoa(s.book.attempts), "error", s.book.reason)))
 	case starting:
-		return s.restarted(pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING, textTriggered))
+		return s.restarted(pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING, asked()))
 	case !usable:
+		return nil
+	case s.waits() && len(s.retiring) > 0:
+		return nil // it waits for its predecessor first
+	case s.waits():
+		return pending(argosyv1.Substate_SUBSTATE_PENDING_WAITING_TO_START,
+			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_DEPENDENCIES, "dependencies", describe(s.open)))
+	case s.book.left && !s.book.seen:
 		return nil
 	case o != nil:
 		return s.ofInstance(o.instance)
 	case !s.book.seen:
 		return nil
 	case s.book.exited:
-		return s.restarted(ended(s.book.exitCode))
+		return s.restarted(s.ended(s.book.exitCode))
 	default:
-		return s.restarted(&argosyv1.ExecutionState{
+		return s.restarted((&argosyv1.ExecutionState{
 			State: argosyv1.State_STATE_FAILED, Substate: argosyv1.Substate_SUBSTATE_FAILED_LOST,
-		})
+		}).Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_LOST)))
 	}
+}
+
+func asked() *argosyv1.Reason {
+	return argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_TRIGGERED)
 }
 
 func (s *situation) ofInstance(i runtime.Instance) *argosyv1.ExecutionState {
 	var e *argosyv1.ExecutionState
 	switch i.Status {
 	case runtime.StatusStarting:
-		info := ""
+		var reason *argosyv1.Reason
 		if s.book.called {
-			info = textTriggered
+			reason = asked()
 		}
-		e = pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING, info)
+		e = pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING, reason)
 	case runtime.StatusRunning:
 		e = &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING, Substate: argosyv1.Substate_SUBSTATE_RUNNING_OK}
 	case runtime.StatusStopping:
 		e = &argosyv1.ExecutionState{State: argosyv1.State_STATE_STOPPING, Substate: argosyv1.Substate_SUBSTATE_STOPPING}
 	case runtime.StatusExited:
-		e = ended(i.ExitCode)
+		e = s.ended(i.ExitCode)
 	default:
-		e = &argosyv1.ExecutionState{
-			State: argosyv1.State_STATE_FAILED, Substate: argosyv1.Substate_SUBSTATE_FAILED_UNKNOWN, AdditionalInfo: clean(i.Detail),
-		}
+		e = (&argosyv1.ExecutionState{
+			State: argosyv1.State_STATE_FAILED, Substate: argosyv1.Substate_SUBSTATE_FAILED_UNKNOWN,
+		}).Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_UNKNOWN_STATE, "state", clean(i.Detail)))
 	}
 	return s.restarted(identify(e, i))
 }
@@ -85,7 +93,8 @@ func stopping(r *retiree, actual *observed) *argosyv1.ExecutionState {
 		Restarts: r.book.restarts,
 	}
 	if r.failures > 0 {
-		e.Substate, e.AdditionalInfo = argosyv1.Substate_SUBSTATE_STOPPING_DELETE_FAILED, r.reason
+		e.Substate = argosyv1.Substate_SUBSTATE_STOPPING_DELETE_FAILED
+		e.Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_REMOVAL_FAILED, "error", r.reason))
 	}
 	if actual != nil {
 		identify(e, actual.instance)
@@ -93,18 +102,43 @@ func stopping(r *retiree, actual *observed) *argosyv1.ExecutionState {
 	return e
 }
 
-func pending(substate argosyv1.Substate, info string) *argosyv1.ExecutionState {
-	return &argosyv1.ExecutionState{State: argosyv1.State_STATE_PENDING, Substate: substate, AdditionalInfo: info}
+// waitingToStop returns the state of an instance that is to be removed once
+// others have stopped.
+func waitingToStop(r *retiree, actual *observed, active []string) *argosyv1.ExecutionState {
+	e := &argosyv1.ExecutionState{
+		State:    argosyv1.State_STATE_STOPPING,
+		Substate: argosyv1.Substate_SUBSTATE_STOPPING_WAITING_TO_STOP,
+		Restarts: r.book.restarts,
+	}
+	e.Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_DEPENDENTS, "dependents", strings.Join(active, ", ")))
+	return identify(e, actual.instance)
 }
 
-func ended(exitCode int32) *argosyv1.ExecutionState {
+func pending(substate argosyv1.Substate, reason *argosyv1.Reason) *argosyv1.ExecutionState {
+	e := &argosyv1.ExecutionState{State: argosyv1.State_STATE_PENDING, Substate: substate}
+	return e.Explain(reason)
+}
+
+// ended returns the state of an instance that has ended, and why it is not
+// running again yet when it ends again and again.
+func (s *situation) ended(exitCode int32) *argosyv1.ExecutionState {
+	code := strconv.Itoa(int(exitCode))
+	reason := argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_EXIT, "code", code)
+	if s.desired != nil && s.book.pause >= time.Second && s.book.wantsRestart(s.desired.workload.GetRestartPolicy()) {
+		reason = argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_CRASH_LOOP,
+			"code", code, "restarts", strconv.Itoa(s.book.quick), "wait", s.book.pause.Round(time.Second).String())
+	}
 	if exitCode == 0 {
-		return &argosyv1.ExecutionState{State: argosyv1.State_STATE_SUCCEEDED, Substate: argosyv1.Substate_SUBSTATE_SUCCEEDED_OK}
+		e := &argosyv1.ExecutionState{State: argosyv1.State_STATE_SUCCEEDED, Substate: argosyv1.Substate_SUBSTATE_SUCCEEDED_OK}
+		if reason.GetCode() == argosyv1.ReasonCode_REASON_CODE_CRASH_LOOP {
+			e.Explain(reason)
+		}
+		return e
 	}
-	return &argosyv1.ExecutionState{
-		State: argosyv1.State_STATE_FAILED, Substate: argosyv1.Substate_SUBSTATE_FAILED_EXEC_FAILED,
-		AdditionalInfo: fmt.Sprintf("Exit code: '%d'", exitCode), ExitCode: exitCode,
+	e := &argosyv1.ExecutionState{
+		State: argosyv1.State_STATE_FAILED, Substate: argosyv1.Substate_SUBSTATE_FAILED_EXEC_FAILED, ExitCode: exitCode,
 	}
+	return e.Explain(reason)
 }
 
 func identify(e *argosyv1.ExecutionState, i runtime.Instance) *argosyv1.ExecutionState {

@@ -35,7 +35,7 @@ func TestShow(t *testing.T) {
 		{"succeeded", situation{actual: []observed{at("image: a", runtime.StatusExited, 0)}}, false, "Succeeded(Ok) "},
 		{"failed", situation{actual: []observed{at("image: a", runtime.StatusExited, 42)}}, false, "Failed(ExecFailed) Exit code: '42'"},
 		{"means nothing to us", situation{actual: []observed{detail}}, false, "Failed(Unknown) paused"},
-		{"lost", situation{book: book{seen: true}}, false, "Failed(Lost) "},
+		{"lost", situation{book: book{seen: true}}, false, "Failed(Lost) The runtime does not have it any more"},
 		{"ended, then vanished", situation{book: book{seen: true, exited: true, exitCode: 2}}, false, "Failed(ExecFailed) Exit code: '2'"},
 		{"runtime does not answer", situation{usable: map[string]bool{"pods": false}, book: book{seen: true}}, false, "-"},
 		{"runtime does not answer to what ran", situation{usable: map[string]bool{"pods": false}, actual: []observed{at("image: a", runtime.StatusRunning, 0)}}, false, "-"},

@@ -40,6 +40,9 @@ type retiree struct {
 	// book is what was known of it when it was wanted, should it be wanted
 	// again before its removal has begun.
 	book book
+	// dependents are the names of those that are to stop before it does, as far as
+	// was known when it came to be removed.
+	dependents []string
 	// begun is set once its runtime was asked to remove it.
 	begun bool
 	// failures counts removals that failed in a row; reason says how the last
@@ -74,6 +77,8 @@ type slot struct {
 	// settled is the last decision's word on whether the slot is done.
 	settled bool
 	timer   *time.Timer
+	// awaits are the names of those for which something here waits.
+	awaits []string
 }
 
 func find(actual []observed, p place) *observed {

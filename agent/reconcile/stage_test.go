@@ -20,6 +20,8 @@ type stage struct {
 	pods     *fake.Runtime
 	recorded map[string]bool
 	leaving  map[string]assignments.Leaving
+	others   *others
+	change   func(*Config)
 	stop     func()
 }
 
@@ -32,8 +34,12 @@ func play(t *testing.T, scenario func(s *stage)) {
 func playWith(t *testing.T, change func(*Config), runtimes []*fake.Runtime, scenario func(s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{t: t, pods: runtimes[0], recorded: make(map[string]bool), leaving: make(map[string]assignments.Leaving)}
-		s.m = mustManager(t, change, runtimes, s)
+		s := &stage{
+			t: t, pods: runtimes[0], recorded: make(map[string]bool), leaving: make(map[string]assignments.Leaving),
+			others: &others{states: map[string]*argosyv1.ExecutionState{}, dependents: map[string][]string{}},
+		}
+		s.change = func(c *Config) { c.Neighbours = s.others; change(c) }
+		s.m = mustManager(t, s.change, runtimes, s)
 		s.run()
 		defer func() { s.stop() }()
 		scenario(s)
@@ -78,9 +84,14 @@ func (s *stage) Leaving(l assignments.Leaving) { s.leaving[l.Instance.Key()] = l
 func (s *stage) Left(l assignments.Leaving)    { delete(s.leaving, l.Instance.Key()) }
 
 // reborn kills the agent and starts it again with the same runtime.
-func (s *stage) reborn(remembered assignments.Change) {
+func (s *stage) reborn(remembered assignments.Change, change ...func(*Config)) {
 	s.stop()
-	s.m = mustManager(s.t, func(*Config) {}, []*fake.Runtime{s.pods}, s)
+	s.m = mustManager(s.t, func(c *Config) {
+		s.change(c)
+		for _, one := range change {
+			one(c)
+		}
+	}, []*fake.Runtime{s.pods}, s)
 	s.m.Apply(remembered)
 	s.run()
 }

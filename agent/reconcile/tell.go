@@ -15,6 +15,13 @@ func (m *Manager) tell(s *slot) {
 			m.publish(s, o.place.key, o.instance.Name, (&situation{}).ofInstance(o.instance))
 		}
 	}
+	for at := range s.retiring {
+		if r := &s.retiring[at]; !r.begun && find(s.actual, r.place) != nil {
+			if active := m.inTheWay(r.dependents); len(active) > 0 {
+				m.publish(s, r.place.key, r.instance, waitingToStop(r, find(s.actual, r.place), active))
+			}
+		}
+	}
 	if s.desired == nil || s.retiringKey(s.desired.place.key) || s.beside(s.desired.place) {
 		return
 	}
@@ -26,6 +33,7 @@ func (m *Manager) tell(s *slot) {
 
 func (m *Manager) publish(s *slot, key string, name *argosyv1.InstanceName, e *argosyv1.ExecutionState) {
 	if m.journal.set(key, name, e) {
+		m.stirred[s.name] = struct{}{}
 		m.logger.Info("instance changed state", "workload", s.name, "state", e.Text(), "info", e.GetAdditionalInfo(), "restarts", e.GetRestarts())
 	}
 }
@@ -44,6 +52,7 @@ func (m *Manager) retired(s *slot, p place) {
 // vanished tells that an instance is gone that is not the desired one.
 func (m *Manager) vanished(s *slot, p place, name *argosyv1.InstanceName) {
 	m.journal.removed(p.key, name)
+	m.stirred[s.name] = struct{}{}
 	if s.desired != nil && s.desired.place.key == p.key {
 		m.journal.expect(p.key, s.desired.instance)
 	}

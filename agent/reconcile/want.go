@@ -20,6 +20,7 @@ func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
 	}
 	s.desired, s.book = nil, book{}
 	if w == nil {
+		m.neighbours.Forget(s.name)
 		return
 	}
 	s.desired = desire(w)
@@ -50,9 +51,12 @@ func (m *Manager) retire(s *slot, old *desired) {
 		// Deleted, made again, and deleted again while being removed.
 		return
 	}
-	s.retiring = append(s.retiring, retiree{place: old.place, instance: old.instance, workload: old.workload, book: s.book})
+	dependents := m.neighbours.Dependents(s.name)
+	s.retiring = append(s.retiring, retiree{
+		place: old.place, instance: old.instance, workload: old.workload, book: s.book, dependents: dependents,
+	})
 	if s.book.called || s.book.seen || find(s.actual, old.place) != nil {
-		m.recorder.Leaving(assignments.Leaving{Runtime: old.place.runtime, Instance: old.instance})
+		m.recorder.Leaving(assignments.Leaving{Runtime: old.place.runtime, Instance: old.instance, Dependents: dependents})
 	}
 }
 
@@ -62,6 +66,10 @@ func (m *Manager) resume(s *slot, l assignments.Leaving) {
 	if l.Instance.GetAgent() != m.cfg.Agent || s.retiree(p) != nil {
 		return
 	}
-	s.retiring = append(s.retiring, retiree{place: p, instance: l.Instance, begun: true})
-	m.tellStopping(s, s.retiree(p))
+	// Of one that had to wait for others it is not known whether it still had to.
+	waits := len(l.Dependents) > 0
+	s.retiring = append(s.retiring, retiree{place: p, instance: l.Instance, dependents: l.Dependents, begun: !waits})
+	if !waits {
+		m.tellStopping(s, s.retiree(p))
+	}
 }

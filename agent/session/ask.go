@@ -168,6 +168,8 @@ func (s *Session) hello(ctx context.Context) *argosyv1.AgentHello {
 		AssignmentRevision: held.Revision,
 		AssignmentHash:     held.Hash,
 		Term:               held.Term,
+		Abilities:          argosyv1.Abilities,
+		Awaited:            held.Awaited,
 	}
 }
 

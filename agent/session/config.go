@@ -122,6 +122,8 @@ type Assignments interface {
 	// Assign takes assignments of the accepted leader; an error ends the
 	// session.
 	Assign(message *argosyv1.Assignments) error
+	// Learn takes what the accepted leader tells of workloads that others run.
+	Learn(message *argosyv1.Neighbours)
 }
 
 // States is what there is to tell of the instances.

@@ -234,7 +234,7 @@ type agent struct {
 	stop    func()
 }
 
-// Held, Accept and Assign implement Assignments.
+// Held, Accept, Assign and Learn implement Assignments.
 func (a *agent) Held() assignments.Held { return a.store.Held() }
 
 func (a *agent) Accept(w *argosyv1.Welcome) error {
@@ -248,6 +248,8 @@ func (a *agent) Assign(m *argosyv1.Assignments) error {
 	}
 	return err
 }
+
+func (a *agent) Learn(*argosyv1.Neighbours) {}
 
 // Runtimes and Load implement Node.
 func (a *agent) Runtimes(context.Context) []*argosyv1.RuntimeInfo {
@@ -271,7 +273,7 @@ func gossiping(d *directory) option { return func(_ *Config, a *agent) { a.gossi
 func startAgent(t *testing.T, options ...option) *agent {
 	t.Helper()
 	a := &agent{
-		store:   assignments.Open(filepath.Join(t.TempDir(), "assignments"), nil),
+		store:   assignments.Open(filepath.Join(t.TempDir(), "assignments"), "", nil),
 		states:  &states{changed: make(chan struct{}, 1)},
 		logs:    &recordedLogs{},
 		log:     &recorder{},

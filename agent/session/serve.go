@@ -126,6 +126,8 @@ func (s *Session) receive(l *link, alive func()) error {
 			if err := s.deps.Assignments.Assign(kind.Assignments); err != nil {
 				return err
 			}
+		case *argosyv1.ServerMessage_Neighbours:
+			s.deps.Assignments.Learn(kind.Neighbours)
 		case *argosyv1.ServerMessage_StartLogs:
 			s.deps.Logs.Start(l.ctx, client, kind.StartLogs)
 		case *argosyv1.ServerMessage_StopLogs:

@@ -258,6 +258,7 @@ func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argos
 	a.targets[s.name] = t
 	if hello.GetAbilities() >= argosyv1.AbilityNeighbours {
 		a.neighbours.join(s, hello.GetAwaited())
+		welcome.NeighboursFollow = true
 	}
 	welcome.AssignmentsCurrent = a.current(view, t, hello)
 	if err := s.Send(&argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_Welcome{Welcome: welcome}}); err != nil {

@@ -555,8 +555,11 @@ type Welcome struct {
 	// milliseconds: each waits for a random part of it before it looks for a
 	// leader, so that thousands do not come back at the same moment.
 	ReconnectSpreadMs uint32 `protobuf:"varint,10,opt,name=reconnect_spread_ms,json=reconnectSpreadMs,proto3" json:"reconnect_spread_ms,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whether a full account of neighbours follows. An agent that is told that its
+	// assignments are current waits for it before it acts on them.
+	NeighboursFollow bool `protobuf:"varint,11,opt,name=neighbours_follow,json=neighboursFollow,proto3" json:"neighbours_follow,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -657,6 +660,13 @@ func (x *Welcome) GetReconnectSpreadMs() uint32 {
 		return x.ReconnectSpreadMs
 	}
 	return 0
+}
+
+func (x *Welcome) GetNeighboursFollow() bool {
+	if x != nil {
+		return x.NeighboursFollow
+	}
+	return false
 }
 
 // Neighbours is what an agent must know of workloads to start and stop its own in
@@ -1539,7 +1549,7 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\aawaited\x18\x0f \x03(\tR\aawaited\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x03\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1b\n" +
@@ -1552,7 +1562,8 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\x13assignments_current\x18\b \x01(\bR\x12assignmentsCurrent\x12 \n" +
 	"\vincarnation\x18\t \x01(\tR\vincarnation\x12.\n" +
 	"\x13reconnect_spread_ms\x18\n" +
-	" \x01(\rR\x11reconnectSpreadMs\"\xc3\x01\n" +
+	" \x01(\rR\x11reconnectSpreadMs\x12+\n" +
+	"\x11neighbours_follow\x18\v \x01(\bR\x10neighboursFollow\"\xc3\x01\n" +
 	"\n" +
 	"Neighbours\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12\x18\n" +

@@ -48,6 +48,12 @@ func (x *Workload) renderedConfig() string {
 	return x.GetRuntimeConfig()
 }
 
+// HasControlInterface tells whether a workload has one: whether anything is
+// allowed to it.
+func (x *Workload) HasControlInterface() bool {
+	return len(x.GetControlInterfaceAccess().GetAllowRules()) > 0
+}
+
 // Effective returns what a workload is rendered to: the workload itself when it
 // has no templates, otherwise a copy without configs that shares everything else
 // with it.

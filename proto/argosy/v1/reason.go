@@ -17,13 +17,13 @@ const (
 var reasonTexts = map[ReasonCode]string{
 	ReasonCode_REASON_CODE_TRIGGERED:           "Triggered at runtime.",
 	ReasonCode_REASON_CODE_RETRY:               "Retry {attempt}: {error}",
-	ReasonCode_REASON_CODE_UNSUPPORTED_RUNTIME: "Unsupported Runtime: the agent does not offer '{runtime}'",
+	ReasonCode_REASON_CODE_UNSUPPORTED_RUNTIME: "Unsupported Runtime",
 	ReasonCode_REASON_CODE_INVALID_CONFIG:      "{error}",
 	ReasonCode_REASON_CODE_FILE:                "Failed to create workload file: '{path}': {error}",
 	ReasonCode_REASON_CODE_DEPENDENCIES:        "Waits for {dependencies}",
 	ReasonCode_REASON_CODE_DEPENDENTS:          "Waits until {dependents} has stopped",
 	ReasonCode_REASON_CODE_EXIT:                "Exit code: '{code}'",
-	ReasonCode_REASON_CODE_LOST:                "The runtime does not have it any more, and how it ended is not known",
+	ReasonCode_REASON_CODE_LOST:                "The runtime does not have it any more",
 	ReasonCode_REASON_CODE_CRASH_LOOP:          "Exit code: '{code}'; ended {restarts} times, is started again in {wait}",
 	ReasonCode_REASON_CODE_REMOVAL_FAILED:      "{error}",
 	ReasonCode_REASON_CODE_RUNTIME_UNAVAILABLE: "{runtime} does not answer: {error}",
@@ -32,7 +32,7 @@ var reasonTexts = map[ReasonCode]string{
 	ReasonCode_REASON_CODE_AGENT_LOST:          "Agent '{agent}' is not connected",
 	ReasonCode_REASON_CODE_AGENT_TOO_OLD:       "Agent '{agent}' is too old: it does not know {needs}",
 	ReasonCode_REASON_CODE_IMAGE:               "Retry {attempt}: image '{image}': {error}",
-	ReasonCode_REASON_CODE_UNKNOWN_STATE:       "The runtime says '{state}'",
+	ReasonCode_REASON_CODE_UNKNOWN_STATE:       "{state}",
 }
 
 // NewReason makes a reason; pairs are names of arguments and their values in turn.

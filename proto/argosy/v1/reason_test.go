@@ -8,7 +8,7 @@ import (
 
 func TestEveryReasonHasAText(t *testing.T) {
 	for number, name := range argosyv1.ReasonCode_name {
-		text := argosyv1.NewReason(argosyv1.ReasonCode(number), "error", "why").Text()
+		text := argosyv1.NewReason(argosyv1.ReasonCode(number), "error", "why", "state", "paused").Text()
 		if number != 0 && text == "" || number == 0 && text != "" {
 			t.Errorf("%s: text %q", name, text)
 		}
