@@ -693,7 +693,8 @@ type AgentTags struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the agent.
 	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	// Its tags from now on, in place of those that it registered with.
+	// Its tags from now on, in place of those that it registered with. Not set means
+	// those that it registered with.
 	Tags          *Tags `protobuf:"bytes,2,opt,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2916,7 +2917,10 @@ type ErrorDetail struct {
 	RetryAfterMs uint64 `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
 	// Whether this refusal of a write is remembered under its request id: no copy
 	// of the request was carried out, and none will be.
-	Recorded      bool `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	Recorded bool `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// Whether an INVALID or FORBIDDEN write is that only in the state it was judged
+	// by: another copy of the request may meet another state, and be carried out.
+	Conditional   bool `protobuf:"varint,6,opt,name=conditional,proto3" json:"conditional,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2982,6 +2986,13 @@ func (x *ErrorDetail) GetRetryAfterMs() uint64 {
 func (x *ErrorDetail) GetRecorded() bool {
 	if x != nil {
 		return x.Recorded
+	}
+	return false
+}
+
+func (x *ErrorDetail) GetConditional() bool {
+	if x != nil {
+		return x.Conditional
 	}
 	return false
 }
@@ -3188,13 +3199,14 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
 	"\tserver_id\x18\x01 \x01(\tR\bserverId\"O\n" +
 	"\x1aTransferLeadershipResponse\x121\n" +
-	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\xcb\x01\n" +
+	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\"\xed\x01\n" +
 	"\vErrorDetail\x12(\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x14.argosy.v1.ErrorCodeR\x04code\x12%\n" +
 	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\x12)\n" +
 	"\x10current_revision\x18\x03 \x01(\x04R\x0fcurrentRevision\x12$\n" +
 	"\x0eretry_after_ms\x18\x04 \x01(\x04R\fretryAfterMs\x12\x1a\n" +
-	"\brecorded\x18\x05 \x01(\bR\brecorded*B\n" +
+	"\brecorded\x18\x05 \x01(\bR\brecorded\x12 \n" +
+	"\vconditional\x18\x06 \x01(\bR\vconditional*B\n" +
 	"\vConsistency\x12\x1c\n" +
 	"\x18CONSISTENCY_LINEARIZABLE\x10\x00\x12\x15\n" +
 	"\x11CONSISTENCY_STALE\x10\x01*r\n" +

@@ -38,6 +38,9 @@ func (e *Error) Conclusive() bool {
 	if e.Detail.GetRecorded() {
 		return true
 	}
+	if e.Detail.GetConditional() {
+		return false
+	}
 	switch e.Code() {
 	case ErrorCode_ERROR_CODE_INVALID, ErrorCode_ERROR_CODE_FORBIDDEN:
 		return true

@@ -35,3 +35,27 @@ func ActiveLevel(settings *ClusterSettings) uint32 {
 // KnownLevel returns the feature level that somebody has announced; who says
 // none is of before there were levels.
 func KnownLevel(announced uint32) uint32 { return max(announced, FeatureBase) }
+
+// NeedsLevel returns the feature level that a cluster must be at to do what the
+// request asks for. A server that does not know a field would do without it, so
+// nothing of a level is sent to anybody before all know it.
+func (x *ApplyRequest) NeedsLevel() uint32 {
+	if len(x.GetConfigs())+len(x.GetDeleteWorkloads())+len(x.GetDeleteConfigs())+len(x.GetAgentTags())+len(x.GetExpected()) > 0 ||
+		x.GetDryRun() || x.GetOnBehalfOf() != nil {
+		return FeatureConfigs
+	}
+	for _, w := range x.GetWorkloads() {
+		if len(w.GetDependencies())+len(w.GetConfigs())+len(w.GetFiles()) > 0 || w.GetControlInterfaceAccess() != nil {
+			return FeatureConfigs
+		}
+	}
+	return FeatureBase
+}
+
+// NeedsLevel is that of a request to delete.
+func (x *DeleteRequest) NeedsLevel() uint32 {
+	if len(x.GetConfigs()) > 0 || x.GetDryRun() {
+		return FeatureConfigs
+	}
+	return FeatureBase
+}

@@ -62,19 +62,9 @@ func (x *Workload) Effective() *Workload {
 	if r == nil {
 		return x
 	}
-	return &Workload{
-		Name:                   x.GetName(),
-		Agent:                  r.GetAgent(),
-		Runtime:                x.GetRuntime(),
-		RuntimeConfig:          r.GetRuntimeConfig(),
-		RestartPolicy:          x.GetRestartPolicy(),
-		Tags:                   x.GetTags(),
-		Dependencies:           x.GetDependencies(),
-		Files:                  r.GetFiles(),
-		ControlInterfaceAccess: x.GetControlInterfaceAccess(),
-		CreatedRevision:        x.GetCreatedRevision(),
-		Revision:               x.GetRevision(),
-	}
+	w := Shallow(x, "configs", "rendered")
+	w.Agent, w.RuntimeConfig, w.Files = r.GetAgent(), r.GetRuntimeConfig(), r.GetFiles()
+	return w
 }
 
 // Key returns the text form workload.id.agent, which is unique.
