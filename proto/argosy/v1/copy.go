@@ -27,10 +27,10 @@ func Shallow[M proto.Message](m M, without ...protoreflect.Name) M {
 // itself when it has none of them, otherwise a copy that shares everything else
 // with it.
 func (x *Workload) UserPart() *Workload {
-	if x.GetCreatedRevision() == 0 && x.GetRevision() == 0 && x.GetRendered() == nil {
+	if x.GetCreatedRevision() == 0 && x.GetRevision() == 0 && x.GetRendered() == nil && !x.GetDisplacing() {
 		return x
 	}
-	return Shallow(x, "created_revision", "revision", "rendered")
+	return Shallow(x, "created_revision", "revision", "rendered", "displacing")
 }
 
 // UserPart is that of a config, like that of a workload.

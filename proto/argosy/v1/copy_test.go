@@ -73,7 +73,7 @@ func TestCopiesHaveAllFields(t *testing.T) {
 		"config":             {Shallow(c), c},
 		"apply":              {Shallow(a), a},
 		"delete":             {Shallow(d), d},
-		"user's workload":    {w.UserPart(), without(w, "created_revision", "revision", "rendered")},
+		"user's workload":    {w.UserPart(), without(w, "created_revision", "revision", "rendered", "displacing")},
 		"user's config":      {c.UserPart(), without(c, "created_revision", "revision")},
 		"effective workload": {w.Effective(), effective},
 	} {
@@ -96,7 +96,7 @@ func TestRequestsNeedTheLevelOfTheirFields(t *testing.T) {
 		"argosy.v1.DeleteRequest": {"request_id", "names", "expected_revision", "ignore_missing", "expected_state_revision", "repeat"},
 		"argosy.v1.Workload": {
 			"name", "agent", "runtime", "runtime_config", "restart_policy", "tags",
-			"rendered", "created_revision", "revision", // are not the user's
+			"rendered", "displacing", "created_revision", "revision", // are not the user's
 		},
 	}
 	for _, of := range []proto.Message{&ApplyRequest{}, &DeleteRequest{}, &Workload{}} {
