@@ -177,6 +177,11 @@ func (s *Server) renew(r *reign) error {
 	return nil
 }
 
+// noConfigs refuses configs.
+func noConfigs(key string, _ *argosyv1.ConfigItem) error {
+	return fmt.Errorf("config '%s': configs are not supported by this version yet: leave them out", key)
+}
+
 // rule does what a leader does until it is deposed or a part fails.
 func (s *Server) rule(ctx context.Context, r *reign) error {
 	defer func() {

@@ -26,8 +26,9 @@ type batch struct {
 	// parked are requests that build on a revision that may be that of the batch;
 	// they are judged when it is committed.
 	parked []*Request
-	// revision is set when the batch is committed.
-	revision uint64
+	// revision is set when the batch is committed, before is what the writer had
+	// heard of until then.
+	revision, before uint64
 }
 
 // item is one request of a batch and what it will be answered.
@@ -38,6 +39,8 @@ type item struct {
 	resultSize int
 	// remembered tells that the entry holds the outcome.
 	remembered bool
+	// dry tells that the request was only judged.
+	dry bool
 	// unrecorded tells that the refusal is to be recorded before it is answered.
 	unrecorded bool
 	// refusal is why the request was refused, nil when it was not, or when result
@@ -88,6 +91,12 @@ func (b *batch) answer() (unrecorded []*item) {
 			it.request.answer(Outcome{Err: it.refusal.settle()})
 			continue
 		}
+		if it.dry {
+			// What else is in the entry may have come after it: who builds on the
+			// answer must not believe that it had seen that.
+			it.request.answer(Outcome{Revision: b.before, Result: it.result})
+			continue
+		}
 		o := outcomeOf(b.revision, it.result)
 		it.request.answer(o)
 		o.Replayed = o.Err == nil
@@ -110,8 +119,8 @@ func (b *batch) abandon(cause error) {
 	default:
 	}
 	for _, it := range b.items {
-		// A refused request changes nothing whatever becomes of the batch.
-		if it.refusal != nil {
+		// These change nothing, whatever becomes of the batch.
+		if it.refusal != nil || it.dry {
 			it.request.answer(Outcome{Err: notDone(cause)})
 			continue
 		}

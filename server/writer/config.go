@@ -22,12 +22,16 @@ type Config struct {
 	MaxQueue int
 	// MaxQueueBytes is how many bytes of requests may wait. Default 128 MiB.
 	MaxQueueBytes int
-	// MaxWorkloads is how many workloads one request may name. Default 20,000.
+	// MaxWorkloads is how many objects one request may name. Default 20,000.
 	MaxWorkloads int
-	// MaxApplyBytes is how large the workloads of one request may be in all.
-	// Default 16 MiB: an entry of Raft's log must pass to the followers within
-	// their time-out.
+	// MaxApplyBytes is how large the objects of one request may be in all, with
+	// everything that has to be rendered because of it. Default 16 MiB: an entry of
+	// Raft's log must pass to the followers within their time-out.
 	MaxApplyBytes int
+	// MaxRenderTime is for how long templates may be rendered for one request.
+	// Default 2 s, in which a machine renders tens of thousands of ordinary ones:
+	// meanwhile nothing else is written.
+	MaxRenderTime time.Duration
 	// OutcomeAge is for how long outcomes of requests are remembered at the
 	// least, unless there are too many. Default 10 minutes: a client that
 	// retries later than that may have its write happen twice. A new leader
@@ -53,6 +57,7 @@ func DefaultConfig() Config {
 		MaxQueueBytes:   128 << 20,
 		MaxWorkloads:    20_000,
 		MaxApplyBytes:   16 << 20,
+		MaxRenderTime:   2 * time.Second,
 		OutcomeAge:      10 * time.Minute,
 		MaxOutcomes:     65_536,
 		MaxOutcomeBytes: 64 << 20,
@@ -80,8 +85,8 @@ func (c Config) Validate() error {
 			return errors.New(field.name + " must be positive")
 		}
 	}
-	if c.OutcomeAge <= 0 || c.ExpireInterval <= 0 {
-		return errors.New("OutcomeAge and ExpireInterval must be positive")
+	if c.OutcomeAge <= 0 || c.ExpireInterval <= 0 || c.MaxRenderTime <= 0 {
+		return errors.New("OutcomeAge, ExpireInterval and MaxRenderTime must be positive")
 	}
 	return nil
 }

@@ -64,10 +64,10 @@ func (c *Working) displacing(p *put) bool {
 	case end.by != nil:
 		return true // nobody has heard of it yet
 	}
-	return c.elsewhere(p.name, p.agent, end.revision)
+	return c.elsewhere(p.name, p.group, end.revision)
 }
 
 // mark writes into a workload that it displaces one.
 func (p *put) mark() {
-	p.record, p.value = encodePutValue(kindWorkload, p.name, p.agent, argosyv1.MarkDisplacing(p.value))
+	p.record, p.value = encodePutValue(kindWorkload, p.name, p.group, argosyv1.MarkDisplacing(p.value))
 }

@@ -48,7 +48,7 @@ var rowValue = proto.MarshalOptions{Deterministic: true, UseCachedSize: true}
 // encodePut returns the field of Entry that writes a workload, and the part of
 // it that is the workload. size is proto.Size of it.
 func encodePut(w *argosyv1.Workload, size int) (record, value []byte, err error) {
-	return encodePutMessage(argosyv1.RowKind_ROW_KIND_WORKLOAD, w.GetName(), w.GetAgent(), w, size)
+	return encodePutMessage(argosyv1.RowKind_ROW_KIND_WORKLOAD, w.GetName(), w.RunsOn(), w, size)
 }
 
 func encodePutMessage(kind argosyv1.RowKind, key, group string, m proto.Message, size int) (record, value []byte, err error) {

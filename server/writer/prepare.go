@@ -3,8 +3,12 @@ package writer
 import (
 	"fmt"
 
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/argosy-cluster/argosy/fsm"
+	"github.com/argosy-cluster/argosy/manifest"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // RequestIDLength is the length in bytes of a request id.
@@ -13,27 +17,58 @@ const RequestIDLength = 16
 // Validator says what is wrong with one workload by itself.
 type Validator func(*argosyv1.Workload) error
 
+// ConfigValidator says what is wrong with one config by itself, its depth
+// included.
+type ConfigValidator func(key string, value *argosyv1.ConfigItem) error
+
+// Renderer renders a workload that has configs. lookup returns the value of a
+// config by its key, false when there is none.
+type Renderer func(w *argosyv1.Workload, lookup func(key string) (*argosyv1.ConfigItem, bool)) (*argosyv1.Rendered, error)
+
 // prepared is what can be told of a request without the state. It is worked out
 // by the goroutine that submits, so that the writer's own does as little as
 // possible for each request.
 type prepared struct {
 	requestID [RequestIDLength]byte
-	puts      []put
-	size      int
+	// level is the feature level that it needs.
+	level   uint32
+	puts    []workloadPut
+	configs []configPut
+	// depends tells that one of its workloads depends on another, or on itself.
+	depends bool
+	size    int
 }
 
-// put is one workload of an Apply, ready to become part of an entry.
+// put is one object of an Apply, ready to become part of an entry.
 type put struct {
-	name     string
-	agent    string
-	instance string
+	name  string
+	group string
 	// record is the whole encoded field of Entry.
 	record []byte
-	// value is the part of record that is the workload.
+	// value is the part of record that is the object.
 	value []byte
 }
 
-func (r *Request) prepare(check Validator, cfg *Config) error {
+// workloadPut is a workload of an Apply. One that has configs is encoded when it
+// is rendered.
+type workloadPut struct {
+	put
+	instance string
+	message  *argosyv1.Workload
+}
+
+func (p *workloadPut) templated() bool { return len(p.message.GetConfigs()) > 0 }
+
+// configPut is a config of an Apply.
+type configPut struct {
+	put
+	message *argosyv1.Config
+}
+
+// size is what the row counts in the size of the state.
+func (p *put) size() int { return fsm.RowSize(p.name, p.group, len(p.value)) }
+
+func (w *Writer) prepare(r *Request) error {
 	if r.Change != nil {
 		return nil
 	}
@@ -43,116 +78,268 @@ func (r *Request) prepare(check Validator, cfg *Config) error {
 	}
 	r.requestID = [RequestIDLength]byte(id)
 	if r.Delete != nil {
-		return r.prepareDelete(cfg)
+		r.level = r.Delete.NeedsLevel()
+		return w.prepareDelete(r)
 	}
-	return r.prepareApply(check, cfg)
+	r.level = r.Apply.NeedsLevel()
+	return w.prepareApply(r)
 }
 
-func (r *Request) prepareApply(check Validator, cfg *Config) error {
-	given := r.Apply.GetWorkloads()
-	if err := checkCount("apply", len(given), cfg); err != nil {
+func (w *Writer) prepareApply(r *Request) error {
+	a := r.Apply
+	count := len(a.GetWorkloads()) + len(a.GetConfigs()) + len(a.GetDeleteWorkloads()) + len(a.GetDeleteConfigs()) + len(a.GetAgentTags())
+	if err := w.checkCount("apply", count); err != nil {
 		return err
 	}
-	if a := r.Apply; len(a.GetConfigs())+len(a.GetDeleteWorkloads())+len(a.GetDeleteConfigs())+len(a.GetAgentTags())+len(a.GetExpected()) > 0 || a.GetDryRun() || a.GetOnBehalfOf() != nil {
-		return invalid("apply workloads: the request asks for more than workloads, which this server does not do yet; upgrade the servers before the clients")
+	bytes := 0
+	if err := w.prepareWorkloads(r, &bytes); err != nil {
+		return err
 	}
-	total := 0
-	workloads := make([]*argosyv1.Workload, len(given))
-	sizes := make([]int, len(given))
-	for i, w := range given {
-		if w == nil {
+	if err := w.prepareConfigs(r, &bytes); err != nil {
+		return err
+	}
+	if err := w.prepareTags(r, &bytes); err != nil {
+		return err
+	}
+	if err := w.checkExpected(a.GetExpected()); err != nil {
+		return err
+	}
+	return checkNames(r)
+}
+
+func (w *Writer) prepareWorkloads(r *Request, bytes *int) error {
+	given := r.Apply.GetWorkloads()
+	r.puts = make([]workloadPut, len(given))
+	for i, g := range given {
+		if g == nil {
 			return invalid("apply workloads: the workload at position %d is empty", i)
 		}
-		if len(w.ProtoReflect().GetUnknown()) > 0 {
-			return invalid("apply workload %q: it has fields that this server does not know; upgrade the servers before the clients", w.GetName())
+		if unknown(g.ProtoReflect(), len(g.GetFiles()) > 0 || g.GetControlInterfaceAccess() != nil) {
+			return invalid("apply workload %q: it has fields that this server does not know; upgrade the servers before the clients", g.GetName())
 		}
-		if err := check(w); err != nil {
+		if err := w.check(g); err != nil {
 			return invalid("apply workloads: %v", err)
 		}
-		workloads[i] = userPart(w)
-		sizes[i] = proto.Size(workloads[i])
-		if total += sizes[i]; total > cfg.MaxApplyBytes {
-			return invalid("apply workloads: together larger than %d bytes; apply them in several requests", cfg.MaxApplyBytes)
+		p := &r.puts[i]
+		p.message = g.UserPart()
+		p.name, p.group = g.GetName(), g.GetAgent()
+		r.depends = r.depends || len(g.GetDependencies()) > 0
+		size := proto.Size(p.message)
+		if err := w.addBytes(bytes, size); err != nil {
+			return err
 		}
-	}
-	if name, twice := firstRepeated(workloads); twice {
-		return invalid("apply workload %q: named twice in one request", name)
-	}
-	r.puts = make([]put, len(workloads))
-	for i, w := range workloads {
-		record, value, err := encodePut(w, sizes[i])
-		if err != nil {
-			return invalid("apply workload %q: encode: %v", w.GetName(), err)
+		r.size += size + recordOverhead
+		if p.templated() {
+			continue
 		}
-		r.puts[i] = put{
-			name:     w.GetName(),
-			agent:    w.GetAgent(),
-			instance: argosyv1.InstanceID(w.GetRuntimeConfig()),
-			record:   record,
-			value:    value,
+		var err error
+		if p.record, p.value, err = encodePut(p.message, size); err != nil {
+			return invalid("apply workload %q: encode: %v", p.name, err)
 		}
-		r.size += len(record)
+		p.instance = argosyv1.InstanceID(g.GetRuntimeConfig())
 	}
 	return nil
 }
 
-func (r *Request) prepareDelete(cfg *Config) error {
-	if len(r.Delete.GetConfigs()) > 0 || r.Delete.GetDryRun() {
-		return invalid("delete workloads: the request asks for more than that, which this server does not do yet; upgrade the servers before the clients")
+func (w *Writer) prepareConfigs(r *Request, bytes *int) error {
+	given := r.Apply.GetConfigs()
+	if len(given) == 0 {
+		return nil
 	}
-	names := r.Delete.GetNames()
-	if err := checkCount("delete", len(names), cfg); err != nil {
+	r.configs = make([]configPut, len(given))
+	for i, g := range given {
+		if g == nil {
+			return invalid("apply configs: the config at position %d is empty", i)
+		}
+		if err := w.checkConfig(g.GetKey(), g.GetValue()); err != nil {
+			return invalid("apply configs: %v", err)
+		}
+		if unknown(g.ProtoReflect(), true) {
+			return invalid("apply config %q: it has fields that this server does not know; upgrade the servers before the clients", g.GetKey())
+		}
+		p := &r.configs[i]
+		p.message, p.name = g.UserPart(), g.GetKey()
+		size := proto.Size(p.message)
+		if err := w.addBytes(bytes, size); err != nil {
+			return err
+		}
+		r.size += size + recordOverhead
+		var err error
+		if p.record, p.value, err = encodePutMessage(kindConfig, p.name, "", p.message, size); err != nil {
+			return invalid("apply config %q: encode: %v", p.name, err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) addBytes(bytes *int, size int) error {
+	if *bytes += size; *bytes > w.cfg.MaxApplyBytes {
+		return invalid("apply workloads: together larger than %d bytes; apply them in several requests", w.cfg.MaxApplyBytes)
+	}
+	return nil
+}
+
+func (w *Writer) prepareDelete(r *Request) error {
+	if err := w.checkCount("delete", len(r.Delete.GetNames())+len(r.Delete.GetConfigs())); err != nil {
 		return err
 	}
-	seen := make(map[string]struct{}, len(names))
-	for _, name := range names {
-		if _, twice := seen[name]; twice {
-			return invalid("delete workload %q: named twice in one request", name)
-		}
-		seen[name] = struct{}{}
-		r.size += len(name) + recordOverhead
-	}
-	return nil
+	return checkNames(r)
 }
 
-func checkCount(verb string, n int, cfg *Config) error {
+func (w *Writer) checkCount(verb string, n int) error {
 	switch {
 	case n == 0:
 		return invalid("%s workloads: the request names none", verb)
-	case n > cfg.MaxWorkloads:
-		return invalid("%s workloads: %d in one request, at most %d are allowed; split it", verb, n, cfg.MaxWorkloads)
+	case n > w.cfg.MaxWorkloads:
+		return invalid("%s workloads: %d objects in one request, at most %d are allowed; split it", verb, n, w.cfg.MaxWorkloads)
 	}
 	return nil
 }
 
-// userPart returns the workload without the fields that only the server fills
-// in. The request's own message is left as it is.
-func userPart(w *argosyv1.Workload) *argosyv1.Workload {
-	if w.GetCreatedRevision() == 0 && w.GetRevision() == 0 && w.GetRendered() == nil && !w.GetDisplacing() {
-		return w
+// checkNames refuses a request that names an object twice: what it wants is not
+// clear.
+func checkNames(r *Request) error {
+	workloads, configs := r.deletes()
+	if len(r.puts) < 2 && len(r.configs) < 2 && len(workloads)+len(configs) == 0 {
+		return nil
 	}
-	return &argosyv1.Workload{
-		Name:          w.GetName(),
-		Agent:         w.GetAgent(),
-		Runtime:       w.GetRuntime(),
-		RuntimeConfig: w.GetRuntimeConfig(),
-		RestartPolicy: w.GetRestartPolicy(),
-		Tags:          w.GetTags(),
+	seen := make(map[rowKey]string, len(r.puts)+len(r.configs)+len(workloads)+len(configs))
+	note := func(key rowKey, verb string) error {
+		before, twice := seen[key]
+		seen[key] = verb
+		switch {
+		case !twice:
+			return nil
+		case before != verb:
+			return invalid("apply %s: the request asks to apply it and to delete it", objectName(key))
+		}
+		return invalid("%s %s: named twice in one request", verb, objectName(key))
 	}
+	for i := range r.puts {
+		if err := note(rowKey{kindWorkload, r.puts[i].name}, "apply"); err != nil {
+			return err
+		}
+	}
+	for i := range r.configs {
+		if err := note(rowKey{kindConfig, r.configs[i].name}, "apply"); err != nil {
+			return err
+		}
+	}
+	for _, name := range workloads {
+		r.size += len(name) + recordOverhead
+		if err := note(rowKey{kindWorkload, name}, "delete"); err != nil {
+			return err
+		}
+	}
+	for _, key := range configs {
+		r.size += len(key) + recordOverhead
+		if err := note(rowKey{kindConfig, key}, "delete"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func firstRepeated(workloads []*argosyv1.Workload) (string, bool) {
-	if len(workloads) < 2 {
-		return "", false
+// deletes returns which workloads and configs the request deletes.
+func (r *Request) deletes() (workloads, configs []string) {
+	if r.Apply != nil {
+		return r.Apply.GetDeleteWorkloads(), r.Apply.GetDeleteConfigs()
 	}
-	seen := make(map[string]struct{}, len(workloads))
-	for _, w := range workloads {
-		if _, twice := seen[w.GetName()]; twice {
-			return w.GetName(), true
+	return r.Delete.GetNames(), r.Delete.GetConfigs()
+}
+
+func (w *Writer) prepareTags(r *Request, bytes *int) error {
+	all := r.Apply.GetAgentTags()
+	if len(all) == 0 {
+		return nil
+	}
+	seen := make(map[string]struct{}, len(all))
+	for _, a := range all {
+		if _, twice := seen[a.GetAgent()]; twice {
+			return invalid("apply tags of agent %q: named twice in one request", a.GetAgent())
 		}
-		seen[w.GetName()] = struct{}{}
+		seen[a.GetAgent()] = struct{}{}
+		tags := a.GetTags().GetTags()
+		if len(tags) > manifest.MaxTags {
+			return invalid("apply tags of agent %q: %d tags, at most %d are allowed", a.GetAgent(), len(tags), manifest.MaxTags)
+		}
+		for key, value := range tags {
+			if key == "" || len(key) > manifest.MaxTagLength || len(value) > manifest.MaxTagLength {
+				return invalid("apply tags of agent %q: a key is empty, or a key or value longer than %d bytes", a.GetAgent(), manifest.MaxTagLength)
+			}
+		}
+		size := proto.Size(a)
+		if err := w.addBytes(bytes, size); err != nil {
+			return err
+		}
+		r.size += size + recordOverhead
 	}
-	return "", false
+	return nil
+}
+
+func (w *Writer) checkExpected(all []*argosyv1.ExpectedRevision) error {
+	if len(all) > w.cfg.MaxWorkloads {
+		return invalid("apply workloads: %d conditions in one request, at most %d are allowed; split it", len(all), w.cfg.MaxWorkloads)
+	}
+	for _, e := range all {
+		if _, ok := rowKindOf(e.GetKind()); !ok {
+			return invalid("apply workloads: a condition on %q is for a kind of object (%d) that this server does not know; upgrade the servers before the clients", e.GetName(), e.GetKind())
+		}
+	}
+	return nil
+}
+
+// rowKindOf returns which rows are objects of a kind.
+func rowKindOf(kind argosyv1.ObjectKind) (argosyv1.RowKind, bool) {
+	switch kind {
+	case argosyv1.ObjectKind_OBJECT_KIND_WORKLOAD:
+		return kindWorkload, true
+	case argosyv1.ObjectKind_OBJECT_KIND_CONFIG:
+		return kindConfig, true
+	case argosyv1.ObjectKind_OBJECT_KIND_AGENT:
+		return kindAgent, true
+	}
+	return 0, false
+}
+
+// objectName is what errors call an object.
+func objectName(key rowKey) string {
+	switch key.kind {
+	case kindConfig:
+		return fmt.Sprintf("config %q", key.key)
+	case kindAgent:
+		return fmt.Sprintf("agent %q", key.key)
+	}
+	return fmt.Sprintf("workload %q", key.key)
+}
+
+// unknown tells whether a message has fields that this binary does not know; deep
+// tells whether it has messages in it that may, too.
+func unknown(m protoreflect.Message, deep bool) (found bool) {
+	if len(m.GetUnknown()) > 0 {
+		return true
+	}
+	if !deep {
+		return false
+	}
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.IsMap() && field.MapValue().Message() != nil:
+			value.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				found = found || unknown(v.Message(), true)
+				return !found
+			})
+		case field.IsMap() || field.Message() == nil:
+		case field.IsList():
+			for i := 0; i < value.List().Len() && !found; i++ {
+				found = unknown(value.List().Get(i).Message(), true)
+			}
+		default:
+			found = unknown(value.Message(), true)
+		}
+		return !found
+	})
+	return found
 }
 
 func invalid(format string, args ...any) error {

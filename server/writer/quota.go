@@ -25,27 +25,14 @@ func quotaOf(settings *argosyv1.ClusterSettings) int {
 
 // exceeds refuses an Apply that would make the state larger than its quota. One
 // that makes it smaller passes, however large it is: that is the way back.
-func (c *Working) exceeds(r *Request) func() error {
-	size := c.view.Bytes() + c.grown
-	if size+r.size <= c.quota {
-		// Not even if all of it were new.
+func (d *draft) exceeds() refuse {
+	size, quota, grows := d.view.Bytes()+d.grown, d.quota, d.grows
+	if grows <= 0 || size+grows <= quota {
 		return nil
 	}
-	grows := 0
-	for i := range r.puts {
-		p := &r.puts[i]
-		grows += p.size() - c.Row(kindWorkload, p.name).size
-	}
-	if grows <= 0 || size+grows <= c.quota {
-		return nil
-	}
-	quota := c.quota
 	return func() error {
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_SPACE,
 			"apply workloads: the state has %d bytes and would grow by %d, beyond its quota of %d bytes; delete workloads, or raise the quota (argosy operator settings)",
 			size, grows, quota)
 	}
 }
-
-// size is what the row counts in the size of the state.
-func (p *put) size() int { return fsm.RowSize(p.name, p.agent, len(p.value)) }

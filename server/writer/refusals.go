@@ -23,11 +23,11 @@ type refusals struct {
 
 type refusal struct {
 	principal string
-	why       func() error
+	why       refuse
 }
 
 // note remembers a refusal.
-func (f *refusals) note(r *Request, why func() error) *refusal {
+func (f *refusals) note(r *Request, why refuse) *refusal {
 	if f.by == nil {
 		f.by = map[[RequestIDLength]byte]*refusal{}
 	}

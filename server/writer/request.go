@@ -75,6 +75,9 @@ func (r *Request) repeats() bool {
 	return r.Repeat || r.Apply.GetRepeat() || r.Delete.GetRepeat()
 }
 
+// dry tells whether the request is only to be judged.
+func (r *Request) dry() bool { return r.Apply.GetDryRun() || r.Delete.GetDryRun() }
+
 // id returns the request id, nil when the request has none.
 func (r *Request) id() []byte {
 	switch {

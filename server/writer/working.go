@@ -25,9 +25,13 @@ type Working struct {
 	current  *batch
 	// grown is by how many bytes entries in flight make the state larger.
 	grown int
-	// changed is the newest entry in flight that changes a workload, nil when none
-	// does.
-	changed *batch
+	// changedBy is the newest entry in flight that changes a workload or a config,
+	// nil when none does.
+	changedBy *batch
+	// links are nil until they are needed.
+	links *links
+	// level is the feature level of the cluster.
+	level uint32
 	// quota is how large the state may become, in bytes.
 	quota int
 	// records tells that refusals may be recorded: all servers know of that.
@@ -113,32 +117,25 @@ func (c *Working) PutMessage(kind argosyv1.RowKind, key, group string, m proto.M
 	if before.Exists && bytes.Equal(before.Value, value) {
 		return nil
 	}
-	c.put(kind, key, before, record, value, fsm.RowSize(key, group, len(value)))
+	c.current.append(record)
+	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, value: value, size: fsm.RowSize(key, group, len(value))})
 	return nil
 }
 
-// put writes a row in place of the one that is there. size is what the new row
-// counts.
-func (c *Working) put(kind argosyv1.RowKind, key string, before Row, record, value []byte, size int) {
-	c.current.append(record)
-	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, value: value, size: size})
-}
-
-func (c *Working) delete(kind argosyv1.RowKind, key string, before Row) {
-	c.current.append(encodeDelete(kind, key))
-	c.lay(rowKey{kind, key}, before, pendingRow{by: c.current, deleted: true})
-	if kind == kindWorkload {
-		c.departed.note(key, c.current)
-	}
-}
-
+// lay lays a row over the one that is there.
 func (c *Working) lay(key rowKey, before Row, row pendingRow) {
 	c.rows[key] = row
 	c.current.keys = append(c.current.keys, key)
 	c.current.grown += row.size - before.size
 	c.grown += row.size - before.size
-	if key.kind == kindWorkload {
-		c.changed = c.current
+	if key.kind == kindWorkload || key.kind == kindConfig {
+		c.changedBy = c.current
+	}
+	if key.kind == kindWorkload && row.deleted {
+		c.departed.note(key.key, c.current)
+	}
+	if key.kind == kindWorkload && c.links != nil {
+		c.links.note(key.key, row.value)
 	}
 }
 
@@ -146,7 +143,8 @@ func (c *Working) begin(now time.Time, requests int) *batch {
 	c.current = &batch{proposed: now, items: make([]*item, 0, requests)}
 	settings := c.settings()
 	c.quota = quotaOf(settings)
-	c.records = argosyv1.ActiveLevel(settings) >= argosyv1.FeatureRefusals
+	c.level = argosyv1.ActiveLevel(settings)
+	c.records = c.level >= argosyv1.FeatureRefusals
 	return c.current
 }
 
@@ -157,8 +155,8 @@ func (c *Working) seal(*batch) { c.current = nil }
 func (c *Working) committed(b *batch, view *fsm.View) {
 	c.view, c.known = view, b.revision
 	c.grown -= b.grown
-	if c.changed == b {
-		c.changed = nil
+	if c.changedBy == b {
+		c.changedBy = nil
 	}
 	for _, key := range b.keys {
 		if c.rows[key].by == b {

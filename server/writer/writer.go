@@ -23,10 +23,11 @@ import (
 	"log/slog"
 	"time"
 
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	"github.com/argosy-cluster/argosy/planted"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 var (
@@ -73,6 +74,10 @@ type Deps struct {
 	Log      Log
 	State    State
 	Validate Validator
+	// ValidateConfig is Validate for configs, and Render renders workloads that use
+	// them.
+	ValidateConfig ConfigValidator
+	Render         Renderer
 	// Full tells why users may not add to the state at the moment, an API error,
 	// nil when they may; nil for never. Deletes are taken all the same, and so are
 	// repeats of what was done. It is called by the one goroutine that does
@@ -111,16 +116,18 @@ func (unmetered) Committed(time.Duration) {}
 
 // Writer carries out writes during one leadership.
 type Writer struct {
-	cfg    Config
-	log    Log
-	state  State
-	check  Validator
-	full   func() error
-	where  func(workload, agent string, deleted uint64) bool
-	now    func() time.Time
-	uptime func() time.Duration
-	meter  Meter
-	logger *slog.Logger
+	cfg         Config
+	log         Log
+	state       State
+	check       Validator
+	checkConfig ConfigValidator
+	render      Renderer
+	full        func() error
+	where       func(workload, agent string, deleted uint64) bool
+	now         func() time.Time
+	uptime      func() time.Duration
+	meter       Meter
+	logger      *slog.Logger
 
 	queue   queue
 	drain   chan struct{}
@@ -149,22 +156,24 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure writer: %w", err)
 	}
-	if deps.Log == nil || deps.State == nil || deps.Validate == nil {
-		return nil, errors.New("make writer: log, state and validator are needed")
+	if deps.Log == nil || deps.State == nil || deps.Validate == nil || deps.ValidateConfig == nil || deps.Render == nil {
+		return nil, errors.New("make writer: log, state, validators and renderer are needed")
 	}
 	w := &Writer{
-		cfg:     cfg,
-		log:     deps.Log,
-		state:   deps.State,
-		check:   deps.Validate,
-		full:    deps.Full,
-		where:   deps.Elsewhere,
-		now:     deps.Now,
-		uptime:  deps.Uptime,
-		meter:   deps.Meter,
-		logger:  deps.Logger,
-		drain:   make(chan struct{}, 1),
-		drained: make(chan struct{}),
+		cfg:         cfg,
+		log:         deps.Log,
+		state:       deps.State,
+		check:       deps.Validate,
+		checkConfig: deps.ValidateConfig,
+		render:      deps.Render,
+		full:        deps.Full,
+		where:       deps.Elsewhere,
+		now:         deps.Now,
+		uptime:      deps.Uptime,
+		meter:       deps.Meter,
+		logger:      deps.Logger,
+		drain:       make(chan struct{}, 1),
+		drained:     make(chan struct{}),
 	}
 	if w.now == nil {
 		w.now = time.Now
@@ -193,7 +202,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 // any goroutine, possibly before Submit returns, unless the request was
 // withdrawn.
 func (w *Writer) Submit(r *Request) {
-	if err := r.prepare(w.check, &w.cfg); err != nil {
+	if err := w.prepare(r); err != nil {
 		r.answer(Outcome{Err: err})
 		return
 	}
@@ -210,7 +219,7 @@ func (w *Writer) Waiting() int { return w.queue.waiting() }
 func (w *Writer) SubmitAll(requests []*Request) {
 	good := make([]*Request, 0, len(requests))
 	for _, r := range requests {
-		if err := r.prepare(w.check, &w.cfg); err != nil {
+		if err := w.prepare(r); err != nil {
 			r.answer(Outcome{Err: err})
 			continue
 		}
@@ -323,7 +332,12 @@ func (w *Writer) propose() {
 	}
 	b := w.working.begin(w.proposeTime(), len(requests)+len(w.unrecorded))
 	w.record(b)
-	for _, r := range requests {
+	for i, r := range requests {
+		if i > 0 && b.size >= w.cfg.MaxBatchBytes {
+			// A small request may have much rendered: the rest is for the next entry.
+			w.due = append(w.due, requests[i:]...)
+			break
+		}
 		w.judge(b, r)
 	}
 	w.limitOutcomes(b)
@@ -355,6 +369,7 @@ func (w *Writer) settle() error {
 	copy(w.flight, w.flight[1:])
 	w.flight[len(w.flight)-1] = nil
 	w.flight = w.flight[:len(w.flight)-1]
+	b.before = w.working.known
 	if !b.empty() {
 		w.meter.Committed(time.Since(b.sent))
 		b.revision = revision
@@ -411,10 +426,15 @@ func (w *Writer) finish(cause error) {
 // already and the same.
 func (w *Writer) RegisterAgent(ctx context.Context, agent *argosyv1.Agent) error {
 	return w.Mutate(ctx, func(c *Working) error {
-		return c.PutMessage(argosyv1.RowKind_ROW_KIND_AGENT, agent.GetName(), "", &argosyv1.Agent{
-			Name: agent.GetName(),
-			Tags: agent.GetTags(),
-		})
+		record := &argosyv1.Agent{}
+		if row := c.Row(kindAgent, agent.GetName()); row.Exists {
+			if err := proto.Unmarshal(row.Value, record); err != nil {
+				return fmt.Errorf("read agent %q: %w", agent.GetName(), err)
+			}
+		}
+		// What a user has said of it stays.
+		record.Name, record.Tags = agent.GetName(), agent.GetTags()
+		return c.PutMessage(kindAgent, agent.GetName(), "", record)
 	})
 }
 

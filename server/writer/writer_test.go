@@ -42,7 +42,7 @@ type promise struct {
 func (p *promise) Done() <-chan struct{}   { return p.done }
 func (p *promise) Result() (uint64, error) { return p.index, p.err }
 
-func newLedger(t *testing.T, manual bool) *ledger {
+func newLedger(t testing.TB, manual bool) *ledger {
 	t.Helper()
 	machine, err := fsm.New(fsm.DefaultConfig())
 	if err != nil {
@@ -132,14 +132,14 @@ type harness struct {
 	ended  chan error
 }
 
-func start(t *testing.T, log *ledger, change func(*Config, *Deps)) *harness {
+func start(t testing.TB, log *ledger, change func(*Config, *Deps)) *harness {
 	t.Helper()
 	h := prepareHarness(t, log, change)
 	h.run(t)
 	return h
 }
 
-func prepareHarness(t *testing.T, log *ledger, change func(*Config, *Deps)) *harness {
+func prepareHarness(t testing.TB, log *ledger, change func(*Config, *Deps)) *harness {
 	t.Helper()
 	cfg := DefaultConfig()
 	deps := Deps{Log: log, State: log, Validate: func(w *argosyv1.Workload) error {
@@ -147,7 +147,7 @@ func prepareHarness(t *testing.T, log *ledger, change func(*Config, *Deps)) *har
 			return errors.New("Unsupported workload name ''. Is empty.")
 		}
 		return nil
-	}}
+	}, ValidateConfig: validateConfig, Render: fillIn}
 	if change != nil {
 		change(&cfg, &deps)
 	}
@@ -158,7 +158,7 @@ func prepareHarness(t *testing.T, log *ledger, change func(*Config, *Deps)) *har
 	return &harness{Writer: w, log: log, ended: make(chan error, 1)}
 }
 
-func (h *harness) run(t *testing.T) {
+func (h *harness) run(t testing.TB) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	h.cancel = cancel
 	go func() { h.ended <- h.Run(ctx) }()
@@ -175,7 +175,7 @@ func (h *harness) send(r *Request) <-chan Outcome {
 	return done
 }
 
-func (h *harness) must(t *testing.T, r *Request) Outcome {
+func (h *harness) must(t testing.TB, r *Request) Outcome {
 	t.Helper()
 	o := <-h.send(r)
 	if o.Err != nil {

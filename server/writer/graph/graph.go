@@ -114,8 +114,7 @@ func (g *Graph) load(name string, needs map[string][]string) {
 // *CycleError. What it answers depends on the dependencies alone and not on how
 // they came about. The function it returns takes the change back.
 func (g *Graph) Replace(changes []Change) (undo func(), err error) {
-	before := make([]Change, 0, len(changes))
-	after := make([]Change, 0, len(changes))
+	var before, after []Change
 	for _, c := range changes {
 		have, want := g.Needs(c.Name), sorted(c.Needs)
 		if slices.Equal(have, want) {
