@@ -24,17 +24,18 @@ func NewRequestID() []byte {
 	return id
 }
 
-// Apply creates or replaces workloads. A request without an id is given one.
+// Apply changes desired state. A request without an id is given one. A dry run is
+// nothing but a question, that is asked again as often as need be.
 func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
 		// The caller's own message stays as it is, and may be used again.
-		req = applyOf(req)
+		req = argosyv1.Shallow(req)
 		req.RequestId = NewRequestID()
 	}
-	return c.change(ctx, &request{what: "apply workloads", size: proto.Size(req), write: true, remembered: true}, fieldNumberedApply, req,
+	return c.change(ctx, writeOf("apply workloads", req, req.GetDryRun()), fieldNumberedApply, req,
 		func(ctx context.Context, stub argosyv1.ClusterServiceClient, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			if repeat {
-				again := applyOf(req)
+				again := argosyv1.Shallow(req)
 				again.Repeat = true
 				return stub.Apply(ctx, again, options...)
 			}
@@ -42,24 +43,16 @@ func (c *Client) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosy
 		})
 }
 
-func applyOf(req *argosyv1.ApplyRequest) *argosyv1.ApplyRequest {
-	return &argosyv1.ApplyRequest{
-		RequestId: req.GetRequestId(), Workloads: req.GetWorkloads(),
-		ExpectedRevision: req.GetExpectedRevision(), MustNotExist: req.GetMustNotExist(),
-		ExpectedStateRevision: req.GetExpectedStateRevision(), Repeat: req.GetRepeat(),
-	}
-}
-
-// Delete removes workloads. A request without an id is given one.
+// Delete removes workloads and configs. A request without an id is given one.
 func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argosyv1.WriteResponse, error) {
 	if len(req.GetRequestId()) == 0 {
-		req = deleteOf(req)
+		req = argosyv1.Shallow(req)
 		req.RequestId = NewRequestID()
 	}
-	return c.change(ctx, &request{what: "delete workloads", size: proto.Size(req), write: true, remembered: true}, fieldNumberedDelete, req,
+	return c.change(ctx, writeOf("delete workloads", req, req.GetDryRun()), fieldNumberedDelete, req,
 		func(ctx context.Context, stub argosyv1.ClusterServiceClient, repeat bool, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
 			if repeat {
-				again := deleteOf(req)
+				again := argosyv1.Shallow(req)
 				again.Repeat = true
 				return stub.Delete(ctx, again, options...)
 			}
@@ -67,12 +60,8 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 		})
 }
 
-func deleteOf(req *argosyv1.DeleteRequest) *argosyv1.DeleteRequest {
-	return &argosyv1.DeleteRequest{
-		RequestId: req.GetRequestId(), Names: req.GetNames(),
-		ExpectedRevision: req.GetExpectedRevision(), IgnoreMissing: req.GetIgnoreMissing(),
-		ExpectedStateRevision: req.GetExpectedStateRevision(), Repeat: req.GetRepeat(),
-	}
+func writeOf(what string, req proto.Message, dry bool) *request {
+	return &request{what: what, size: proto.Size(req), write: !dry, remembered: !dry}
 }
 
 // change carries out a write, by the lane of whatever endpoint it is tried at.
@@ -123,6 +112,7 @@ func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse]) (*arg
 		whole.States = append(whole.States, chunk.GetStates()...)
 		whole.Agents = append(whole.Agents, chunk.GetAgents()...)
 		whole.AgentStatuses = append(whole.AgentStatuses, chunk.GetAgentStatuses()...)
+		whole.Configs = append(whole.Configs, chunk.GetConfigs()...)
 		return nil
 	})
 	if err != nil {

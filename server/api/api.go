@@ -25,7 +25,7 @@ import (
 type Writes interface {
 	Do(context.Context, forward.Write) (writer.Outcome, error)
 	// Serve carries out the writes of a stream.
-	Serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], principal string, header func() *argosyv1.ResponseHeader) error
+	Serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], principal string, check func(forward.Write) error, header func() *argosyv1.ResponseHeader) error
 }
 
 // Reads lets linearizable reads wait until this replica may answer; reader.Reader
@@ -79,17 +79,20 @@ func (s *Service) header(revision uint64) *argosyv1.ResponseHeader {
 	return h
 }
 
-// Apply creates or replaces workloads.
+// Apply changes desired state.
 func (s *Service) Apply(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
 	return s.write(ctx, forward.Write{Principal: identity.PrincipalOf(ctx), Apply: req})
 }
 
-// Delete removes workloads.
+// Delete removes workloads and configs.
 func (s *Service) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argosyv1.WriteResponse, error) {
 	return s.write(ctx, forward.Write{Principal: identity.PrincipalOf(ctx), Delete: req})
 }
 
 func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteResponse, error) {
+	if err := s.check(ctx, w); err != nil {
+		return nil, err
+	}
 	o, err := s.Writes.Do(ctx, w)
 	if err != nil {
 		return nil, err
@@ -99,7 +102,8 @@ func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteRe
 
 // Write carries out the writes of one client on one stream.
 func (s *Service) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
-	return s.Writes.Serve(stream, identity.PrincipalOf(stream.Context()), s.Replica.Header)
+	ctx := stream.Context()
+	return s.Writes.Serve(stream, identity.PrincipalOf(ctx), func(w forward.Write) error { return s.check(ctx, w) }, s.Replica.Header)
 }
 
 // Status tells of the cluster itself.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/writer"
@@ -38,13 +39,15 @@ type callStream = grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.Writ
 // Serve carries out the writes of one client's stream until it ends. They mean
 // the same as so many calls of Do, but no goroutine and no timer waits for each:
 // only a write that its target hands back gets a goroutine, that tries again.
-func (r *Router) Serve(stream callStream, principal string, header func() *argosyv1.ResponseHeader) error {
+// Those that check refuses go no further.
+func (r *Router) Serve(stream callStream, principal string, check func(Write) error, header func() *argosyv1.ResponseHeader) error {
 	// The context of a stream ends when the server stops, and what is under way
 	// then shall end well.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stream.Context()))
 	c := &calls{
 		router:    r,
 		principal: principal,
+		check:     check,
 		header:    header,
 		ctx:       ctx,
 		cancel:    cancel,
@@ -75,6 +78,7 @@ func (r *Router) Serve(stream callStream, principal string, header func() *argos
 type calls struct {
 	router    *Router
 	principal string
+	check     func(Write) error
 	header    func() *argosyv1.ResponseHeader
 	// ctx ends with the stream.
 	ctx     context.Context
@@ -139,6 +143,11 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 				"write: this server does not know this kind of write; upgrade it")))
 			continue
 		}
+		if err := c.check(one.write); err != nil {
+			c.router.refused(err)
+			c.out.add(numbered(one.sequence, writer.Outcome{}, err))
+			continue
+		}
 		one.request = writer.Request{
 			Principal: c.principal, Apply: one.write.Apply, Delete: one.write.Delete,
 			Deadline: one.deadline, Done: one.done,
@@ -165,14 +174,10 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 // sizeOf is about how much memory a write takes.
 func sizeOf(w Write) int {
 	const each = 64
-	size := each
-	for _, workload := range w.Apply.GetWorkloads() {
-		size += each + len(workload.GetName()) + len(workload.GetRuntimeConfig())
+	if w.Apply != nil {
+		return each*(1+len(w.Apply.GetWorkloads())+len(w.Apply.GetConfigs())) + proto.Size(w.Apply)
 	}
-	for _, name := range w.Delete.GetNames() {
-		size += each + len(name)
-	}
-	return size
+	return each*(1+len(w.Delete.GetNames())+len(w.Delete.GetConfigs())) + proto.Size(w.Delete)
 }
 
 // admit enters writes; false when the server stops. With retry set there is no
@@ -217,7 +222,7 @@ func (one *oneCall) done(o writer.Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, live := c.live[one]; live && !c.closed && !one.claimed {
-		c.retry(one, o.Err, v == unknown)
+		c.retry(one, o.Err, v == unknown && !one.write.dry())
 	}
 }
 
@@ -264,7 +269,7 @@ func (c *calls) sweepExpired() {
 	c.mu.Unlock()
 	for _, one := range expired {
 		certain := one.request.Withdraw()
-		c.answer(one, writer.Outcome{}, c.router.giveUp(errDeadline, nil, !certain))
+		c.answer(one, writer.Outcome{}, c.router.giveUp(errDeadline, nil, !certain && !one.write.dry()))
 	}
 }
 

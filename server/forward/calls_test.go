@@ -67,7 +67,12 @@ func serve(t *testing.T, r *Router) *caller {
 		stop: stop, leave: leave, ended: make(chan error, 1),
 	}
 	go func() {
-		err := r.Serve(c.wire, "ann", func() *argosyv1.ResponseHeader { return &argosyv1.ResponseHeader{ServerId: "me"} })
+		err := r.Serve(c.wire, "ann", func(w Write) error {
+			if w.Apply.GetOnBehalfOf() != nil {
+				return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, "no")
+			}
+			return nil
+		}, func() *argosyv1.ResponseHeader { return &argosyv1.ResponseHeader{ServerId: "me"} })
 		leave()
 		c.ended <- err
 	}()

@@ -119,6 +119,9 @@ type Write struct {
 	Delete    *argosyv1.DeleteRequest
 }
 
+// dry tells whether the write is only to be judged: its fate is never in doubt.
+func (w Write) dry() bool { return w.Apply.GetDryRun() || w.Delete.GetDryRun() }
+
 // how often it is looked whether waiting has become hopeless.
 const absenceInterval = 250 * time.Millisecond
 
@@ -161,9 +164,9 @@ func (r *Router) carry(ctx context.Context, w Write, deadline time.Time, last er
 		case expired:
 			return writer.Outcome{}, r.giveUp(errDeadline, last, uncertain)
 		case expiredInFlight:
-			return writer.Outcome{}, r.giveUp(errDeadline, last, true)
+			return writer.Outcome{}, r.giveUp(errDeadline, last, !w.dry())
 		case unknown:
-			uncertain = true
+			uncertain = !w.dry()
 		}
 		last = o.Err
 		select {

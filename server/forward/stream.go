@@ -91,9 +91,7 @@ func (s *Stream) SubmitAll(requests []*writer.Request) {
 	all := make([]held, len(requests))
 	for i, r := range requests {
 		all[i].Request = r
-		if r.Apply != nil {
-			all[i].size = proto.Size(r.Apply)
-		}
+		all[i].size = proto.Size(r.Apply) + proto.Size(r.Delete)
 	}
 	refused, err := s.hold(all)
 	for _, r := range refused {

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/argosy-cluster/argosy/membership/identity"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/forward"
+)
+
+// check refuses a write that must not go on to the leader.
+func (s *Service) check(ctx context.Context, w forward.Write) error {
+	if err := checkBehalf(ctx, w.Apply.GetOnBehalfOf()); err != nil {
+		return err
+	}
+	needs := argosyv1.FeatureBase
+	if w.Apply != nil {
+		needs = w.Apply.NeedsLevel()
+	} else if w.Delete != nil {
+		needs = w.Delete.NeedsLevel()
+	}
+	if needs == argosyv1.FeatureBase {
+		return nil
+	}
+	return s.checkLevel(ctx, needs)
+}
+
+// checkBehalf refuses whoever speaks for an instance and is not the agent that has
+// it. Without TLS nobody can tell, of agents as little as of anybody else.
+func checkBehalf(ctx context.Context, instance *argosyv1.InstanceName) error {
+	if instance == nil {
+		return nil
+	}
+	names, tls := identity.PeerNames(ctx)
+	if !tls || slices.Contains(names, instance.GetAgent()) {
+		return nil
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN,
+		"apply on behalf of workload %q: only agent %q may ask for it, and the certificate of %s names %s",
+		instance.GetWorkload(), instance.GetAgent(), identity.PrincipalOf(ctx), strings.Join(names, ", "))
+}
+
+// levelPatience is how long a server that does not know of a feature level asks
+// the leader whether there is one.
+const levelPatience = time.Second
+
+// checkLevel refuses what a leader of an older version would leave out without a
+// word: a rehearsal would be carried out. When the level is reached every server
+// knows what it stands for.
+func (s *Service) checkLevel(ctx context.Context, needs uint32) error {
+	active := s.activeLevel()
+	if active < needs {
+		ctx, cancel := context.WithTimeout(ctx, levelPatience)
+		defer cancel()
+		// Whether this server may answer does not matter, only that it has what the
+		// caller may have seen.
+		_ = s.Reads.Await(ctx)
+		active = s.activeLevel()
+	}
+	if active >= needs {
+		return nil
+	}
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+		"write: the request needs feature level %d, and the cluster is at level %d until all its servers know more; upgrade those that do not, or try again in a moment", needs, active)
+}
+
+func (s *Service) activeLevel() uint32 {
+	settings, _ := s.State.View().Cluster()
+	return argosyv1.ActiveLevel(settings)
+}
