@@ -1,13 +1,13 @@
 package manifest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v4"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -21,59 +21,95 @@ const (
 )
 
 // MaxSize is the largest manifest that is read, in bytes: what one write may
-// carry, and some room for what YAML adds.
+// carry, and some room for what YAML adds. Of several that are read together it
+// bounds the sum.
 const MaxSize = 32 << 20
 
-// Options tell how strictly a manifest is read.
+// Options tell how a manifest is read.
 type Options struct {
 	// Strict makes an unknown field an error; without it, it is a warning.
 	Strict bool
+	// RequireAgent makes a workload without the field agent an error; without
+	// it, such a workload is not scheduled. One with an empty agent is not
+	// scheduled either way.
+	RequireAgent bool
+}
+
+// Source is a text to read.
+type Source struct {
+	// Name is that of the file, for errors and warnings; may be empty.
+	Name string
+	// Text is YAML: one document or several.
+	Text []byte
 }
 
 // Manifest is what a user wrote.
 type Manifest struct {
 	// Workloads, sorted by name.
 	Workloads []*argosyv1.Workload
+	// Configs, sorted by key.
+	Configs []*argosyv1.Config
 	// Warnings are texts for people, in the order of the text.
 	Warnings []string
 }
 
-// Parse reads a manifest: one YAML document, or several whose workloads are
-// taken together. What it returns has passed Validate. All errors wrap
-// ErrInvalid and say where they are; several are joined.
+// Parse reads a manifest: one YAML document, or several whose workloads and
+// configs are taken together. What it returns has passed Validate and
+// ValidateConfig. All errors wrap ErrInvalid and say where they are; several are
+// joined.
 func Parse(text []byte, options Options) (*Manifest, error) {
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("%w: it is %d bytes long, at most %d are read: split it into several", ErrInvalid, len(text), MaxSize)
-	}
-	docs, err := parseDocuments(text)
-	if err != nil {
-		return nil, err
-	}
-	if len(docs) == 0 {
-		return nil, fmt.Errorf("%w: it is empty: write 'apiVersion: %s' and workloads", ErrInvalid, APIVersion)
-	}
-	r := &reader{options: options, manifest: &Manifest{}, names: map[string]*token.Token{}}
-	for _, doc := range docs {
-		r.doc = doc
-		r.root()
+	return ParseAll([]Source{{Text: text}}, options)
+}
+
+// ParseAll reads several manifests and takes them together, as Parse does with
+// the documents of one.
+func ParseAll(sources []Source, options Options) (*Manifest, error) {
+	total, budget := 0, maxAliased
+	r := &reader{options: options, manifest: &Manifest{}, workloadAt: map[string]place{}, configAt: map[string]place{}}
+	for _, source := range sources {
+		if total += len(source.Text); total > MaxSize && len(source.Text) <= MaxSize {
+			return nil, fmt.Errorf("%w: the manifests are longer than %d bytes together: read them in several steps", ErrInvalid, MaxSize)
+		}
+		t := &text{name: source.Name, bytes: source.Text}
+		docs, err := t.documents(&budget)
+		if err != nil {
+			return nil, err
+		}
+		if len(docs) == 0 {
+			return nil, fmt.Errorf("%w: %sit is empty: write 'apiVersion: %s' and workloads", ErrInvalid, t.prefix(), APIVersion)
+		}
+		for _, doc := range docs {
+			r.doc = doc
+			r.root()
+		}
 	}
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
+	if r.more > 0 {
+		r.manifest.Warnings = append(r.manifest.Warnings, fmt.Sprintf("and %d more", r.more))
+	}
 	slices.SortFunc(r.manifest.Workloads, func(a, b *argosyv1.Workload) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.manifest.Configs, func(a, b *argosyv1.Config) int { return strings.Compare(a.GetKey(), b.GetKey()) })
 	return r.manifest, nil
 }
 
-// maxErrors bounds how many errors one parse reports.
-const maxErrors = 10
+// How much one parse reports.
+const (
+	maxErrors   = 10
+	maxWarnings = 50
+)
 
 type reader struct {
 	options    Options
 	doc        *document
 	deprecated bool
 	manifest   *Manifest
-	names      map[string]*token.Token
+	workloadAt map[string]place
+	configAt   map[string]place
 	errs       []error
+	// more counts warnings beyond those that are reported.
+	more int
 }
 
 func (r *reader) fail(err error) {
@@ -82,85 +118,119 @@ func (r *reader) fail(err error) {
 	}
 }
 
+func (r *reader) warn(at place, format string, args ...any) {
+	if len(r.manifest.Warnings) >= maxWarnings {
+		r.more++
+		return
+	}
+	text := fmt.Sprintf("%sline %d: ", at.text.prefix(), at.line) + fmt.Sprintf(format, args...)
+	r.manifest.Warnings = append(r.manifest.Warnings, text)
+}
+
 func (r *reader) root() {
-	fields, err := r.doc.mapping(r.doc.body, "a manifest")
+	entries, err := r.doc.mapping(r.doc.body, "a manifest")
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	if !r.version(fields) {
+	if !r.version(entries) {
 		return
 	}
-	for _, f := range fields {
-		switch f.key {
-		case "apiVersion":
+	for _, e := range entries {
+		switch r.known(table, e, "at the top level") {
 		case "workloads":
-			r.workloads(f)
+			r.named(e, r.workloadAt, "workloads", r.workload)
 		case "configs":
-			r.notYet(f)
-		default:
-			r.unknown(f, "at the top level; known are apiVersion, workloads and configs")
+			r.named(e, r.configAt, "configs", r.config)
 		}
 	}
 }
 
-func (r *reader) version(fields []field) bool {
-	for _, f := range fields {
-		if f.key != "apiVersion" {
-			continue
-		}
-		version, err := r.doc.scalar(f.value, "apiVersion")
-		switch {
-		case err != nil:
-			r.fail(err)
-			return false
-		case version == APIVersion:
-			r.deprecated = false
-			return true
-		case version == APIVersionDeprecated:
-			r.deprecated = true
-			r.warn(f.token, "apiVersion '%s' is deprecated: use '%s'", version, APIVersion)
-			return true
-		default:
-			r.fail(errorAt(f.value.GetToken(), "Unsupported API version. Received '%s', expected '%s'", shorten(version), APIVersion))
-			return false
-		}
+func (r *reader) version(entries []entry) bool {
+	at := slices.IndexFunc(entries, func(e entry) bool { return e.key == "apiVersion" })
+	if at < 0 {
+		r.fail(r.doc.fail(r.doc.body, "Unsupported API version. Received '', expected '%s': add the line 'apiVersion: %s'", APIVersion, APIVersion))
+		return false
 	}
-	r.fail(errorAt(r.doc.body.GetToken(), "Unsupported API version. Received '', expected '%s': add the line 'apiVersion: %s'", APIVersion, APIVersion))
-	return false
+	value := entries[at].value
+	version, err := r.doc.scalar(value, "apiVersion")
+	switch {
+	case err != nil:
+		r.fail(err)
+		return false
+	case version == APIVersionDeprecated:
+		r.warn(entries[at].at, "apiVersion '%s' is deprecated: use '%s'", version, APIVersion)
+	case version != APIVersion:
+		r.fail(r.doc.fail(value, "Unsupported API version. Received '%s', expected '%s'", shorten(version), APIVersion))
+		return false
+	}
+	r.deprecated = version == APIVersionDeprecated
+	return true
 }
 
-func (r *reader) workloads(f field) {
-	entries, err := r.doc.mapping(f.value, "workloads")
+// named reads a mapping whose keys must be unique in all that is read together.
+func (r *reader) named(e entry, seen map[string]place, what string, read func(entry)) {
+	entries, err := r.doc.mapping(e.value, what)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	for _, entry := range entries {
-		if first, ok := r.names[entry.key]; ok {
-			r.fail(errorAt(entry.token, "Multiple workloads with the same name '%s' found: the first is in line %d", shorten(entry.key), first.Position.Line))
+	for _, one := range entries {
+		if len(r.errs) >= maxErrors {
+			return
+		}
+		if first, ok := seen[one.key]; ok {
+			r.fail(one.at.fail("Multiple %s with the same name '%s' found: the first is in %s", what, shorten(one.key), first))
 			continue
 		}
-		r.names[entry.key] = entry.token
-		r.workload(entry)
+		seen[one.key] = one.at
+		read(one)
 	}
 }
 
-func (r *reader) workload(entry field) {
-	fields, err := r.doc.mapping(entry.value, "workload '"+shorten(entry.key)+"'")
+// known returns the name of the field that an entry is, and complains of one
+// that no such object has.
+func (r *reader) known(s *spec, e entry, where string) string {
+	if f := s.field(e.key); f != nil {
+		return f.name
+	}
+	switch {
+	case r.options.Strict && len(r.errs) >= maxErrors:
+		return ""
+	case !r.options.Strict && len(r.manifest.Warnings) >= maxWarnings:
+		r.more++
+		return ""
+	}
+	hint := s.nearest(e.key)
+	if hint != "" {
+		hint = ": did you mean '" + hint + "'?"
+	}
+	if r.options.Strict {
+		if hint == "" {
+			hint = "; known are " + s.names()
+		}
+		r.fail(e.at.fail("unknown field '%s' %s%s", shorten(e.key), where, hint))
+		return ""
+	}
+	r.warn(e.at, "unknown field '%s' %s is ignored%s", shorten(e.key), where, hint)
+	return ""
+}
+
+func (r *reader) workload(e entry) {
+	entries, err := r.doc.mapping(e.value, "workload '"+shorten(e.key)+"'")
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	w := &argosyv1.Workload{Name: entry.key}
-	at := map[string]*token.Token{"": entry.token}
+	w := &workloadReader{reader: r, workload: &argosyv1.Workload{Name: e.key}, at: map[string]place{"": e.at}}
 	failed := false
-	for _, f := range fields {
-		at[f.key] = f.token
-		if f.value != nil && f.value.GetToken() != nil {
-			at[f.key] = f.value.GetToken()
+	for _, one := range entries {
+		name := r.known(workloadSpec, one, "in workload '"+shorten(e.key)+"'")
+		if name == "" {
+			continue
 		}
-		if err := r.workloadField(w, f); err != nil {
+		w.at[name] = r.doc.placeOf(one.value)
+		if err := w.read(name, one); err != nil {
 			r.fail(err)
 			failed = true
 		}
@@ -168,146 +238,48 @@ func (r *reader) workload(entry field) {
 	if failed {
 		return
 	}
-	if err := Validate(w); err != nil {
-		var wrong *FieldError
-		if !errors.As(err, &wrong) {
-			r.fail(err)
-			return
-		}
-		tok, ok := at[wrong.Field]
-		if !ok {
-			tok = entry.token
-		}
-		r.fail(errorAt(tok, "%s", wrong.Error()))
+	if _, ok := w.at["agent"]; !ok && r.options.RequireAgent {
+		r.fail(e.at.fail("No agent name specified -> use '--agent' option to specify! For workload '%s', which shall run nowhere yet, write 'agent: \"\"'", shorten(e.key)))
 		return
 	}
-	r.manifest.Workloads = append(r.manifest.Workloads, w)
-}
-
-func (r *reader) workloadField(w *argosyv1.Workload, f field) (err error) {
-	switch f.key {
-	case "agent":
-		w.Agent, err = r.doc.scalar(f.value, "agent")
-	case "runtime":
-		w.Runtime, err = r.doc.scalar(f.value, "runtime")
-	case "runtimeConfig":
-		w.RuntimeConfig, err = r.doc.scalar(f.value, "runtimeConfig")
-	case "restartPolicy":
-		w.RestartPolicy, err = r.restartPolicy(f)
-	case "tags":
-		w.Tags, err = r.tags(w.GetName(), f)
-	case "dependencies", "configs", "files", "controlInterfaceAccess":
-		r.notYet(f)
-	default:
-		r.unknown(f, "in workload '"+shorten(w.GetName())+"'")
+	if err := Validate(w.workload); err != nil {
+		r.fail(locate(err, w.at))
+		return
 	}
-	return err
+	r.manifest.Workloads = append(r.manifest.Workloads, w.workload)
 }
 
-var restartPolicies = map[string]argosyv1.RestartPolicy{
-	"":           argosyv1.RestartPolicy_RESTART_POLICY_NEVER,
-	"NEVER":      argosyv1.RestartPolicy_RESTART_POLICY_NEVER,
-	"ON_FAILURE": argosyv1.RestartPolicy_RESTART_POLICY_ON_FAILURE,
-	"ALWAYS":     argosyv1.RestartPolicy_RESTART_POLICY_ALWAYS,
+// locate says where a wrong field was written.
+func locate(err error, at map[string]place) error {
+	var wrong *FieldError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	for path := wrong.Field; ; path = parent(path) {
+		if where, ok := at[path]; ok {
+			return where.fail("%s", wrong.Error())
+		}
+	}
 }
 
-func (r *reader) restartPolicy(f field) (argosyv1.RestartPolicy, error) {
-	text, err := r.doc.scalar(f.value, "restartPolicy")
+// parent returns the path without its last part: files[2].data is in files[2],
+// which is in files.
+func parent(path string) string {
+	return path[:max(strings.LastIndexAny(path, ".["), 0)]
+}
+
+// text reads a scalar.
+func (r *reader) text(e entry) (string, error) { return r.doc.scalar(e.value, e.key) }
+
+// choose reads one of several words.
+func choose[T cmp.Ordered](r *reader, node *yaml.Node, what string, words map[string]T) (value T, err error) {
+	word, err := r.doc.scalar(node, what)
 	if err != nil {
-		return 0, err
+		return value, err
 	}
-	policy, ok := restartPolicies[text]
+	value, ok := words[word]
 	if !ok {
-		return 0, errorAt(f.value.GetToken(), "'%s' is not a restart policy: use NEVER, ON_FAILURE or ALWAYS", shorten(text))
+		return value, r.doc.fail(node, "'%s' is not %s: use %s", shorten(word), what, alternatives(words))
 	}
-	return policy, nil
-}
-
-func (r *reader) tags(workload string, f field) (map[string]string, error) {
-	node, err := r.doc.resolve(f.value)
-	if err != nil {
-		return nil, err
-	}
-	list, isList := node.(*ast.SequenceNode)
-	if !isList {
-		fields, err := r.doc.mapping(node, "tags")
-		if err != nil {
-			return nil, err
-		}
-		if r.deprecated && len(fields) > 0 {
-			return nil, errorAt(f.token, "For API version 'v0.1', tags must be specified as a sequence (list of key-value entries). Found tags as mapping for workload '%s'.", shorten(workload))
-		}
-		return r.texts(fields, "a tag")
-	}
-	if !r.deprecated {
-		return nil, errorAt(f.token, "For API version 'v1', tags must be specified as a mapping (key-value pairs). Found tags as sequence for workload '%s'.", shorten(workload))
-	}
-	tags := map[string]string{}
-	for _, item := range list.Values {
-		pair, err := r.doc.mapping(item, "a tag")
-		if err != nil {
-			return nil, err
-		}
-		texts, err := r.texts(pair, "a tag")
-		if err != nil {
-			return nil, err
-		}
-		key, ok := texts["key"]
-		if !ok {
-			return nil, errorAt(item.GetToken(), "a tag needs a key and a value")
-		}
-		tags[key] = texts["value"]
-	}
-	return tags, nil
-}
-
-func (r *reader) texts(fields []field, what string) (map[string]string, error) {
-	if len(fields) == 0 {
-		return nil, nil
-	}
-	texts := make(map[string]string, len(fields))
-	for _, f := range fields {
-		text, err := r.doc.scalar(f.value, what)
-		if err != nil {
-			return nil, err
-		}
-		texts[f.key] = text
-	}
-	return texts, nil
-}
-
-// notYet refuses a field that has a meaning which this version does not carry
-// out: a workload that silently lost its dependencies would be worse than an
-// error. An empty one is accepted.
-func (r *reader) notYet(f field) {
-	node, err := r.doc.resolve(f.value)
-	if err != nil {
-		r.fail(err)
-		return
-	}
-	switch n := node.(type) {
-	case *ast.NullNode, nil:
-		return
-	case *ast.MappingNode:
-		if len(n.Values) == 0 {
-			return
-		}
-	case *ast.SequenceNode:
-		if len(n.Values) == 0 {
-			return
-		}
-	}
-	r.fail(errorAt(f.token, "'%s' is not supported by this version yet: remove it", f.key))
-}
-
-func (r *reader) unknown(f field, where string) {
-	if r.options.Strict {
-		r.fail(errorAt(f.token, "unknown field '%s' %s", shorten(f.key), where))
-		return
-	}
-	r.warn(f.token, "unknown field '%s' %s is ignored", shorten(f.key), where)
-}
-
-func (r *reader) warn(tok *token.Token, format string, args ...any) {
-	r.manifest.Warnings = append(r.manifest.Warnings, fmt.Sprintf("line %d: ", tok.Position.Line)+fmt.Sprintf(format, args...))
+	return value, nil
 }

@@ -3,23 +3,31 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// Limits of what a workload may be.
+// Limits of what a workload may be. Together they keep one workload, with what it
+// is rendered to, below what one write may carry.
 const (
 	// MaxNameLength is the longest name of a workload or an agent, in
 	// characters.
 	MaxNameLength = 63
-	// MaxRuntimeConfig is the longest runtime configuration, in bytes. It keeps
-	// one workload well below what one log entry may carry.
+	// MaxAgentTemplate is the longest template of the name of an agent, in bytes.
+	MaxAgentTemplate = 4096
+	// MaxRuntimeConfig is the longest runtime configuration, in bytes.
 	MaxRuntimeConfig = 1 << 20
 	// MaxTags is the greatest number of tags of one workload.
 	MaxTags = 256
 	// MaxTagLength is the longest key or value of a tag, in bytes.
 	MaxTagLength = 4096
+	// MaxDependencies is the greatest number of workloads that one depends on.
+	MaxDependencies = 256
+	// MaxConfigAliases is the greatest number of configs that one workload uses.
+	MaxConfigAliases = 256
 )
 
 const nameConstraint = "Only a-z, A-Z, 0-9 chars, underscore (_), and hyphen (-) allowed. Maximum length is 63 characters."
@@ -27,18 +35,24 @@ const nameConstraint = "Only a-z, A-Z, 0-9 chars, underscore (_), and hyphen (-)
 // ErrInvalid is returned (wrapped) for everything that a user wrote wrongly.
 var ErrInvalid = errors.New("invalid manifest")
 
-// FieldError says which field of which workload is wrong.
+// FieldError says which field of which workload, or which config, is wrong.
 type FieldError struct {
-	// Workload is its name as it was written.
+	// Workload is its name as it was written; empty for a config.
 	Workload string
-	// Field is the key in the manifest; empty when the name itself is wrong.
+	// Config is its key; empty for a workload.
+	Config string
+	// Field is the path in the manifest, such as files[0].mountPoint; empty when
+	// the name itself is wrong.
 	Field string
 	// Reason is the text for people.
 	Reason string
 }
 
 func (e *FieldError) Error() string {
-	if e.Field == "" {
+	switch {
+	case e.Config != "":
+		return fmt.Sprintf("config '%s': %s", e.Config, e.Reason)
+	case e.Field == "":
 		return e.Reason
 	}
 	return fmt.Sprintf("workload '%s', field '%s': %s", e.Workload, e.Field, e.Reason)
@@ -65,7 +79,7 @@ func ValidateWorkloadName(name string) error {
 
 // ValidateAgentName checks the name of an agent; the empty name is refused.
 func ValidateAgentName(name string) error {
-	if name == "" || len(name) > MaxNameLength || !validChars(name) {
+	if !validKey(name) {
 		return &FieldError{Reason: fmt.Sprintf("Unsupported agent name '%s'. %s", shorten(name), nameConstraint)}
 	}
 	return nil
@@ -73,19 +87,48 @@ func ValidateAgentName(name string) error {
 
 // Validate checks a workload: everything that can be known without the rest of
 // the cluster. A runtime that no agent offers is not an error here: which
-// runtimes there are is the agent's to know.
+// runtimes there are is the agent's to know. Of a workload with configs, what is
+// a template is checked only once it is rendered: Validate(w.Effective()).
 func Validate(w *argosyv1.Workload) error {
 	if err := ValidateWorkloadName(w.GetName()); err != nil {
 		return err
 	}
-	wrong := func(field, format string, args ...any) error {
-		return &FieldError{Workload: w.GetName(), Field: field, Reason: fmt.Sprintf(format, args...)}
-	}
-	if agent := w.GetAgent(); agent != "" {
-		if err := ValidateAgentName(agent); err != nil {
-			return wrong("agent", "%s", err.Error())
+	for _, check := range []func(*argosyv1.Workload) *FieldError{
+		validateAgent, validateRuntime, validateTags, validateDependencies, validateConfigAliases, validateFiles, validateAccess,
+	} {
+		if err := check(w); err != nil {
+			err.Workload = w.GetName()
+			return err
 		}
 	}
+	return nil
+}
+
+func wrong(field, format string, args ...any) *FieldError {
+	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// isTemplate tells whether a text of a workload is rendered before it is used,
+// so that its rules hold only then.
+func isTemplate(w *argosyv1.Workload, text string) bool {
+	return len(w.GetConfigs()) > 0 && strings.Contains(text, "{{")
+}
+
+func validateAgent(w *argosyv1.Workload) *FieldError {
+	agent := w.GetAgent()
+	switch {
+	case isTemplate(w, agent) && len(agent) > MaxAgentTemplate:
+		return wrong("agent", "is %d bytes long, at most %d are allowed", len(agent), MaxAgentTemplate)
+	case agent == "" || isTemplate(w, agent):
+		return nil
+	}
+	if err := ValidateAgentName(agent); err != nil {
+		return wrong("agent", "%s", err.Error())
+	}
+	return nil
+}
+
+func validateRuntime(w *argosyv1.Workload) *FieldError {
 	switch {
 	case w.GetRuntime() == "":
 		return wrong("runtime", "is missing: name the runtime, such as podman or process")
@@ -95,37 +138,64 @@ func Validate(w *argosyv1.Workload) error {
 		return wrong("runtimeConfig", "is missing: it tells the runtime what to start")
 	case len(w.GetRuntimeConfig()) > MaxRuntimeConfig:
 		return wrong("runtimeConfig", "is %d bytes long, at most %d are allowed", len(w.GetRuntimeConfig()), MaxRuntimeConfig)
-	case len(w.GetTags()) > MaxTags:
-		return wrong("tags", "has %d entries, at most %d are allowed", len(w.GetTags()), MaxTags)
-	}
-	if field := notYetSupported(w); field != "" {
-		return wrong(field, "is not supported by this version yet: remove it")
 	}
 	if _, ok := argosyv1.RestartPolicy_name[int32(w.GetRestartPolicy())]; !ok {
-		return wrong("restartPolicy", "%d is not a restart policy: use NEVER, ON_FAILURE or ALWAYS", w.GetRestartPolicy())
+		return wrong("restartPolicy", "%d is not a restart policy: use %s", w.GetRestartPolicy(), alternatives(restartPolicies))
+	}
+	return nil
+}
+
+func validateTags(w *argosyv1.Workload) *FieldError {
+	if n := len(w.GetTags()); n > MaxTags {
+		return wrong("tags", "has %d entries, at most %d are allowed", n, MaxTags)
 	}
 	for key, value := range w.GetTags() {
 		if key == "" || len(key) > MaxTagLength || len(value) > MaxTagLength {
-			return wrong("tags", "'%s' is empty or longer than %d bytes", shorten(key), MaxTagLength)
+			return wrong("tags."+key, "'%s' is empty or longer than %d bytes", shorten(key), MaxTagLength)
 		}
 	}
 	return nil
 }
 
-// notYetSupported returns a field that has a meaning which this version does not
-// carry out: a workload that silently lost it would be worse than an error.
-func notYetSupported(w *argosyv1.Workload) string {
-	switch {
-	case len(w.GetDependencies()) > 0:
-		return "dependencies"
-	case len(w.GetConfigs()) > 0:
-		return "configs"
-	case len(w.GetFiles()) > 0:
-		return "files"
-	case w.GetControlInterfaceAccess() != nil:
-		return "controlInterfaceAccess"
+func validateDependencies(w *argosyv1.Workload) *FieldError {
+	if n := len(w.GetDependencies()); n > MaxDependencies {
+		return wrong("dependencies", "has %d entries, at most %d are allowed", n, MaxDependencies)
 	}
-	return ""
+	for _, name := range slices.Sorted(maps.Keys(w.GetDependencies())) {
+		condition := w.GetDependencies()[name]
+		path := "dependencies." + name
+		if err := ValidateWorkloadName(name); err != nil {
+			return wrong(path, "%s", err.Error())
+		}
+		if name == w.GetName() {
+			return wrong(path, "workload dependency '%s' is part of a cycle.", name)
+		}
+		if _, ok := argosyv1.DependencyCondition_name[int32(condition)]; !ok {
+			return wrong(path, "%d is not a condition of a dependency: use %s", condition, alternatives(conditions))
+		}
+	}
+	return nil
+}
+
+func validateConfigAliases(w *argosyv1.Workload) *FieldError {
+	if n := len(w.GetConfigs()); n > MaxConfigAliases {
+		return wrong("configs", "has %d entries, at most %d are allowed", n, MaxConfigAliases)
+	}
+	for _, alias := range slices.Sorted(maps.Keys(w.GetConfigs())) {
+		key := w.GetConfigs()[alias]
+		path := "configs." + alias
+		if !validKey(alias) {
+			return wrong(path, "Unsupported config alias '%s'. %s", shorten(alias), nameConstraint)
+		}
+		if !validKey(key) {
+			return wrong(path, "Unsupported config reference key '%s'. %s", shorten(key), nameConstraint)
+		}
+	}
+	return nil
+}
+
+func validKey(key string) bool {
+	return key != "" && len(key) <= MaxNameLength && validChars(key)
 }
 
 func validChars(s string) bool {

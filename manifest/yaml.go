@@ -1,20 +1,40 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/printer"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
+// Limits of a text that is read, beside MaxSize. They bound what reading it
+// costs: a node takes about 160 bytes, and aliases make nodes of nothing.
+const (
+	// maxSeparators is the greatest number of characters that may divide a text
+	// into nodes. There are at most two nodes for each.
+	maxSeparators = 2 << 20
+	// maxDepth is how deeply mappings and lists may be nested, each way of
+	// writing them (with brackets, by indentation) counted for itself.
+	maxDepth = 64
+	// maxAliased is how many values may be read more often than they were written.
+	maxAliased = 1 << 20
+	// readsPerSeparator is how often the values that one separator can make are
+	// looked at when there are no aliases: two values, at most four times each.
+	readsPerSeparator = 8
+	// maxMerges is how deeply merge keys may be nested.
+	maxMerges = 8
 )
 
 // SyntaxError says where in a text something is wrong, with the line and a
 // caret under it.
 type SyntaxError struct {
+	// File is where the text came from; empty when that was not told.
+	File string
 	// Line and Column count from 1.
 	Line, Column int
 	// Reason is the text for people.
@@ -24,171 +44,366 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
-	return strings.TrimRight(fmt.Sprintf("line %d, column %d: %s\n%s", e.Line, e.Column, e.Reason, e.Excerpt), "\n")
+	text := fmt.Sprintf("line %d, column %d: %s\n%s", e.Line, e.Column, e.Reason, e.Excerpt)
+	if e.File != "" {
+		text = e.File + ": " + text
+	}
+	return strings.TrimRight(text, "\n")
 }
 
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *SyntaxError) Unwrap() error { return ErrInvalid }
 
-// errorAt makes an error that points at a token.
-func errorAt(tok *token.Token, format string, args ...any) *SyntaxError {
-	e := &SyntaxError{Reason: fmt.Sprintf(format, args...)}
-	if tok == nil {
-		return e
-	}
-	if tok.Position != nil {
-		e.Line, e.Column = tok.Position.Line, tok.Position.Column
-	}
-	var p printer.Printer
-	e.Excerpt = p.PrintErrorToken(tok, false)
+// text is what was given to be read.
+type text struct {
+	name  string
+	bytes []byte
+	// separators may begin a node each.
+	separators int
+}
+
+// at makes an error that points at a place.
+func (t *text) at(line, column int, format string, args ...any) *SyntaxError {
+	e := &SyntaxError{File: t.name, Line: max(line, 1), Column: max(column, 1), Reason: fmt.Sprintf(format, args...)}
+	e.Excerpt = t.excerpt(e.Line, e.Column)
 	return e
 }
 
-// document is one YAML document with the anchors that aliases in it refer to.
-// Aliases are followed where a value is read, never expanded, so that a document
-// that nests them cannot grow.
-type document struct {
-	body    ast.Node
-	anchors map[string]ast.Node
-}
-
-// parseDocuments reads a text that may hold several documents. The parser is
-// known to panic on some texts; a text of a user must not end a server.
-func parseDocuments(text []byte) (docs []*document, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			docs, err = nil, fmt.Errorf("%w: the YAML parser fails on it: %v", ErrInvalid, cause)
-		}
-	}()
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		var syntax yaml.Error
-		if errors.As(err, &syntax) {
-			return nil, errorAt(syntax.GetToken(), "%s", syntax.GetMessage())
-		}
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	for _, doc := range file.Docs {
-		if doc.Body == nil {
+// excerpt shows a line, those around it, and a caret. Of a long line it shows
+// what is around the caret.
+func (t *text) excerpt(line, column int) string {
+	const around, width = 3, 120
+	from := max(column-width/2, 0)
+	var b strings.Builder
+	number := 0
+	for content := range bytes.Lines(t.bytes) {
+		if number++; number < line-around {
 			continue
 		}
-		d := &document{body: doc.Body, anchors: map[string]ast.Node{}}
-		ast.Walk(anchorVisitor(d.anchors), doc.Body)
-		docs = append(docs, d)
-	}
-	return docs, nil
-}
-
-type anchorVisitor map[string]ast.Node
-
-func (v anchorVisitor) Visit(node ast.Node) ast.Visitor {
-	if anchor, ok := node.(*ast.AnchorNode); ok {
-		v[anchor.Name.GetToken().Value] = anchor.Value
-	}
-	return v
-}
-
-// field is one key of a mapping.
-type field struct {
-	key   string
-	token *token.Token
-	value ast.Node
-}
-
-// resolve strips anchors and tags and follows aliases.
-func (d *document) resolve(node ast.Node) (ast.Node, error) {
-	for range 32 {
-		switch n := node.(type) {
-		case *ast.AnchorNode:
-			node = n.Value
-		case *ast.TagNode:
-			node = n.Value
-		case *ast.AliasNode:
-			target, ok := d.anchors[n.Value.GetToken().Value]
-			if !ok {
-				return nil, errorAt(n.GetToken(), "no anchor has the name '%s'", n.Value.GetToken().Value)
-			}
-			node = target
-		default:
-			return node, nil
+		if number > line+around {
+			break
+		}
+		mark := ' '
+		if number == line {
+			mark = '>'
+		}
+		shown := window(content, from, width)
+		fmt.Fprintf(&b, "%s\n", strings.TrimRight(fmt.Sprintf("%c %2d | %s", mark, number, shown), " "))
+		if number == line {
+			prefix := len(fmt.Sprintf("  %2d | ", number))
+			fmt.Fprintf(&b, "%s^\n", strings.Repeat(" ", prefix+column-1-from))
 		}
 	}
-	return nil, errorAt(node.GetToken(), "aliases are nested too deeply")
+	return strings.TrimRight(b.String(), "\n")
 }
 
-// mapping returns the fields of a mapping in the order they were written; those
-// that a merge key (<<) brings come first, so that a later one of the same key
-// wins. A null counts as an empty mapping.
-func (d *document) mapping(node ast.Node, what string) ([]field, error) {
-	return d.mappingDepth(node, what, 0)
+// window returns width characters of a line; those that would move the caret or
+// the terminal become blanks.
+func window(line []byte, from, width int) string {
+	var b strings.Builder
+	at := 0
+	for _, r := range string(line[:min(len(line), utf8.UTFMax*(from+width))]) {
+		if at++; at <= from {
+			continue
+		}
+		if at > from+width {
+			break
+		}
+		if r < ' ' || (r >= 0x7f && r < 0xa0) {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimRight(b.String(), " ")
 }
 
-func (d *document) mappingDepth(node ast.Node, what string, depth int) ([]field, error) {
+// check refuses what is no text, and what would cost more to read than any
+// manifest should.
+func (t *text) check() error {
+	if len(t.bytes) > MaxSize {
+		return fmt.Errorf("%w: %sit is %d bytes long, at most %d are read: split it into several", ErrInvalid, t.prefix(), len(t.bytes), MaxSize)
+	}
+	line, start := 1, 0
+	for at := 0; at < len(t.bytes); {
+		r, size := utf8.DecodeRune(t.bytes[at:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return t.at(line, 1+utf8.RuneCount(t.bytes[start:at]), "it is not UTF-8 text: save it as that")
+		case r == '\n':
+			line, start = line+1, at+1
+		case r < ' ' && r != '\t' && r != '\r', r == 0xfffe, r == 0xffff:
+			return t.at(line, 1+utf8.RuneCount(t.bytes[start:at]), "the control character %U cannot be in YAML: write it as an escape in a text in double quotes", r)
+		case r < utf8.RuneSelf && t.separates(at):
+			t.separators++
+		}
+		at += size
+	}
+	if t.separators > maxSeparators {
+		return fmt.Errorf("%w: %sit has %d commas, colons, brackets and dashes, at most %d are read: split it into several", ErrInvalid, t.prefix(), t.separators, maxSeparators)
+	}
+	return nil
+}
+
+func (t *text) prefix() string {
+	if t.name == "" {
+		return ""
+	}
+	return t.name + ": "
+}
+
+// separates tells whether a character may begin a node. Within a text it begins
+// none: the count is an upper bound.
+func (t *text) separates(at int) bool {
+	switch t.bytes[at] {
+	case ',', '[', '{':
+		return true
+	case ':', '-', '?':
+		if at+1 == len(t.bytes) || strings.IndexByte(" \t\r\n,[]{}-\"'", t.bytes[at+1]) >= 0 {
+			return true
+		}
+		// {"key":value}
+		return at > 0 && strings.IndexByte("\"'", t.bytes[at-1]) >= 0
+	}
+	return false
+}
+
+// document is one YAML document. Aliases are followed where a value is read,
+// never expanded, so that a document that nests them cannot grow.
+type document struct {
+	text *text
+	body *yaml.Node
+	// budget is how many values may still be read: those of the text, and some
+	// for aliases.
+	budget *int
+}
+
+// limitDepth is what the YAML library asks at each further level.
+func limitDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxDepth {
+		return fmt.Errorf("mappings and lists are nested more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+// documents reads a text that may hold several. A fault of the YAML library in a
+// text of a user must not end a server.
+func (t *text) documents(budget *int) (docs []*document, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			docs, err = nil, fmt.Errorf("%w: %sthe YAML parser fails on it: %v", ErrInvalid, t.prefix(), cause)
+		}
+	}()
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	*budget += readsPerSeparator * t.separators
+	loader, err := yaml.NewLoader(bytes.NewReader(t.bytes), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthFunc(limitDepth))))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s%w", ErrInvalid, t.prefix(), err)
+	}
+	for {
+		var node yaml.Node
+		switch err := loader.Load(&node); {
+		case errors.Is(err, io.EOF):
+			return docs, nil
+		case err != nil:
+			return nil, t.syntax(err)
+		}
+		if node.Kind != yaml.DocumentNode || len(node.Content) == 0 || isNull(node.Content[0]) {
+			continue
+		}
+		docs = append(docs, &document{text: t, body: node.Content[0], budget: budget})
+	}
+}
+
+// syntax says what the YAML library said.
+func (t *text) syntax(err error) error {
+	var wrong *yaml.LoadError
+	if !errors.As(err, &wrong) {
+		return fmt.Errorf("%w: %s%w", ErrInvalid, t.prefix(), err)
+	}
+	reason := wrong.Message
+	if wrong.ContextMsg != "" {
+		reason += " " + wrong.ContextMsg
+		if line := wrong.ContextMark.Line; line > 0 && line != wrong.Mark.Line {
+			reason += fmt.Sprintf(" that begins in line %d", line)
+		}
+	}
+	line, column := wrong.Mark.Line, wrong.Mark.Column
+	if lines := bytes.Count(bytes.TrimRight(t.bytes, "\n"), []byte("\n")) + 1; line > lines {
+		// The end of the text: the caret goes behind the last line.
+		last := bytes.TrimRight(t.bytes, "\n")
+		line, column = lines, utf8.RuneCount(last[bytes.LastIndexByte(last, '\n')+1:])+1
+	}
+	return t.at(line, column, "%s", reason)
+}
+
+// place is where something was written.
+type place struct {
+	text         *text
+	line, column int
+}
+
+func (p place) fail(format string, args ...any) *SyntaxError {
+	return p.text.at(p.line, p.column, format, args...)
+}
+
+// String returns the line, with the file when that is known.
+func (p place) String() string {
+	return fmt.Sprintf("%sline %d", strings.ReplaceAll(p.text.prefix(), ": ", ", "), p.line)
+}
+
+// placeOf says where a value was written.
+func (d *document) placeOf(node *yaml.Node) place {
+	return place{d.text, node.Line, node.Column}
+}
+
+func (d *document) fail(node *yaml.Node, format string, args ...any) *SyntaxError {
+	return d.placeOf(node).fail(format, args...)
+}
+
+// entry is one key of a mapping.
+type entry struct {
+	key   string
+	at    place
+	value *yaml.Node
+}
+
+func isNull(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
+}
+
+// resolve follows an alias. The library lets one name a value that it is part
+// of; what that costs is bounded by the budget.
+func (d *document) resolve(node *yaml.Node) (*yaml.Node, error) {
+	if *d.budget--; *d.budget < 0 {
+		return nil, d.fail(node, "aliases make more than %d values of it: write fewer", maxAliased)
+	}
+	if node.Kind == yaml.AliasNode {
+		return node.Alias, nil
+	}
+	return node, nil
+}
+
+// mapping returns the entries of a mapping in the order they were written, then
+// those that merge keys (<<) bring and that it has not itself. A null counts as
+// an empty mapping.
+func (d *document) mapping(node *yaml.Node, what string) ([]entry, error) {
+	return d.merged(node, what, 0)
+}
+
+func (d *document) merged(node *yaml.Node, what string, depth int) ([]entry, error) {
 	resolved, err := d.resolve(node)
 	if err != nil {
 		return nil, err
 	}
-	var values []*ast.MappingValueNode
-	switch n := resolved.(type) {
-	case *ast.MappingNode:
-		values = n.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{n}
-	case *ast.NullNode, nil:
+	if isNull(resolved) {
 		return nil, nil
-	default:
-		return nil, errorAt(resolved.GetToken(), "%s must be a mapping (key: value), found %s", what, kindOf(resolved))
 	}
-	var merged, own []field
-	for _, value := range values {
-		if _, ok := value.Key.(*ast.MergeKeyNode); ok {
-			if depth > 8 {
-				return nil, errorAt(value.Key.GetToken(), "merge keys are nested too deeply")
-			}
-			inherited, err := d.mappingDepth(value.Value, what, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			merged = append(merged, inherited...)
+	if resolved.Kind != yaml.MappingNode {
+		return nil, d.fail(node, "%s must be a mapping (key: value), found %s", what, kindOf(resolved))
+	}
+	entries := make([]entry, 0, len(resolved.Content)/2)
+	lines := make(map[string]int, len(resolved.Content)/2)
+	var bases []*yaml.Node
+	for i := 0; i+1 < len(resolved.Content); i += 2 {
+		key, value := resolved.Content[i], resolved.Content[i+1]
+		if key.Kind == yaml.ScalarNode && key.ShortTag() == "!!merge" {
+			bases = append(bases, value)
 			continue
 		}
-		key, err := d.scalar(value.Key.(ast.Node), "key")
+		name, err := d.scalar(key, "a key")
 		if err != nil {
 			return nil, err
 		}
-		own = append(own, field{key: key, token: value.Key.GetToken(), value: value.Value})
+		if line, ok := lines[name]; ok {
+			return nil, d.fail(key, "'%s' is already defined in line %d", shorten(name), line)
+		}
+		lines[name] = key.Line
+		entries = append(entries, entry{key: name, at: d.placeOf(key), value: value})
 	}
-	return append(merged, own...), nil
+	for _, base := range bases {
+		if entries, err = d.inherit(entries, lines, base, what, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// inherit adds what a merge key brings: a mapping, or a list of such of which
+// the first that has a key counts.
+func (d *document) inherit(entries []entry, lines map[string]int, base *yaml.Node, what string, depth int) ([]entry, error) {
+	if depth > maxMerges {
+		return nil, d.fail(base, "merge keys are nested more than %d deep", maxMerges)
+	}
+	resolved, err := d.resolve(base)
+	if err != nil {
+		return nil, err
+	}
+	if resolved.Kind == yaml.SequenceNode {
+		for _, one := range resolved.Content {
+			if entries, err = d.inherit(entries, lines, one, what, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return entries, nil
+	}
+	inherited, err := d.merged(resolved, what, depth)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range inherited {
+		if _, ok := lines[e.key]; !ok {
+			lines[e.key] = e.at.line
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// list returns the items of a list. A null counts as an empty list.
+func (d *document) list(node *yaml.Node, what string) ([]*yaml.Node, error) {
+	resolved, err := d.resolve(node)
+	switch {
+	case err != nil:
+		return nil, err
+	case isNull(resolved):
+		return nil, nil
+	case resolved.Kind != yaml.SequenceNode:
+		return nil, d.fail(node, "%s must be a list (- value), found %s", what, kindOf(resolved))
+	}
+	return resolved.Content, nil
 }
 
 // scalar returns the text of a scalar; null is the empty text. Numbers and
 // booleans count as the text that was written.
-func (d *document) scalar(node ast.Node, what string) (string, error) {
+func (d *document) scalar(node *yaml.Node, what string) (string, error) {
 	resolved, err := d.resolve(node)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
-	}
-	switch n := resolved.(type) {
-	case *ast.StringNode:
-		return n.Value, nil
-	case *ast.LiteralNode:
-		return n.Value.Value, nil
-	case *ast.NullNode, nil:
+	case resolved.Kind != yaml.ScalarNode:
+		return "", d.fail(node, "%s must be a text, found %s", what, kindOf(resolved))
+	case isNull(resolved):
 		return "", nil
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return resolved.GetToken().Value, nil
-	default:
-		return "", errorAt(resolved.GetToken(), "%s must be a text, found %s", what, kindOf(resolved))
 	}
+	return resolved.Value, nil
 }
 
-func kindOf(node ast.Node) string {
-	switch node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
+func kindOf(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case *ast.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
-	default:
-		return "a " + strings.ToLower(node.Type().String())
 	}
+	switch node.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!bool":
+		return "a truth value"
+	case "!!int", "!!float":
+		return "a number"
+	}
+	return "a text"
 }

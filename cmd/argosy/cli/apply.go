@@ -52,21 +52,21 @@ until what it asked for runs (or has ended), and shows why when it does not.`,
 		Example: "  argosy apply -f web.yaml\n  argosy apply -f - < web.yaml",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			workloads, err := a.readManifests(append(files, args...), strict)
+			m, err := a.readManifests(append(files, args...), strict)
 			if err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("agent") {
-				for _, w := range workloads {
+				for _, w := range m.Workloads {
 					w.Agent = agent
 				}
 			}
-			if len(workloads) == 0 {
-				fmt.Fprintln(a.err, "nothing to apply: the manifest has no workloads")
+			if len(m.Workloads)+len(m.Configs) == 0 {
+				fmt.Fprintln(a.err, "nothing to apply: the manifest has no workloads and no configs")
 				return nil
 			}
 			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{
-				Workloads: workloads, ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
+				Workloads: m.Workloads, Configs: m.Configs, ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
 			}, wait)
 		},
 	}
@@ -79,34 +79,27 @@ until what it asked for runs (or has ended), and shows why when it does not.`,
 	return cmd
 }
 
-// readManifests reads files and takes their workloads together.
-func (a *app) readManifests(paths []string, strict bool) ([]*argosyv1.Workload, error) {
+// readManifests reads files and takes what is in them together.
+func (a *app) readManifests(paths []string, strict bool) (*manifest.Manifest, error) {
 	if len(paths) == 0 {
 		return nil, usagef("name a manifest: -f FILE, or -f - for standard input")
 	}
-	var workloads []*argosyv1.Workload
-	from := map[string]string{}
-	for _, path := range paths {
+	sources := make([]manifest.Source, len(paths))
+	for i, path := range paths {
 		text, err := a.readFile(path)
 		if err != nil {
 			return nil, err
 		}
-		m, err := manifest.Parse(text, manifest.Options{Strict: strict})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		for _, warning := range m.Warnings {
-			fmt.Fprintf(a.err, "warning: %s: %s\n", path, warning)
-		}
-		for _, w := range m.Workloads {
-			if other, ok := from[w.GetName()]; ok {
-				return nil, fmt.Errorf("multiple workloads with the same name '%s' found: in %s and in %s", w.GetName(), other, path)
-			}
-			from[w.GetName()] = path
-			workloads = append(workloads, w)
-		}
+		sources[i] = manifest.Source{Name: path, Text: text}
 	}
-	return workloads, nil
+	m, err := manifest.ParseAll(sources, manifest.Options{Strict: strict})
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range m.Warnings {
+		fmt.Fprintf(a.err, "warning: %s\n", warning)
+	}
+	return m, nil
 }
 
 func (a *app) readFile(path string) ([]byte, error) {
@@ -171,11 +164,11 @@ func (a *app) deleteCommand() *cobra.Command {
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(files) > 0 {
-				workloads, err := a.readManifests(files, false)
+				m, err := a.readManifests(files, false)
 				if err != nil {
 					return err
 				}
-				for _, w := range workloads {
+				for _, w := range m.Workloads {
 					names = append(names, w.GetName())
 				}
 			}

@@ -61,7 +61,7 @@ func (a *app) getStateCommand() *cobra.Command {
 func toCompleteState(state *argosyv1.GetStateResponse) completeState {
 	complete := completeState{
 		Revision:       state.GetHeader().GetRevision(),
-		DesiredState:   manifest.ToDocument(state.GetWorkloads()),
+		DesiredState:   manifest.ToDocument(state.GetWorkloads(), state.GetConfigs()),
 		WorkloadStates: map[string]map[string]map[string]completeWorkloadState{},
 		Agents:         map[string]completeAgent{},
 	}
