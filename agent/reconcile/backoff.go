@@ -30,11 +30,11 @@ func retryDelay(n int, random float64) time.Duration {
 // restartDelay is how long to wait before a restart after the n-th quick run in
 // a row (from 1). The first restart is prompt; later ones wait between three
 // quarters of the ceiling and the ceiling, so that what failed together does
-// not start together.
-func restartDelay(n int, random float64) time.Duration {
+// not start together. The ceiling is at most longest.
+func restartDelay(n int, longest time.Duration, random float64) time.Duration {
 	if n <= 1 {
 		return 0
 	}
-	d := ceiling(n - 2)
+	d := min(ceiling(n-2), longest)
 	return d - time.Duration(random*float64(d)/4)
 }

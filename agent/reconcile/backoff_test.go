@@ -12,7 +12,7 @@ func TestDelaysAreCappedForAnyNumberOfFailures(t *testing.T) {
 			if d := retryDelay(n, random); d < 0 || d > delayCap {
 				t.Errorf("retryDelay(%d, %v) = %v", n, random, d)
 			}
-			if d := restartDelay(n, random); d < 0 || d > delayCap {
+			if d := restartDelay(n, delayCap, random); d < 0 || d > delayCap {
 				t.Errorf("restartDelay(%d, %v) = %v", n, random, d)
 			}
 		}
@@ -36,11 +36,19 @@ func TestRestartIsPromptOnceAndThenBacksOff(t *testing.T) {
 	for n, want := range map[int]time.Duration{
 		0: 0, 1: 0, 2: 500 * time.Millisecond, 3: time.Second, 4: 2 * time.Second, 12: 5 * time.Minute, 999: 5 * time.Minute,
 	} {
-		if got := restartDelay(n, 0); got != want {
+		if got := restartDelay(n, delayCap, 0); got != want {
 			t.Errorf("longest restartDelay(%d) = %v, want %v", n, got, want)
 		}
-		if got := restartDelay(n, 1); got != want*3/4 {
+		if got := restartDelay(n, delayCap, 1); got != want*3/4 {
 			t.Errorf("shortest restartDelay(%d) = %v, want %v", n, got, want*3/4)
+		}
+	}
+}
+
+func TestARestartWaitsNoLongerThanItMay(t *testing.T) {
+	for n := range 80 {
+		if d := restartDelay(n, 3*time.Second, 0); d > 3*time.Second {
+			t.Errorf("restartDelay(%d) = %v, want at most 3 s", n, d)
 		}
 	}
 }

@@ -44,6 +44,10 @@ type book struct {
 	exitCode      int32
 }
 
+// pace is how restarts are slowed down: a run that is shorter than quick counts
+// as a quick failure, and none is waited for longer than longest.
+type pace struct{ quick, longest time.Duration }
+
 // run tells one run of an instance from the next.
 type run struct {
 	id      string
@@ -82,7 +86,7 @@ func (b *book) begin(i runtime.Instance) {
 }
 
 // observe takes note of how the instance is now.
-func (b *book) observe(i runtime.Instance, now time.Time, quickRun time.Duration, random float64) {
+func (b *book) observe(i runtime.Instance, now time.Time, p pace, random float64) {
 	switch i.Status {
 	case runtime.StatusRunning:
 		if !b.seen || b.ended || !b.run.same(runOf(i)) {
@@ -108,7 +112,7 @@ func (b *book) observe(i runtime.Instance, now time.Time, quickRun time.Duration
 			}
 		}
 		b.attempts, b.reason = 0, ""
-		b.end(now, quickRun, random)
+		b.end(now, p, random)
 		b.seen, b.here = true, true
 		b.exited, b.exitCode = true, i.ExitCode
 	case runtime.StatusUnknown, runtime.StatusStopping:
@@ -123,25 +127,25 @@ func (b *book) observe(i runtime.Instance, now time.Time, quickRun time.Duration
 }
 
 // vanish takes note that the instance does not exist any more.
-func (b *book) vanish(now time.Time, quickRun time.Duration, random float64) {
+func (b *book) vanish(now time.Time, p pace, random float64) {
 	if b.seen && b.attempts == 0 {
-		b.end(now, quickRun, random)
+		b.end(now, p, random)
 	}
 }
 
 // end computes, once a run, when the instance may be started again.
-func (b *book) end(now time.Time, quickRun time.Duration, random float64) {
+func (b *book) end(now time.Time, p pace, random float64) {
 	if b.ended {
 		return
 	}
 	b.ended, b.owed = true, true
-	if now.Sub(b.began) >= quickRun {
+	if now.Sub(b.began) >= p.quick {
 		b.quick, b.pause = 0, 0
 		b.notBefore = now
 		return
 	}
 	b.quick++
-	b.pause = restartDelay(b.quick, random)
+	b.pause = restartDelay(b.quick, p.longest, random)
 	b.notBefore = now.Add(b.pause)
 }
 

@@ -9,6 +9,8 @@ import (
 
 const testQuick = 10 * time.Second
 
+var testPace = pace{quick: testQuick, longest: delayCap}
+
 func runningAt(started time.Time) runtime.Instance {
 	return runtime.Instance{RuntimeID: "id", Status: runtime.StatusRunning, StartedAt: started}
 }
@@ -21,10 +23,10 @@ func TestQuickRunsSlowRestartsDownAndALongRunEndsThat(t *testing.T) {
 	var b book
 	now := testNow
 	live := func(length time.Duration) time.Duration {
-		b.observe(runningAt(now), now, testQuick, 0)
+		b.observe(runningAt(now), now, testPace, 0)
 		started := now
 		now = now.Add(length)
-		b.observe(exitedAt(started, 1), now, testQuick, 0)
+		b.observe(exitedAt(started, 1), now, testPace, 0)
 		delay := b.notBefore.Sub(now)
 		now = b.notBefore
 		return delay
@@ -49,11 +51,11 @@ func TestQuickRunsSlowRestartsDownAndALongRunEndsThat(t *testing.T) {
 
 func TestOneEndCountsOnce(t *testing.T) {
 	var b book
-	b.observe(runningAt(testNow), testNow, testQuick, 0)
+	b.observe(runningAt(testNow), testNow, testPace, 0)
 	for range 5 {
-		b.observe(exitedAt(testNow, 1), testNow.Add(time.Second), testQuick, 0)
+		b.observe(exitedAt(testNow, 1), testNow.Add(time.Second), testPace, 0)
 	}
-	b.vanish(testNow.Add(time.Second), testQuick, 0)
+	b.vanish(testNow.Add(time.Second), testPace, 0)
 	if b.quick != 1 {
 		t.Errorf("quick runs: %d, want 1", b.quick)
 	}
@@ -65,12 +67,12 @@ func TestOneEndCountsOnce(t *testing.T) {
 func TestWhatAFailedStartLeavesIsNoRun(t *testing.T) {
 	var b book
 	b.failed("no such image", testNow, 0.5)
-	b.observe(exitedAt(time.Time{}, 127), testNow, testQuick, 0)
-	b.observe(runtime.Instance{RuntimeID: "id", Status: runtime.StatusStarting}, testNow, testQuick, 0)
+	b.observe(exitedAt(time.Time{}, 127), testNow, testPace, 0)
+	b.observe(runtime.Instance{RuntimeID: "id", Status: runtime.StatusStarting}, testNow, testPace, 0)
 	if b.seen || b.attempts != 1 {
 		t.Errorf("left over instance counts as a run: %+v", b)
 	}
-	b.observe(exitedAt(testNow, 0), testNow, testQuick, 0)
+	b.observe(exitedAt(testNow, 0), testNow, testPace, 0)
 	if !b.seen || b.attempts != 0 || !b.exited {
 		t.Errorf("an instance that ran all the same does not count: %+v", b)
 	}
@@ -78,15 +80,15 @@ func TestWhatAFailedStartLeavesIsNoRun(t *testing.T) {
 
 func TestARestartThatFailsStaysARetryThoughTheOldRunIsStillThere(t *testing.T) {
 	var b book
-	b.observe(runningAt(testNow), testNow, testQuick, 0)
-	b.observe(exitedAt(testNow, 1), testNow, testQuick, 0)
+	b.observe(runningAt(testNow), testNow, testPace, 0)
+	b.observe(exitedAt(testNow, 1), testNow, testPace, 0)
 	b.failed("no space", testNow, 0.5)
-	b.observe(exitedAt(testNow, 1), testNow, testQuick, 0)
+	b.observe(exitedAt(testNow, 1), testNow, testPace, 0)
 	if b.attempts != 1 {
 		t.Errorf("attempts: %d, want 1", b.attempts)
 	}
 	b.begin(runningAt(testNow.Add(time.Second)))
-	b.observe(runningAt(testNow.Add(time.Second)), testNow.Add(time.Second), testQuick, 0)
+	b.observe(runningAt(testNow.Add(time.Second)), testNow.Add(time.Second), testPace, 0)
 	if b.attempts != 0 || b.ended || b.exited {
 		t.Errorf("a start that succeeded is not a new run: %+v", b)
 	}
@@ -99,7 +101,7 @@ func TestAJobThatEndsAtOnceEveryTimeBacksOffThoughItsRunsLookAlike(t *testing.T)
 	for i := range 4 {
 		b.calledAt = now
 		b.begin(runtime.Instance{Status: runtime.StatusExited})
-		b.observe(runtime.Instance{Status: runtime.StatusExited, ExitCode: 1}, now, testQuick, 0)
+		b.observe(runtime.Instance{Status: runtime.StatusExited, ExitCode: 1}, now, testPace, 0)
 		if b.quick != i+1 {
 			t.Fatalf("quick runs after %d: %d", i+1, b.quick)
 		}

@@ -38,6 +38,9 @@ type Config struct {
 	// QuickRun is the length of a run below which its end counts as a quick
 	// failure and slows the next restart down. Default 10 s.
 	QuickRun time.Duration
+	// LongestPause is how long a restart waits at most after runs that ended
+	// quickly. 0 restarts at once, for ever. Default 5 min.
+	LongestPause time.Duration
 	// StartingPatience is how long an instance may stay created without
 	// running after it was started before it is started again. Default 30 s.
 	StartingPatience time.Duration
@@ -72,6 +75,7 @@ func DefaultConfig() Config {
 		SlowAfter:        time.Second,
 		Operations:       256,
 		QuickRun:         10 * time.Second,
+		LongestPause:     delayCap,
 		StartingPatience: 30 * time.Second,
 		StopGrace:        3 * time.Second,
 		QueueLimit:       4096,
@@ -84,10 +88,12 @@ func (c Config) Validate() error {
 	switch {
 	case c.Agent == "":
 		return fmt.Errorf("reconcile: the name of the agent is missing: %w", ErrConfig)
-	case c.Resync <= 0 || c.ListTimeout <= 0 || c.SlowAfter <= 0 || c.QuickRun <= 0 || c.StartingPatience <= 0 || c.StopGrace < 0 || c.PresumeAfter < 0:
+	case c.Resync <= 0 || c.ListTimeout <= 0 || c.SlowAfter <= 0 || c.QuickRun <= 0 || c.StartingPatience <= 0 || c.StopGrace < 0 || c.PresumeAfter < 0 || c.LongestPause < 0:
 		return fmt.Errorf("reconcile: times must be above zero: %w", ErrConfig)
 	case c.Starts <= 0 || c.Removals <= 0 || c.Operations <= 0 || c.QueueLimit <= 0:
 		return fmt.Errorf("reconcile: limits must be above zero: %w", ErrConfig)
 	}
 	return nil
 }
+
+func (c *Config) pace() pace { return pace{quick: c.QuickRun, longest: c.LongestPause} }

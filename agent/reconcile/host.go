@@ -280,7 +280,7 @@ func (m *Manager) missed(s *slot, p place, name *argosyv1.InstanceName, runtimeI
 	s.remove(p, runtimeID, now, m.seq)
 	switch {
 	case s.wanted(p) && !s.busy(p):
-		s.book.vanish(now, m.cfg.QuickRun, rand.Float64())
+		s.book.vanish(now, m.cfg.pace(), rand.Float64())
 	case !s.wanted(p) && s.retiree(p) == nil && !s.beside(p):
 		m.vanished(s, p, name)
 	}

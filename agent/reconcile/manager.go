@@ -295,7 +295,7 @@ func (m *Manager) note(s *slot, i runtime.Instance) {
 		return
 	}
 	seen := s.book.seen
-	s.book.observe(i, time.Now(), m.cfg.QuickRun, rand.Float64())
+	s.book.observe(i, time.Now(), m.cfg.pace(), rand.Float64())
 	if s.book.seen && !seen {
 		m.recorder.Started(s.desired.workload)
 	}
