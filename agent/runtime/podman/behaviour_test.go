@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod/libpodtest"
 	"github.com/argosy-cluster/argosy/agent/runtime/podman"
 	"github.com/argosy-cluster/argosy/chaos/podmand"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -71,7 +72,7 @@ func isGone(e runtime.Event) bool { return e.Gone }
 
 func mustPID(t testing.TB, s *podmand.Service, id string) (pid int) {
 	t.Helper()
-	if _, err := fmt.Sscan(mustPodman(t, s, "inspect", "--format", "{{.State.Pid}}", id), &pid); err != nil {
+	if _, err := fmt.Sscan(libpodtest.MustPodman(t, s, "inspect", "--format", "{{.State.Pid}}", id), &pid); err != nil {
 		t.Fatal(err)
 	}
 	return pid
@@ -83,7 +84,7 @@ func sleeping(options ...string) string {
 }
 
 func TestOptionsReachTheContainer(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "options")
 		dir := t.TempDir()
 		cidfile := filepath.Join(dir, "cid")
@@ -129,7 +130,7 @@ func TestOptionsReachTheContainer(t *testing.T) {
 			}
 			NetworkSettings struct{ Networks map[string]any }
 		}
-		if err := json.Unmarshal([]byte(mustPodman(t, s, "inspect", instance.RuntimeID)), &inspected); err != nil {
+		if err := json.Unmarshal([]byte(libpodtest.MustPodman(t, s, "inspect", instance.RuntimeID)), &inspected); err != nil {
 			t.Fatal(err)
 		}
 		c := inspected[0]
@@ -177,14 +178,14 @@ func TestOptionsReachTheContainer(t *testing.T) {
 }
 
 func TestContainersOfOtherClientsAreAdopted(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "adopt")
 		watcher := watch(t, p)
 		watcher.await(nil, "first resync", resync)
 		w := workload("short", "adopt", sleeping())
 		name := argosyv1.InstanceOf(w)
 		// As newer versions of Ankaios name them: the labels tell, not the name.
-		id := mustPodman(t, s, "run", "-d", "--network=none", "--stop-timeout=0", "--name", "short."+name.GetId()[:7]+".adopt",
+		id := libpodtest.MustPodman(t, s, "run", "-d", "--network=none", "--stop-timeout=0", "--name", "short."+name.GetId()[:7]+".adopt",
 			"--label=name="+name.Key(), "--label=agent=adopt", image, "sleep", "100000")
 		event := watcher.await(name, "another client's start", is(runtime.StatusRunning))
 		if event.Instance.RuntimeID != id {
@@ -194,24 +195,24 @@ func TestContainersOfOtherClientsAreAdopted(t *testing.T) {
 		if err != nil || instance.RuntimeID != id {
 			t.Errorf("start returns %+v, %v; want it left alone", instance, err)
 		}
-		mustPodman(t, s, "pause", id)
+		libpodtest.MustPodman(t, s, "pause", id)
 		watcher.await(name, "pause", is(runtime.StatusUnknown))
-		mustPodman(t, s, "unpause", id)
+		libpodtest.MustPodman(t, s, "unpause", id)
 		watcher.await(name, "unpause", is(runtime.StatusRunning))
 		mustRemove(t, p, name)
 		watcher.await(name, "removal", isGone)
-		if left := mustPodman(t, s, "ps", "-a", "--quiet", "--no-trunc", "--filter", "label=agent=adopt"); left != "" {
+		if left := libpodtest.MustPodman(t, s, "ps", "-a", "--quiet", "--no-trunc", "--filter", "label=agent=adopt"); left != "" {
 			t.Errorf("left: %s", left)
 		}
 	})
 }
 
 func TestPausedContainerIsRemoved(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "paused")
 		w := workload("paused", "paused", sleeping())
 		instance := mustStart(t, p, w)
-		mustPodman(t, s, "pause", instance.RuntimeID)
+		libpodtest.MustPodman(t, s, "pause", instance.RuntimeID)
 		if err := p.Remove(t.Context(), instance.Name); err != nil {
 			t.Fatal(err)
 		}
@@ -222,22 +223,22 @@ func TestPausedContainerIsRemoved(t *testing.T) {
 }
 
 func TestHalfMadeContainerIsMadeAnew(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "half")
 		w := workload("half", "half", sleeping("-v", "/anonymous"))
 		name := argosyv1.InstanceOf(w)
-		id := mustPodman(t, s, "create", "--network=none", "--name", name.Key(), "-v", "/anonymous",
+		id := libpodtest.MustPodman(t, s, "create", "--network=none", "--name", name.Key(), "-v", "/anonymous",
 			"--label=name="+name.Key(), "--label=agent=half", image, "sleep", "1")
-		volumes := strings.Fields(mustPodman(t, s, "volume", "ls", "-q"))
+		volumes := strings.Fields(libpodtest.MustPodman(t, s, "volume", "ls", "-q"))
 		instance := mustStart(t, p, w)
 		if instance.RuntimeID == id || instance.Status != runtime.StatusRunning {
 			t.Errorf("started %+v over the half-made %s", instance, id)
 		}
-		if now := strings.Fields(mustPodman(t, s, "volume", "ls", "-q")); len(now) != len(volumes) {
+		if now := strings.Fields(libpodtest.MustPodman(t, s, "volume", "ls", "-q")); len(now) != len(volumes) {
 			t.Errorf("volumes were %q, are %q: that of the half-made one is left", volumes, now)
 		}
 		// A name taken by somebody else is an error that may go away.
-		mustPodman(t, s, "create", "--name", "taken", image, "true")
+		libpodtest.MustPodman(t, s, "create", "--name", "taken", image, "true")
 		other := workload("other", "half", sleeping("--name=taken"))
 		_, err := p.Start(t.Context(), other, runtime.StartOptions{})
 		if err == nil || errors.Is(err, runtime.ErrInvalidConfig) || !strings.Contains(err.Error(), "taken") {
@@ -249,7 +250,7 @@ func TestHalfMadeContainerIsMadeAnew(t *testing.T) {
 }
 
 func TestMissingImageMayComeLater(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "missing")
 		w := workload("missing", "missing", "image: localhost/nowhere:latest\ncommandOptions: [--pull=never]")
 		_, err := p.Start(t.Context(), w, runtime.StartOptions{})
@@ -260,7 +261,7 @@ func TestMissingImageMayComeLater(t *testing.T) {
 }
 
 func TestContainerThatRemovesItselfIsGone(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "rm")
 		watcher := watch(t, p)
 		watcher.await(nil, "first resync", resync)
@@ -271,7 +272,7 @@ func TestContainerThatRemovesItselfIsGone(t *testing.T) {
 }
 
 func TestLogsOfATerminal(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "tty")
 		watcher := watch(t, p)
 		watcher.await(nil, "first resync", resync)
@@ -292,7 +293,7 @@ func TestLogsOfATerminal(t *testing.T) {
 // What a workload prints while it is stopped comes last, and its container is
 // removed at once.
 func TestWhoFollowsALogIsShownItsEndBeforeTheContainerIsRemoved(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "follow")
 		w := workload("follow", "follow", config([]string{"--network=none"},
 			"sh", "-c", "trap 'echo bye; exit' TERM; echo hello; while :; do sleep 0.05; done"))
@@ -324,7 +325,7 @@ func TestWhoFollowsALogIsShownItsEndBeforeTheContainerIsRemoved(t *testing.T) {
 }
 
 func TestServiceThatIsKilledIsSurvivedAndReported(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "killed")
 		watcher := watch(t, p)
 		watcher.await(nil, "first resync", resync)
@@ -365,13 +366,13 @@ func TestServiceThatIsKilledIsSurvivedAndReported(t *testing.T) {
 			t.Errorf("start returns %+v, %v; want it left alone", instance, err)
 		}
 		// The stream works again.
-		mustPodman(t, s, "kill", running.RuntimeID)
+		libpodtest.MustPodman(t, s, "kill", running.RuntimeID)
 		watcher.await(running.Name, "end", is(runtime.StatusExited))
 	})
 }
 
 func TestServiceThatHangsIsSurvivedAndReported(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "hangs", func(c *podman.Config) {
 			c.PingInterval, c.PingTimeout = 100*time.Millisecond, 2*time.Second
 		})
@@ -421,7 +422,7 @@ func TestServiceThatHangsIsSurvivedAndReported(t *testing.T) {
 }
 
 func TestChangesThatNoEventTellsAreFound(t *testing.T) {
-	onEachPodman(t, func(t *testing.T, s *podmand.Service) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "quiet", func(c *podman.Config) { c.ResyncInterval = 100 * time.Millisecond })
 		watcher := watch(t, p)
 		watcher.await(nil, "first resync", resync)
@@ -429,21 +430,21 @@ func TestChangesThatNoEventTellsAreFound(t *testing.T) {
 		instance := mustStart(t, p, w)
 		watcher.await(instance.Name, "start", is(runtime.StatusRunning))
 		// A client without events.
-		mustPodman(t, s, "--events-backend=none", "rm", "--force", "--time=0", instance.RuntimeID)
+		libpodtest.MustPodman(t, s, "--events-backend=none", "rm", "--force", "--time=0", instance.RuntimeID)
 		watcher.await(instance.Name, "removal", isGone)
 	})
 }
 
 func TestEndWithTheMachineIsNoSuccess(t *testing.T) {
-	for _, program := range programs(t) {
-		s := mustStartService(t, program)
+	for _, program := range libpodtest.Programs(t) {
+		s := libpodtest.MustStartService(t, program)
 		t.Run(s.Version(), func(t *testing.T) {
 			defer func() {
 				if err := s.Stop(context.Background()); err != nil {
 					t.Error(err)
 				}
 			}()
-			importBusybox(t, s)
+			libpodtest.ImportBusybox(t, s, image)
 			p := mustOpen(t, s, "reboot")
 			w := workload("runs", "reboot", sleeping())
 			instance, err := p.Start(t.Context(), w, runtime.StartOptions{})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod/libpodtest"
 	"github.com/argosy-cluster/argosy/chaos/podmand"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -21,8 +22,8 @@ import (
 // BenchmarkStart compares Start with bare create and start requests through the
 // same socket, in turns so that both meet the same machine.
 func BenchmarkStart(b *testing.B) {
-	for _, program := range programs(b) {
-		s := mustService(b, program)
+	for _, program := range libpodtest.Programs(b) {
+		s := libpodtest.MustService(b, program)
 		b.Run(s.Version(), func(b *testing.B) { benchmarkStart(b, s) })
 	}
 }
@@ -68,7 +69,7 @@ func benchmarkStart(b *testing.B, s *podmand.Service) {
 		turns[i%2]()
 		turns[1-i%2]()
 		b.StopTimer()
-		mustPodman(b, s, "rm", "-f", "--time=0", id, argosyv1.InstanceOf(w).Key())
+		libpodtest.MustPodman(b, s, "rm", "-f", "--time=0", id, argosyv1.InstanceOf(w).Key())
 		b.StartTimer()
 	}
 	slices.Sort(ours)

@@ -13,6 +13,7 @@ import (
 	podmanconfig "go.podman.io/common/pkg/config"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -85,7 +86,7 @@ func (p *Podman) plan(w *argosyv1.Workload) (_ *plan, err error) {
 	if len(unknown) > 0 {
 		p.logger.Warn("unknown keys in runtimeConfig were ignored", "workload", w.GetName(), "keys", unknown)
 	}
-	if err := checkGeneral(words(config.GeneralOptions), p.cfg.Service); err != nil {
+	if err := libpod.CheckGeneral(words(config.GeneralOptions), p.cfg.Service); err != nil {
 		return nil, fmt.Errorf("%w: generalOptions: %w", runtime.ErrInvalidConfig, err)
 	}
 	spec, options, err := parseOptions(words(config.CommandOptions), string(config.Image), words(config.CommandArgs))

@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	podmanconfig "go.podman.io/common/pkg/config"
+
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 )
 
 func mustDefaults(t *testing.T) *podmanconfig.Config {
@@ -291,12 +293,12 @@ func TestWhatTheAPICannotDoIsRefusedByName(t *testing.T) {
 		"--root /x": "--root", "--storage-driver vfs": "--storage-driver", "--url unix:///other": "--url", "-c other": "--connection",
 		"--runtime crun": "--runtime", "--no-such": "--no-such", "stray": "stray", "--version": "--version",
 	} {
-		if err := checkGeneral(strings.Fields(line), "unix:///service"); err == nil || !strings.Contains(err.Error(), text) {
+		if err := libpod.CheckGeneral(strings.Fields(line), "unix:///service"); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("general %q: error %v, want one that says %q", line, err, text)
 		}
 	}
 	for _, line := range []string{"", "--log-level debug", "--remote", "--url unix:///service", "-D --syslog --noout", "--context default"} {
-		if err := checkGeneral(strings.Fields(line), "unix:///service"); err != nil {
+		if err := libpod.CheckGeneral(strings.Fields(line), "unix:///service"); err != nil {
 			t.Errorf("general %q is refused: %v", line, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -15,51 +16,53 @@ func (p *Podman) List(ctx context.Context) ([]runtime.Instance, error) {
 	if err := p.sync(ctx); err != nil {
 		return nil, err
 	}
-	return p.index.all(), nil
+	return p.index.All(), nil
 }
 
 // sync brings the index up to date with all containers of this agent.
 func (p *Podman) sync(ctx context.Context) error {
-	return p.list(ctx, p.index.beginList(), "list containers", labelAgent+"="+p.cfg.Agent)
+	return p.list(ctx, p.index.BeginList(""), "list containers", labelAgent+"="+p.cfg.Agent)
 }
 
 // look brings the index up to date with the containers of one instance.
-func (p *Podman) look(ctx context.Context, name *argosyv1.InstanceName) ([]runtime.Instance, error) {
-	listing := p.index.beginList()
-	listing.key = name.Key()
-	err := p.list(ctx, listing, "look for "+name.Key(), labelAgent+"="+p.cfg.Agent, labelName+"="+name.Key())
+func (p *Podman) look(ctx context.Context, name *argosyv1.InstanceName) ([]libpod.Container, error) {
+	err := p.list(ctx, p.index.BeginList(name.Key()), "look for "+name.Key(), labelAgent+"="+p.cfg.Agent, labelName+"="+name.Key())
 	if err != nil {
 		return nil, err
 	}
-	found, _ := p.index.find(name.Key())
+	found, _ := p.index.Find(name.Key())
 	return found, nil
 }
 
 // known returns the containers of one instance, from the index when it is sure
 // to have them all.
-func (p *Podman) known(ctx context.Context, name *argosyv1.InstanceName) ([]runtime.Instance, error) {
-	if found, complete := p.index.find(name.Key()); complete {
+func (p *Podman) known(ctx context.Context, name *argosyv1.InstanceName) ([]libpod.Container, error) {
+	if found, complete := p.index.Find(name.Key()); complete {
 		return found, nil
 	}
 	return p.look(ctx, name)
 }
 
-func (p *Podman) list(ctx context.Context, listing listing, what string, labels ...string) error {
+func (p *Podman) list(ctx context.Context, listing libpod.Listing, what string, labels ...string) error {
 	options := new(containers.ListOptions).WithAll(true).WithFilters(map[string][]string{"label": labels})
 	var listed []types.ListContainer
-	err := p.client.do(ctx, p.cfg.RequestTimeout, what, func(ctx context.Context) (err error) {
+	err := p.client.Do(ctx, p.cfg.RequestTimeout, what, func(ctx context.Context) (err error) {
 		listed, err = containers.List(ctx, options)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	instances := make([]runtime.Instance, 0, len(listed))
+	found := make([]libpod.Container, 0, len(listed))
 	for i := range listed {
-		if instance, ok := instanceOf(&listed[i], p.cfg.Agent); ok {
-			instances = append(instances, instance)
+		name, err := argosyv1.ParseInstanceName(listed[i].Labels[labelName])
+		if err != nil || name.GetAgent() != p.cfg.Agent {
+			continue
 		}
+		c := libpod.Describe(&listed[i])
+		c.Name, c.Labels = name, nil // labels may be many, and are of no use here
+		found = append(found, c)
 	}
-	p.index.merge(listing, instances)
+	p.index.Merge(listing, found)
 	return nil
 }

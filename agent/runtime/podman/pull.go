@@ -54,7 +54,7 @@ func (p *Podman) pull(ctx context.Context, plan *plan) error {
 		options.WithRetryDelay(o.retryDelay)
 	}
 	p.logger.Info("pulling image", "image", plan.image, "policy", plan.pull.String())
-	return p.client.do(ctx, p.cfg.PullTimeout, fmt.Sprintf("pull image %s", plan.image), func(ctx context.Context) error {
+	return p.client.Do(ctx, p.cfg.PullTimeout, fmt.Sprintf("pull image %s", plan.image), func(ctx context.Context) error {
 		_, err := images.Pull(ctx, plan.image, options)
 		return err
 	})

@@ -9,13 +9,14 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/reports"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Remove implements runtime.Starter. Volumes without a name stay, as with
 // podman's own rm.
 func (p *Podman) Remove(ctx context.Context, name *argosyv1.InstanceName) error {
-	leave, err := p.lanes.enter(ctx, name.Key())
+	leave, err := p.lanes.Enter(ctx, name.Key())
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", name.Key(), err)
 	}
@@ -37,18 +38,18 @@ func (p *Podman) Remove(ctx context.Context, name *argosyv1.InstanceName) error 
 }
 
 // stop lets a container end within its own time-out.
-func (p *Podman) stop(ctx context.Context, c runtime.Instance) error {
+func (p *Podman) stop(ctx context.Context, c libpod.Container) error {
 	switch c.Status {
 	case runtime.StatusExited, runtime.StatusStarting:
 		return nil
 	}
-	err := p.client.do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
+	err := p.client.Do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
 		return containers.Stop(ctx, c.RuntimeID, new(containers.StopOptions).WithIgnore(true))
 	})
-	if err == nil || isCode(err, http.StatusNotFound) {
+	if err == nil || libpod.IsCode(err, http.StatusNotFound) {
 		return nil
 	}
-	if _, ok := answerOf(err); ok {
+	if libpod.IsAnswer(err) {
 		// A state that cannot be stopped (paused on older versions) can be removed
 		// by force all the same.
 		p.logger.Warn("container could not be stopped and will be removed by force", "container", c.RuntimeID, "error", err)
@@ -60,14 +61,14 @@ func (p *Podman) stop(ctx context.Context, c runtime.Instance) error {
 // remove removes a container. By force: what could be stopped was stopped
 // before. Who follows the log may read it to its end first.
 func (p *Podman) remove(ctx context.Context, id string, volumes bool) error {
-	p.readers.drain(ctx, id)
+	p.client.Drain(ctx, id)
 	options := new(containers.RemoveOptions).WithForce(true).WithIgnore(true).WithVolumes(volumes)
 	var removed []*reports.RmReport
-	err := p.client.do(ctx, p.cfg.StartTimeout, "remove container", func(ctx context.Context) (err error) {
+	err := p.client.Do(ctx, p.cfg.StartTimeout, "remove container", func(ctx context.Context) (err error) {
 		removed, err = containers.Remove(ctx, id, options)
 		return err
 	})
-	if err != nil && !isCode(err, http.StatusNotFound) {
+	if err != nil && !libpod.IsCode(err, http.StatusNotFound) {
 		p.mayHaveDone(err)
 		return err
 	}
@@ -76,6 +77,6 @@ func (p *Podman) remove(ctx context.Context, id string, volumes bool) error {
 			return fmt.Errorf("remove container: %w", report.Err)
 		}
 	}
-	p.index.removed(id)
+	p.index.Removed(id)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -33,17 +34,17 @@ func (p *Podman) start(ctx context.Context, plan *plan, options runtime.StartOpt
 	if plan.name.GetAgent() != p.cfg.Agent {
 		return runtime.Instance{}, fmt.Errorf("it is assigned to agent %q, this is %q", plan.name.GetAgent(), p.cfg.Agent)
 	}
-	leave, err := p.lanes.enter(ctx, key)
+	leave, err := p.lanes.Enter(ctx, key)
 	if err != nil {
 		return runtime.Instance{}, err
 	}
 	defer leave()
-	defer p.index.hold(key)()
+	defer p.index.Hold(key)()
 	existing, err := p.known(ctx, plan.name)
 	if err != nil {
 		return runtime.Instance{}, err
 	}
-	if err := checkVersion(p.client.serviceVersion(), plan.spec, plan.options); err != nil {
+	if err := checkVersion(p.client.Version(), plan.spec, plan.options); err != nil {
 		return runtime.Instance{}, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
 	}
 	if instance, done, err := p.takeOver(ctx, existing, options); done || err != nil {
@@ -75,17 +76,17 @@ func (p *Podman) start(ctx context.Context, plan *plan, options runtime.StartOpt
 // takeOver uses what exists of an instance: one that runs is left alone, an
 // ended one is started again when that is wanted. done is false when it has to
 // be created; nothing of it is left then.
-func (p *Podman) takeOver(ctx context.Context, existing []runtime.Instance, options runtime.StartOptions) (instance runtime.Instance, done bool, err error) {
+func (p *Podman) takeOver(ctx context.Context, existing []libpod.Container, options runtime.StartOptions) (instance runtime.Instance, done bool, err error) {
 	for _, c := range existing {
 		switch {
 		case c.Status == runtime.StatusRunning, c.Status == runtime.StatusUnknown:
-			return c, true, nil
+			return c.Instance, true, nil
 		case c.Status == runtime.StatusExited && options.Reuse:
 			instance, err := p.run(ctx, c.Name, c.RuntimeID)
-			if !isCode(err, http.StatusNotFound) {
+			if !libpod.IsCode(err, http.StatusNotFound) {
 				return instance, true, err
 			}
-			p.index.removed(c.RuntimeID)
+			p.index.Removed(c.RuntimeID)
 			continue
 		}
 		// A container that was created and never started has nothing in its
@@ -100,7 +101,7 @@ func (p *Podman) takeOver(ctx context.Context, existing []runtime.Instance, opti
 // create makes the container and returns its id.
 func (p *Podman) create(ctx context.Context, plan *plan) (string, error) {
 	if plan.options.Replace {
-		err := p.client.do(ctx, p.cfg.StopTimeout, "replace container "+plan.spec.Name, func(ctx context.Context) error {
+		err := p.client.Do(ctx, p.cfg.StopTimeout, "replace container "+plan.spec.Name, func(ctx context.Context) error {
 			_, err := containers.Remove(ctx, plan.spec.Name, new(containers.RemoveOptions).WithForce(true).WithIgnore(true))
 			return err
 		})
@@ -113,19 +114,19 @@ func (p *Podman) create(ctx context.Context, plan *plan) (string, error) {
 		return "", err
 	}
 	id, err := p.createOnce(ctx, plan)
-	if isCode(err, http.StatusNotFound) && !pulled && mayPull(plan) {
+	if libpod.IsCode(err, http.StatusNotFound) && !pulled && mayPull(plan) {
 		if err := p.pull(ctx, plan); err != nil {
 			return "", err
 		}
 		id, err = p.createOnce(ctx, plan)
 	}
-	if isCode(err, http.StatusBadRequest) {
+	if libpod.IsCode(err, http.StatusBadRequest) {
 		return "", fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)
 	}
 	if err != nil {
 		return "", err
 	}
-	p.index.created(runtime.Instance{Name: plan.name, RuntimeID: id, Status: runtime.StatusStarting})
+	p.index.Created(container(plan.name, id, runtime.StatusStarting))
 	if file := plan.options.CIDFile; file != "" {
 		if err := os.WriteFile(file, []byte(id), 0o644); err != nil {
 			err = fmt.Errorf("write --cidfile: %w", err)
@@ -137,7 +138,7 @@ func (p *Podman) create(ctx context.Context, plan *plan) (string, error) {
 
 func (p *Podman) createOnce(ctx context.Context, plan *plan) (string, error) {
 	var created types.ContainerCreateResponse
-	err := p.client.do(ctx, p.cfg.StartTimeout, "create container", func(ctx context.Context) (err error) {
+	err := p.client.Do(ctx, p.cfg.StartTimeout, "create container", func(ctx context.Context) (err error) {
 		created, err = containers.CreateWithSpec(ctx, plan.spec, nil)
 		return err
 	})
@@ -154,14 +155,20 @@ func (p *Podman) createOnce(ctx context.Context, plan *plan) (string, error) {
 // run starts a container.
 func (p *Podman) run(ctx context.Context, name *argosyv1.InstanceName, id string) (runtime.Instance, error) {
 	asked := time.Now()
-	err := p.client.do(ctx, p.cfg.StartTimeout, "start container", func(ctx context.Context) error {
+	err := p.client.Do(ctx, p.cfg.StartTimeout, "start container", func(ctx context.Context) error {
 		return containers.Start(ctx, id, new(containers.StartOptions).WithRecursive(true))
 	})
 	if err != nil {
 		p.mayHaveDone(err)
 		return runtime.Instance{}, err
 	}
-	return p.index.started(runtime.Instance{Name: name, RuntimeID: id, Status: runtime.StatusRunning, StartedAt: asked}, asked), nil
+	started := container(name, id, runtime.StatusRunning)
+	started.StartedAt = asked
+	return p.index.Started(started, asked).Instance, nil
+}
+
+func container(name *argosyv1.InstanceName, id string, status runtime.Status) libpod.Container {
+	return libpod.Container{Instance: runtime.Instance{Name: name, RuntimeID: id, Status: status}}
 }
 
 // dropUnstarted removes a container that could not be started, so that the next
@@ -178,7 +185,7 @@ func (p *Podman) dropUnstarted(ctx context.Context, id string, because error) er
 // mayHaveDone notes after an error whether something may have been done all the
 // same: then the index is not to be relied on.
 func (p *Podman) mayHaveDone(err error) {
-	if _, ok := answerOf(err); !ok {
-		p.index.doubt()
+	if !libpod.IsAnswer(err) {
+		p.index.Doubt()
 	}
 }

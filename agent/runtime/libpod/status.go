@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"time"
@@ -7,21 +7,20 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// unrecordedExit is the exit code of a container whose end nobody saw, since the
+// UnrecordedExit is the exit code of a container whose end nobody saw, since the
 // machine went down with it. Podman says 0 then, which would pass for success.
-const unrecordedExit = 255
+const UnrecordedExit = 255
 
-// instanceOf describes a listed container. ok is false when it is not one of
-// this agent's.
-func instanceOf(c *types.ListContainer, agent string) (instance runtime.Instance, ok bool) {
-	name, err := argosyv1.ParseInstanceName(c.Labels[labelName])
-	if err != nil || name.GetAgent() != agent {
-		return runtime.Instance{}, false
+// Describe says what a listed container is; whose it is the caller must say.
+func Describe(c *types.ListContainer) (described Container) {
+	described = Container{Pod: c.Pod, PodName: c.PodName, Labels: c.Labels}
+	if len(c.Names) > 0 {
+		described.Container = c.Names[0]
 	}
-	instance = runtime.Instance{Name: name, RuntimeID: c.ID}
+	instance := &described.Instance
+	instance.RuntimeID = c.ID
 	if c.StartedAt > 0 {
 		instance.StartedAt = time.Unix(c.StartedAt, 0)
 	}
@@ -31,7 +30,7 @@ func instanceOf(c *types.ListContainer, agent string) (instance runtime.Instance
 		if c.State != define.ContainerStateCreated.String() && !instance.StartedAt.IsZero() {
 			// It has run: after the machine was started anew, podman 4 calls
 			// everything created that did not end before.
-			ended(&instance, c)
+			ended(&described, c)
 		}
 	case define.ContainerStateRunning.String():
 		instance.Status = runtime.StatusRunning
@@ -42,21 +41,24 @@ func instanceOf(c *types.ListContainer, agent string) (instance runtime.Instance
 		// the exit code is known this is the end for us; otherwise it follows.
 		instance.Status = runtime.StatusStopping
 		if c.Exited {
-			ended(&instance, c)
+			ended(&described, c)
 		}
 	case define.ContainerStateExited.String():
-		ended(&instance, c)
+		ended(&described, c)
 	default:
 		instance.Status, instance.Detail = runtime.StatusUnknown, c.State
 	}
-	return instance, true
+	return described
 }
 
 // ended says how a container ended.
-func ended(instance *runtime.Instance, c *types.ListContainer) {
-	instance.Status, instance.ExitCode = runtime.StatusExited, c.ExitCode
+func ended(described *Container, c *types.ListContainer) {
+	described.Status, described.ExitCode = runtime.StatusExited, c.ExitCode
+	if c.Exited && c.ExitedAt > 0 {
+		described.EndedAt = time.Unix(c.ExitedAt, 0)
+	}
 	if !c.Exited {
-		instance.ExitCode = unrecordedExit
-		instance.Detail = "how it ended was not recorded: the machine went down with it"
+		described.ExitCode = UnrecordedExit
+		described.Detail = "how it ended was not recorded: the machine went down with it"
 	}
 }

@@ -1,9 +1,11 @@
-package podman
+package libpod
 
 import (
 	"sync"
+	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // watcher is one caller of Watch. Changes reach it as names of instances whose
@@ -56,7 +58,7 @@ func (w *watcher) take() (resync bool, keys []string) {
 }
 
 // subscribe adds a watcher.
-func (x *index) subscribe(w *watcher) (unsubscribe func()) {
+func (x *Index) subscribe(w *watcher) (unsubscribe func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.watchers[w] = struct{}{}
@@ -68,7 +70,7 @@ func (x *index) subscribe(w *watcher) (unsubscribe func()) {
 }
 
 // tell tells the watchers that an instance has changed. The caller has the lock.
-func (x *index) tell(key string) {
+func (x *Index) tell(key string) {
 	if h := x.held[key]; h != nil {
 		h.pending = true
 		return
@@ -78,8 +80,8 @@ func (x *index) tell(key string) {
 	}
 }
 
-// hold keeps changes of an instance back until release.
-func (x *index) hold(key string) (release func()) {
+// Hold keeps changes of an instance back until release.
+func (x *Index) Hold(key string) (release func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	h := x.held[key]
@@ -101,13 +103,29 @@ func (x *index) hold(key string) (release func()) {
 	}
 }
 
-// state returns what an instance is now, as an event. ok is false when the name
-// cannot be told.
-func (x *index) state(key string) (event runtime.Event, ok bool) {
+// state returns what an instance is now, as an event, and after what time to ask
+// again, if above zero. ok is false when the name cannot be told.
+func (x *Index) state(key string) (event runtime.Event, again time.Duration, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if found := x.findLocked(key); len(found) > 0 {
-		return runtime.Event{Instance: found[0]}, true
+		event.Instance, again = x.verdict(found)
+		return event, again, true
 	}
-	return goneEvent(key)
+	name, err := argosyv1.ParseInstanceName(key)
+	return runtime.Event{Instance: runtime.Instance{Name: name}, Gone: true}, 0, err == nil
+}
+
+// join says that a stream of events is up; the returned function that it is not
+// any more.
+func (x *Index) join() (leave func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.live++
+	return func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.live--
+		x.doubts++
+	}
 }

@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"errors"
@@ -30,10 +30,11 @@ func generalFlags() *pflag.FlagSet {
 	return fs
 }
 
-// checkGeneral refuses general options that the API cannot honour. Those about
-// what the podman program prints have nothing to do, and those that lead to the
-// service we talk to anyway are right already.
-func checkGeneral(args []string, service string) error {
+// CheckGeneral refuses options of podman itself, those before the sub-command,
+// that the API cannot honour. Those about what the podman program prints have
+// nothing to do, and those that lead to the service we talk to anyway are right
+// already.
+func CheckGeneral(args []string, service string) error {
 	fs := generalFlags()
 	if err := fs.Parse(args); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"context"
@@ -50,6 +50,10 @@ func (r *readers) enter(id string) (f *follower, leave func()) {
 		close(f.left)
 	}
 }
+
+// Drain is called before a container is removed: it waits until those who follow
+// its log have read it to its end, for a moment.
+func (c *Client) Drain(ctx context.Context, id string) { c.readers.drain(ctx, id) }
 
 // drain waits until all who follow a container have left. Those who have not in
 // time are cut off.

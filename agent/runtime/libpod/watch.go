@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 var errStreamEnded = errors.New("the stream of events ended")
@@ -26,16 +25,33 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// Watch implements runtime.Observer. Events come from podman's stream and from
-// our own calls; a list now and then finds what neither told.
-func (p *Podman) Watch(ctx context.Context, emit func(runtime.Event)) error {
+// Source is where an index learns what happens.
+type Source struct {
+	// Client of the service.
+	Client *Client
+	// Index that is fed.
+	Index *Index
+	// Label that the containers of this agent have, key=value.
+	Label string
+	// Instance is the attribute of an event that may hold the name of the
+	// instance: of an unknown container of an instance that is held, events are
+	// passed over. "name" is the container's name, others are labels.
+	Instance string
+	// List brings the index up to date with all containers of this agent.
+	List func(context.Context) error
+}
+
+// Watch calls emit for every change until the context ends, as
+// runtime.Observer demands. Events come from podman's stream and from our own
+// calls; a list now and then finds what neither told.
+func (s *Source) Watch(ctx context.Context, emit func(runtime.Event)) error {
 	w := newWatcher()
-	defer p.index.subscribe(w)()
+	defer s.Index.subscribe(w)()
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.keepFollowing(ctx, w)
+		s.keepFollowing(ctx, w)
 	}()
 	defer func() {
 		cancel(nil)
@@ -52,8 +68,13 @@ func (p *Podman) Watch(ctx context.Context, emit func(runtime.Event)) error {
 			emit(runtime.Event{Resync: true})
 		}
 		for _, key := range keys {
-			if event, ok := p.index.state(key); ok {
+			event, again, ok := s.Index.state(key)
+			if ok {
 				emit(event)
+			}
+			if again > 0 {
+				timer := time.AfterFunc(again, func() { w.add(key) })
+				defer timer.Stop()
 			}
 		}
 	}
@@ -61,11 +82,11 @@ func (p *Podman) Watch(ctx context.Context, emit func(runtime.Event)) error {
 
 // keepFollowing follows the stream of events, again and again, until the context
 // ends.
-func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
+func (s *Source) keepFollowing(ctx context.Context, w *watcher) {
 	backoff := time.Duration(0)
 	for first := true; ; first = false {
 		began := time.Now()
-		synced, err := p.follow(ctx, w)
+		synced, err := s.follow(ctx, w)
 		if ctx.Err() != nil {
 			return
 		}
@@ -74,7 +95,7 @@ func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
 		if errors.Is(err, runtime.ErrUnavailable) {
 			level = slog.LevelDebug
 		}
-		p.logger.Log(ctx, level, "stream of podman's events ended", "error", err)
+		s.Client.logger.Log(ctx, level, "stream of podman's events ended", "error", err)
 		if first && !synced {
 			w.askResync() // who waits for the first word need not wait for podman
 		}
@@ -93,11 +114,11 @@ func (p *Podman) keepFollowing(ctx context.Context, w *watcher) {
 
 // follow takes in events until the stream ends. synced says whether it came as
 // far as to ask for a resync.
-func (p *Podman) follow(ctx context.Context, w *watcher) (synced bool, err error) {
-	err = p.client.stream(ctx, "follow events", func(ctx context.Context) error {
+func (s *Source) follow(ctx context.Context, w *watcher) (synced bool, err error) {
+	err = s.Client.Stream(ctx, "follow events", func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		stream := make(chan types.Event, 16)
-		if err := system.Events(ctx, stream, nil, p.eventsOptions()); err != nil {
+		if err := system.Events(ctx, stream, nil, s.eventsOptions()); err != nil {
 			cancel()
 			return err
 		}
@@ -107,14 +128,14 @@ func (p *Podman) follow(ctx context.Context, w *watcher) (synced bool, err error
 			for range stream { //nolint:revive // to its end
 			}
 		}()
-		p.client.healthy()
-		if err := p.sync(ctx); err != nil {
+		s.Client.healthy()
+		if err := s.List(ctx); err != nil {
 			return err
 		}
-		defer p.index.join()()
+		defer s.Index.join()()
 		synced = true
 		w.askResync()
-		return p.take(ctx, stream)
+		return s.take(ctx, stream)
 	})
 	return synced, err
 }
@@ -123,10 +144,10 @@ func (p *Podman) follow(ctx context.Context, w *watcher) (synced bool, err error
 // be written down yet when the list that follows is made. Without a beginning
 // podman would also answer before it has found the end of what it has, and skip
 // what comes in between.
-func (p *Podman) eventsOptions() *system.EventsOptions {
+func (s *Source) eventsOptions() *system.EventsOptions {
 	filters := map[string][]string{
 		"type":  {events.Container.String()},
-		"label": {labelAgent + "=" + p.cfg.Agent},
+		"label": {s.Label},
 		"event": {
 			events.Create.String(), events.Start.String(), events.Exited.String(),
 			events.Pause.String(), events.Unpause.String(), events.Remove.String(),
@@ -137,8 +158,8 @@ func (p *Podman) eventsOptions() *system.EventsOptions {
 }
 
 // take takes in events, and a list now and then.
-func (p *Podman) take(ctx context.Context, stream <-chan types.Event) error {
-	resync := time.NewTimer(p.resyncDelay())
+func (s *Source) take(ctx context.Context, stream <-chan types.Event) error {
+	resync := time.NewTimer(s.resyncDelay())
 	defer resync.Stop()
 	for {
 		select {
@@ -148,36 +169,35 @@ func (p *Podman) take(ctx context.Context, stream <-chan types.Event) error {
 			if !ok {
 				return errStreamEnded
 			}
-			if err := p.takeEvent(ctx, &event); err != nil {
+			if err := s.takeEvent(ctx, &event); err != nil {
 				return err
 			}
 		case <-resync.C:
-			if err := p.sync(ctx); err != nil {
+			if err := s.List(ctx); err != nil {
 				return err
 			}
-			resync.Reset(p.resyncDelay())
+			resync.Reset(s.resyncDelay())
 		}
 	}
 }
 
 // resyncDelay spreads lists over time: many agents may share a machine.
-func (p *Podman) resyncDelay() time.Duration {
-	return p.cfg.ResyncInterval*9/10 + rand.N(p.cfg.ResyncInterval/5+1)
+func (s *Source) resyncDelay() time.Duration {
+	return s.Client.cfg.ResyncInterval*9/10 + rand.N(s.Client.cfg.ResyncInterval/5+1)
 }
 
-func (p *Podman) takeEvent(ctx context.Context, event *types.Event) error {
-	what, ok := changeOf(event)
-	if !ok || p.index.apply(what, localTime(event.TimeNano)) {
+func (s *Source) takeEvent(ctx context.Context, event *types.Event) error {
+	what, ok := changeOf(event, s.Instance)
+	if !ok || s.Index.apply(what, localTime(event.TimeNano)) {
 		return nil
 	}
-	return p.sync(ctx) // another client made it
+	return s.List(ctx) // another client made it
 }
 
-// changeOf reads an event. ok is false when it changes nothing. Events have the
-// labels too, but podman puts the container's name over the label "name".
-func changeOf(event *types.Event) (c change, ok bool) {
+// changeOf reads an event. ok is false when it changes nothing.
+func changeOf(event *types.Event, instance string) (c change, ok bool) {
 	attributes := event.Actor.Attributes
-	c = change{id: event.Actor.ID, container: attributes["name"]}
+	c = change{id: event.Actor.ID, key: attributes[instance]}
 	switch string(event.Action) {
 	case events.Create.String():
 		c.status = runtime.StatusStarting
@@ -207,26 +227,4 @@ func localTime(nanoseconds int64) time.Time {
 	now := time.Now()
 	age := now.Round(0).Sub(time.Unix(0, nanoseconds))
 	return now.Add(-max(age, 0))
-}
-
-func goneEvent(key string) (runtime.Event, bool) {
-	name, err := argosyv1.ParseInstanceName(key)
-	if err != nil {
-		return runtime.Event{}, false
-	}
-	return runtime.Event{Instance: runtime.Instance{Name: name}, Gone: true}, true
-}
-
-// join says that a stream of events is up; the returned function that it is not
-// any more.
-func (x *index) join() (leave func()) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.live++
-	return func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.live--
-		x.doubts++
-	}
 }

@@ -1,12 +1,12 @@
-package podman
+package libpod
 
 import (
 	"context"
 	"sync"
 )
 
-// lanes let one call at a time work on an instance.
-type lanes struct {
+// Lanes let one call at a time work on an instance.
+type Lanes struct {
 	mu    sync.Mutex
 	lanes map[string]*lane
 }
@@ -16,10 +16,11 @@ type lane struct {
 	users int
 }
 
-func newLanes() *lanes { return &lanes{lanes: make(map[string]*lane)} }
+// NewLanes returns lanes that nobody is in.
+func NewLanes() *Lanes { return &Lanes{lanes: make(map[string]*lane)} }
 
-// enter waits until nobody else works on the instance.
-func (l *lanes) enter(ctx context.Context, key string) (leave func(), err error) {
+// Enter waits until nobody else works on the instance.
+func (l *Lanes) Enter(ctx context.Context, key string) (leave func(), err error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}

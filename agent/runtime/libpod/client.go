@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/containers/podman/v5/pkg/errorhandling"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 var (
@@ -25,8 +26,8 @@ var (
 	errHangs = errors.New("it does not answer")
 )
 
-// client calls the service.
-type client struct {
+// Client calls the service.
+type Client struct {
 	cfg    Config
 	logger *slog.Logger
 	// lost is called when the service cannot be reached: what is known of it may
@@ -34,6 +35,8 @@ type client struct {
 	lost func()
 
 	connecting chan struct{} // holds one token: who has it may connect
+	// readers follow logs, which end when the container is removed.
+	readers *readers
 
 	mu      sync.Mutex
 	base    context.Context // holds the bindings' connection; nil before the first contact
@@ -42,8 +45,13 @@ type client struct {
 	problem string
 }
 
-func newClient(cfg Config, lost func()) *client {
-	c := &client{cfg: cfg, logger: cfg.Logger, lost: lost, connecting: make(chan struct{}, 1)}
+// NewClient returns a client for a configuration that is valid. It calls lost
+// whenever the service cannot be reached. It does not talk to the service yet:
+// one that is down may come up later.
+func NewClient(cfg Config, lost func()) *Client {
+	cfg = cfg.WithDefaults()
+	routeLogrus(cfg.Logger)
+	c := &Client{cfg: cfg, logger: cfg.Logger, lost: lost, connecting: make(chan struct{}, 1), readers: newReaders()}
 	c.connecting <- struct{}{}
 	return c
 }
@@ -56,27 +64,31 @@ type answerError struct {
 
 func (e *answerError) Error() string { return e.text }
 
-func answerOf(err error) (answer *answerError, ok bool) {
-	ok = errors.As(err, &answer)
-	return answer, ok
+// IsAnswer says whether an error is what the service answered: what was asked for
+// was not done then. Of any other error that is not known.
+func IsAnswer(err error) bool {
+	_, ok := errors.AsType[*answerError](err)
+	return ok
 }
 
-func isCode(err error, code int) bool {
-	answer, ok := answerOf(err)
+// IsCode says whether an error is what the service answered, with this HTTP
+// status.
+func IsCode(err error, code int) bool {
+	answer, ok := errors.AsType[*answerError](err)
 	return ok && answer.code == code
 }
 
-// do calls the bindings once, with a deadline and, when it takes long, with
+// Do calls the bindings once, with a deadline and, when it takes long, with
 // pings beside it. The error is one of: the cause of the context; ErrUnavailable
-// (what was asked for may have been done all the same); an answerError.
-func (c *client) do(ctx context.Context, limit time.Duration, what string, call func(context.Context) error) error {
+// (what was asked for may have been done all the same); an answer (see IsAnswer).
+func (c *Client) Do(ctx context.Context, limit time.Duration, what string, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w (%s)", errSlow, limit))
 	defer cancel()
-	return c.stream(ctx, what, call)
+	return c.Stream(ctx, what, call)
 }
 
-// stream is do for a call that goes on for as long as its context.
-func (c *client) stream(ctx context.Context, what string, fn func(context.Context) error) error {
+// Stream is Do for a call that goes on for as long as its context.
+func (c *Client) Stream(ctx context.Context, what string, fn func(context.Context) error) error {
 	base, err := c.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -88,7 +100,7 @@ func (c *client) stream(ctx context.Context, what string, fn func(context.Contex
 }
 
 // judge makes the call and says what its error means.
-func (c *client) judge(ctx context.Context, what string, base context.Context, fn func(context.Context) error) error {
+func (c *Client) judge(ctx context.Context, what string, base context.Context, fn func(context.Context) error) error {
 	state := &call{}
 	err := fn(joined{Context: context.WithValue(ctx, callKey{}, state), values: base})
 	answered, failure := state.outcome()
@@ -116,7 +128,7 @@ func (c *client) judge(ctx context.Context, what string, base context.Context, f
 
 // accompany pings the service for as long as a call waits and ends the call when
 // there is no answer. The returned function ends it.
-func (c *client) accompany(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+func (c *Client) accompany(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(c.cfg.PingInterval, func() {
@@ -135,7 +147,7 @@ func (c *client) accompany(ctx context.Context, cancel context.CancelCauseFunc) 
 }
 
 // ping asks for a sign of life and learns the version.
-func (c *client) ping(ctx context.Context) error {
+func (c *Client) ping(ctx context.Context) error {
 	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.PingTimeout, fmt.Errorf("%w (%s)", errSlow, c.cfg.PingTimeout))
 	defer cancel()
 	base, err := c.connect(limited)
@@ -161,7 +173,7 @@ func (c *client) ping(ctx context.Context) error {
 
 // connect returns the context that holds the connection. The bindings' own
 // connecting neither looks at a context nor fails fast, hence the knock first.
-func (c *client) connect(ctx context.Context) (context.Context, error) {
+func (c *Client) connect(ctx context.Context) (context.Context, error) {
 	if base := c.connection(); base != nil {
 		return base, nil
 	}
@@ -195,7 +207,7 @@ func (c *client) connect(ctx context.Context) (context.Context, error) {
 }
 
 // adopt takes over a new connection of the bindings.
-func (c *client) adopt(base context.Context) {
+func (c *Client) adopt(base context.Context) {
 	conn, err := bindings.GetClient(base)
 	if err != nil {
 		return // cannot be: NewConnection put it there
@@ -215,13 +227,14 @@ func (c *client) adopt(base context.Context) {
 	c.healthy()
 }
 
-func (c *client) connection() context.Context {
+func (c *Client) connection() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.base
 }
 
-func (c *client) close() {
+// Close closes idle connections. Calls that are under way go on.
+func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.idle != nil {
@@ -229,7 +242,7 @@ func (c *client) close() {
 	}
 }
 
-func (c *client) setVersion(version semver.Version) {
+func (c *Client) setVersion(version semver.Version) {
 	c.mu.Lock()
 	before := c.version
 	c.version = version
@@ -241,7 +254,7 @@ func (c *client) setVersion(version semver.Version) {
 
 // state returns the version, empty when not known yet, and the problem, empty
 // when there is none.
-func (c *client) state() (version, problem string) {
+func (c *Client) state() (version, problem string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.base != nil {
@@ -250,13 +263,27 @@ func (c *client) state() (version, problem string) {
 	return version, c.problem
 }
 
-func (c *client) serviceVersion() semver.Version {
+// Version returns the version of the service, zero before the first contact.
+func (c *Client) Version() semver.Version {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.version
 }
 
-func (c *client) healthy() {
+// Info says what a runtime has to tell of the service. Before the first contact it
+// tries for one, shortly.
+func (c *Client) Info(ctx context.Context, name string) *argosyv1.RuntimeInfo {
+	version, problem := c.state()
+	if version == "" && problem == "" {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = c.ping(ctx) // what it finds is in the state
+		version, problem = c.state()
+	}
+	return &argosyv1.RuntimeInfo{Name: name, Version: version, Problem: problem}
+}
+
+func (c *Client) healthy() {
 	c.mu.Lock()
 	before := c.problem
 	c.problem = ""
@@ -267,7 +294,7 @@ func (c *client) healthy() {
 }
 
 // unavailable notes that the service cannot be reached and says so.
-func (c *client) unavailable(cause error) error {
+func (c *Client) unavailable(cause error) error {
 	err := fmt.Errorf("%w: podman service at %s: %w", runtime.ErrUnavailable, c.cfg.Service, cause)
 	problem := fmt.Sprintf("podman service at %s cannot be used: %v: is it running (systemctl status podman.socket)?", c.cfg.Service, cause)
 	c.mu.Lock()

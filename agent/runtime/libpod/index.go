@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"cmp"
@@ -17,12 +17,40 @@ const lead = 2 * time.Second
 // late, and must not make it seem to live.
 const remembered = time.Minute
 
-// index is what is known of this agent's containers. Three sources feed it:
+// Container is one container of an instance.
+type Container struct {
+	// Instance is the instance it belongs to, in the state of this container;
+	// RuntimeID is the container's id.
+	runtime.Instance
+	// Container is its name at podman.
+	Container string
+	// Pod and PodName are the id and the name of its pod; empty without one.
+	Pod, PodName string
+	// Labels of the container.
+	Labels map[string]string
+	// EndedAt is when it ended; zero when it did not, or when nobody saw it.
+	EndedAt time.Time
+}
+
+// Verdict says what the containers of an instance mean for the instance. There
+// is at least one; the first is the one that speaks for all of them when only
+// one of them is to be heard: the one that runs, else the newest. With again
+// above zero it is to be asked again after that time, though nothing happened.
+type Verdict func(containers []Container) (instance runtime.Instance, again time.Duration)
+
+// First is the verdict for instances of one container.
+func First(containers []Container) (runtime.Instance, time.Duration) {
+	return containers[0].Instance, 0
+}
+
+// Index is what is known of this agent's containers. Three sources feed it:
 // lists, events and the answers to our own calls, and they arrive in any order.
 // It protects one invariant: older knowledge never replaces newer. Each
 // container has two points in time for that: what lists and what events must not
 // be older than to count.
-type index struct {
+type Index struct {
+	verdict Verdict
+
 	mu       sync.Mutex
 	byID     map[string]*container
 	held     map[string]*hold
@@ -35,7 +63,7 @@ type index struct {
 
 // container is one container in the index.
 type container struct {
-	runtime.Instance
+	Container
 	key        string
 	eventsFrom time.Time // events before it say nothing new
 	listsFrom  time.Time // nor do lists that were begun before it
@@ -49,26 +77,27 @@ type hold struct {
 	pending bool
 }
 
-func newIndex() *index {
-	return &index{byID: make(map[string]*container), held: make(map[string]*hold), watchers: make(map[*watcher]struct{})}
+// NewIndex returns an index that knows nothing yet.
+func NewIndex(verdict Verdict) *Index {
+	return &Index{verdict: verdict, byID: make(map[string]*container), held: make(map[string]*hold), watchers: make(map[*watcher]struct{})}
 }
 
-// find returns the containers of an instance, and whether there can be no
+// Find returns the containers of an instance, and whether there can be no
 // others.
-func (x *index) find(key string) (found []runtime.Instance, complete bool) {
+func (x *Index) Find(key string) (found []Container, complete bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.findLocked(key), x.live > 0 && x.cleared == x.doubts
 }
 
-func (x *index) findLocked(key string) []runtime.Instance {
-	var found []runtime.Instance
+func (x *Index) findLocked(key string) []Container {
+	var found []Container
 	for _, c := range x.byID {
 		if c.key == key && c.gone.IsZero() {
-			found = append(found, c.Instance)
+			found = append(found, c.Container)
 		}
 	}
-	slices.SortFunc(found, func(a, b runtime.Instance) int {
+	slices.SortFunc(found, func(a, b Container) int {
 		return cmp.Or(rank(b.Status)-rank(a.Status), b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.RuntimeID, b.RuntimeID))
 	})
 	return found
@@ -89,8 +118,8 @@ func rank(status runtime.Status) int {
 	return 0
 }
 
-// all returns every instance, one container each, in order of name.
-func (x *index) all() []runtime.Instance {
+// All returns every instance in order of name.
+func (x *Index) All() []runtime.Instance {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	keys := make(map[string]struct{})
@@ -101,40 +130,42 @@ func (x *index) all() []runtime.Instance {
 	}
 	all := make([]runtime.Instance, 0, len(keys))
 	for key := range keys {
-		all = append(all, x.findLocked(key)[0])
+		instance, _ := x.verdict(x.findLocked(key))
+		all = append(all, instance)
 	}
 	slices.SortFunc(all, func(a, b runtime.Instance) int { return cmp.Compare(a.Name.Key(), b.Name.Key()) })
 	return all
 }
 
-// doubt notes that knowledge may be incomplete until a list that is begun from
+// Doubt notes that knowledge may be incomplete until a list that is begun from
 // now on.
-func (x *index) doubt() {
+func (x *Index) Doubt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.doubts++
 }
 
-// beginList is called before a list is asked for; what it returns goes to merge.
-func (x *index) beginList() listing {
+// BeginList is called before a list is asked for, of one instance or, with an
+// empty key, of all; what it returns goes to Merge.
+func (x *Index) BeginList(key string) Listing {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return listing{started: time.Now(), doubts: x.doubts}
+	return Listing{started: time.Now(), doubts: x.doubts, key: key}
 }
 
-// listing is a list under way.
-type listing struct {
+// Listing is a list under way.
+type Listing struct {
 	started time.Time
 	doubts  uint64
 	key     string // the only instance that was asked for; empty means all
 }
 
-// merge takes in a list: what it does not have does not exist.
-func (x *index) merge(l listing, instances []runtime.Instance) {
+// Merge takes in a list: what it does not have does not exist.
+func (x *Index) Merge(l Listing, containers []Container) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	seen := make(map[string]struct{}, len(instances))
-	for _, instance := range instances {
+	seen := make(map[string]struct{}, len(containers))
+	for _, instance := range containers {
 		seen[instance.RuntimeID] = struct{}{}
 		c := x.byID[instance.RuntimeID]
 		if c == nil {
@@ -143,12 +174,12 @@ func (x *index) merge(l listing, instances []runtime.Instance) {
 		} else if c.listsFrom.After(l.started) {
 			continue
 		}
-		changed := !c.gone.IsZero() || !same(c.Instance, instance)
+		changed := !c.gone.IsZero() || !same(c.Instance, instance.Instance)
 		c.eventsFrom, c.listsFrom = later(c.eventsFrom, l.started.Add(-lead)), l.started
 		if instance.StartedAt.Truncate(time.Second).Equal(c.StartedAt.Truncate(time.Second)) {
 			instance.StartedAt = c.StartedAt // lists know seconds only
 		}
-		c.Instance, c.gone = instance, time.Time{}
+		c.Container, c.gone = instance, time.Time{}
 		if changed {
 			x.tell(c.key)
 		}
@@ -172,8 +203,8 @@ func same(a, b runtime.Instance) bool {
 		a.StartedAt.Truncate(time.Second).Equal(b.StartedAt.Truncate(time.Second))
 }
 
-// created takes in a container that we have made.
-func (x *index) created(instance runtime.Instance) {
+// Created takes in a container that we have made.
+func (x *Index) Created(instance Container) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
@@ -182,12 +213,12 @@ func (x *index) created(instance runtime.Instance) {
 		c = &container{key: instance.Name.Key()}
 		x.byID[instance.RuntimeID] = c
 	}
-	c.Instance, c.eventsFrom, c.listsFrom = instance, now, now
+	c.Container, c.eventsFrom, c.listsFrom = instance, now, now
 }
 
-// started takes in that we have started a container, asked for at a time, and
+// Started takes in that we have started a container, asked for at a time, and
 // returns what is known of it now: it may have ended since.
-func (x *index) started(instance runtime.Instance, asked time.Time) runtime.Instance {
+func (x *Index) Started(instance Container, asked time.Time) Container {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	c := x.byID[instance.RuntimeID]
@@ -195,15 +226,15 @@ func (x *index) started(instance runtime.Instance, asked time.Time) runtime.Inst
 		c = &container{key: instance.Name.Key()}
 		x.byID[instance.RuntimeID] = c
 	} else if c.eventsFrom.After(asked) {
-		return c.Instance // an event was faster than the answer
+		return c.Container // an event was faster than the answer
 	}
-	c.Instance, c.eventsFrom, c.listsFrom = instance, asked, time.Now()
+	c.Container, c.eventsFrom, c.listsFrom = instance, asked, time.Now()
 	x.tell(c.key)
 	return instance
 }
 
-// removed takes in that we have removed a container.
-func (x *index) removed(id string) {
+// Removed takes in that we have removed a container.
+func (x *Index) Removed(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if c := x.byID[id]; c != nil {
@@ -213,7 +244,7 @@ func (x *index) removed(id string) {
 }
 
 // lose notes that a container does not exist any more. The caller has the lock.
-func (x *index) lose(c *container) {
+func (x *Index) lose(c *container) {
 	if c.gone.IsZero() {
 		c.gone = time.Now()
 		x.tell(c.key)
@@ -222,25 +253,25 @@ func (x *index) lose(c *container) {
 
 // change is what an event says of a container.
 type change struct {
-	id        string
-	container string // the name of the container, which may be that of the instance
-	status    runtime.Status
-	exitCode  int32
-	detail    string
-	removal   bool
-	start     bool
+	id       string
+	key      string // the instance whose container it may be
+	status   runtime.Status
+	exitCode int32
+	detail   string
+	removal  bool
+	start    bool
 }
 
 // apply takes in an event. It returns false when the container is not known: the
 // event does not tell whose it is, and whether it still exists.
-func (x *index) apply(e change, at time.Time) bool {
+func (x *Index) apply(e change, at time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	c := x.byID[e.id]
 	switch {
 	case c == nil:
 		// One that is being made right now becomes known by the answer to that.
-		return e.removal || x.held[e.container] != nil
+		return e.removal || x.held[e.key] != nil
 	case e.removal:
 		c.listsFrom = later(c.listsFrom, at.Add(lead))
 		x.lose(c)
@@ -249,8 +280,12 @@ func (x *index) apply(e change, at time.Time) bool {
 		return true
 	}
 	c.Status, c.ExitCode, c.Detail = e.status, e.exitCode, e.detail
-	if e.start {
+	c.EndedAt = time.Time{}
+	switch {
+	case e.start:
 		c.StartedAt = at
+	case e.status == runtime.StatusExited:
+		c.EndedAt = at
 	}
 	c.eventsFrom, c.listsFrom = at, later(c.listsFrom, at.Add(lead))
 	x.tell(c.key)

@@ -1,4 +1,4 @@
-package podman
+package libpod
 
 import (
 	"strings"
@@ -13,12 +13,12 @@ import (
 // bench is an index, a watcher of it, and the steps of a test.
 type bench struct {
 	*testing.T
-	index   *index
+	index   *Index
 	watcher *watcher
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{T: t, index: newIndex(), watcher: newWatcher()}
+	b := &bench{T: t, index: NewIndex(First), watcher: newWatcher()}
 	t.Cleanup(b.index.subscribe(b.watcher))
 	return b
 }
@@ -33,11 +33,11 @@ func named(workload string) *argosyv1.InstanceName {
 	return &argosyv1.InstanceName{Workload: workload, Id: strings.Repeat("a", 64), Agent: "agent"}
 }
 
-func an(status runtime.Status, id string) runtime.Instance {
-	return runtime.Instance{Name: named("w"), RuntimeID: id, Status: status}
+func an(status runtime.Status, id string) Container {
+	return Container{Instance: runtime.Instance{Name: named("w"), RuntimeID: id, Status: status}}
 }
 
-func exited(id string, code int32) runtime.Instance {
+func exited(id string, code int32) Container {
 	i := an(runtime.StatusExited, id)
 	i.ExitCode = code
 	return i
@@ -50,7 +50,7 @@ func (b *bench) mustBe(want string) {
 	_, keys := b.watcher.take()
 	got := "nothing"
 	if len(keys) > 0 {
-		event, ok := b.index.state(keys[0])
+		event, _, ok := b.index.state(keys[0])
 		switch {
 		case !ok:
 			got = "unknown"
@@ -69,142 +69,142 @@ func TestIndex(t *testing.T) {
 	running, starting := an(runtime.StatusRunning, "1"), an(runtime.StatusStarting, "1")
 	for name, test := range map[string]func(b *bench){
 		"a list is told once": func(b *bench) {
-			l := b.index.beginList()
-			b.index.merge(l, []runtime.Instance{running})
+			l := b.index.BeginList("")
+			b.index.Merge(l, []Container{running})
 			b.mustBe("running 1")
 			step()
-			b.index.merge(b.index.beginList(), []runtime.Instance{running})
+			b.index.Merge(b.index.BeginList(""), []Container{running})
 			b.mustBe("nothing")
 			step()
-			b.index.merge(b.index.beginList(), nil)
+			b.index.Merge(b.index.BeginList(""), nil)
 			b.mustBe("gone")
 		},
 		"an event of before a list changes nothing": func(b *bench) {
 			before := step()
 			step()
-			b.index.merge(b.index.beginList(), []runtime.Instance{exited("1", 0)})
+			b.index.Merge(b.index.BeginList(""), []Container{exited("1", 0)})
 			b.mustBe("exited 1")
 			b.index.apply(change{id: "1", status: runtime.StatusRunning, start: true}, before)
 			b.mustBe("nothing")
 		},
 		"a list begun before an event does not undo it": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
-			l := b.index.beginList()
+			l := b.index.BeginList("")
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, step())
 			b.mustBe("exited 1")
-			b.index.merge(l, []runtime.Instance{running})
+			b.index.Merge(l, []Container{running})
 			b.mustBe("nothing")
 		},
 		"a list begun just after an event does not undo it": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, step())
 			b.mustBe("exited 1")
-			b.index.merge(b.index.beginList(), []runtime.Instance{running})
+			b.index.Merge(b.index.BeginList(""), []Container{running})
 			b.mustBe("nothing")
 		},
 		"an event of just before a list counts": func(b *bench) {
 			ended := step()
-			b.index.merge(b.index.beginList(), []runtime.Instance{running})
+			b.index.Merge(b.index.BeginList(""), []Container{running})
 			b.mustBe("running 1")
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, ended)
 			b.mustBe("exited 1")
 		},
 		"a list begun before a removal does not bring the container back": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
-			l := b.index.beginList()
+			l := b.index.BeginList("")
 			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("gone")
-			b.index.merge(l, []runtime.Instance{running})
+			b.index.Merge(l, []Container{running})
 			b.mustBe("nothing")
 			time.Sleep(2 * remembered)
-			b.index.merge(b.index.beginList(), nil)
+			b.index.Merge(b.index.BeginList(""), nil)
 			b.mustBe("nothing")
 			if len(b.index.byID) != 0 {
 				b.Error("the removed container is kept for ever")
 			}
 		},
 		"a list begun before a container was made does not lose it": func(b *bench) {
-			l := b.index.beginList()
+			l := b.index.BeginList("")
 			step()
-			b.index.created(starting)
-			b.index.merge(l, nil)
-			if found, _ := b.index.find(named("w").Key()); len(found) != 1 {
+			b.index.Created(starting)
+			b.index.Merge(l, nil)
+			if found, _ := b.index.Find(named("w").Key()); len(found) != 1 {
 				b.Errorf("found %v", found)
 			}
 		},
 		"an end that is told before the answer to the start counts": func(b *bench) {
-			b.index.created(starting)
+			b.index.Created(starting)
 			asked := step()
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, step())
-			if got := b.index.started(running, asked); got.Status != runtime.StatusExited || got.ExitCode != 4 {
+			if got := b.index.Started(running, asked); got.Status != runtime.StatusExited || got.ExitCode != 4 {
 				b.Errorf("started returns %+v", got)
 			}
 			b.mustBe("exited 1")
 		},
 		"an end that is told after the answer to the start counts": func(b *bench) {
-			b.index.created(starting)
+			b.index.Created(starting)
 			asked := step()
 			ended := step()
 			step()
-			b.index.started(running, asked)
+			b.index.Started(running, asked)
 			b.mustBe("running 1")
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, ended)
 			b.mustBe("exited 1")
 		},
 		"the end of the run before does not end a container started again": func(b *bench) {
 			ended := step()
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 4}, ended)
 			b.mustBe("nothing")
 		},
 		"a container that is made anew is not gone": func(b *bench) {
-			b.index.merge(b.index.beginList(), []runtime.Instance{exited("1", 4)})
+			b.index.Merge(b.index.BeginList(""), []Container{exited("1", 4)})
 			b.mustBe("exited 1")
-			release := b.index.hold(named("w").Key())
-			b.index.removed("1")
+			release := b.index.Hold(named("w").Key())
+			b.index.Removed("1")
 			b.mustBe("nothing")
-			b.index.created(an(runtime.StatusStarting, "2"))
-			b.index.started(an(runtime.StatusRunning, "2"), step())
+			b.index.Created(an(runtime.StatusStarting, "2"))
+			b.index.Started(an(runtime.StatusRunning, "2"), step())
 			release()
 			b.mustBe("running 2")
 			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("nothing")
 		},
 		"a removed container is gone once": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
-			b.index.removed("1")
+			b.index.Removed("1")
 			b.mustBe("gone")
 			b.index.apply(change{id: "1", removal: true}, step())
 			b.mustBe("nothing")
 		},
 		"of several containers the running one speaks": func(b *bench) {
-			b.index.merge(b.index.beginList(), []runtime.Instance{exited("0", 1), running, exited("2", 1)})
+			b.index.Merge(b.index.BeginList(""), []Container{exited("0", 1), running, exited("2", 1)})
 			b.mustBe("running 1")
-			if all := b.index.all(); len(all) != 1 {
+			if all := b.index.All(); len(all) != 1 {
 				b.Errorf("all are %v", all)
 			}
 		},
 		"the list of one instance says nothing of others": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
 			step()
-			l := b.index.beginList()
+			l := b.index.BeginList("")
 			l.key = named("other").Key()
-			b.index.merge(l, nil)
+			b.index.Merge(l, nil)
 			b.mustBe("nothing")
 		},
 		"an event of an unknown container is not understood": func(b *bench) {
-			unknown := change{id: "9", container: named("w").Key(), status: runtime.StatusRunning}
+			unknown := change{id: "9", key: named("w").Key(), status: runtime.StatusRunning}
 			if b.index.apply(unknown, step()) {
 				b.Error("it was")
 			}
 			b.mustBe("nothing")
-			release := b.index.hold(named("w").Key())
+			release := b.index.Hold(named("w").Key())
 			if !b.index.apply(unknown, step()) {
 				b.Error("while it is being made it need not be")
 			}
@@ -215,17 +215,17 @@ func TestIndex(t *testing.T) {
 			}
 		},
 		"a late end does not bring a removed container back": func(b *bench) {
-			b.index.started(running, step())
+			b.index.Started(running, step())
 			b.mustBe("running 1")
 			ended := step()
 			step()
-			b.index.removed("1")
+			b.index.Removed("1")
 			b.mustBe("gone")
 			step()
-			b.index.merge(b.index.beginList(), nil)
+			b.index.Merge(b.index.BeginList(""), nil)
 			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 1}, ended)
 			b.mustBe("nothing")
-			if all := b.index.all(); len(all) != 0 {
+			if all := b.index.All(); len(all) != 0 {
 				b.Errorf("all are %+v", all)
 			}
 		},
@@ -237,23 +237,23 @@ func TestIndex(t *testing.T) {
 }
 
 func TestIndexIsCompleteOnlyWhileFollowedAndAfterAList(t *testing.T) {
-	x := newIndex()
-	complete := func() bool { _, ok := x.find("w"); return ok }
+	x := NewIndex(First)
+	complete := func() bool { _, ok := x.Find("w"); return ok }
 	if complete() {
 		t.Error("complete without a stream of events")
 	}
-	x.merge(x.beginList(), nil)
+	x.Merge(x.BeginList(""), nil)
 	leave := x.join()
 	if !complete() {
 		t.Error("not complete after a list, with a stream of events")
 	}
-	early := x.beginList()
-	x.doubt()
-	x.merge(early, nil)
+	early := x.BeginList("")
+	x.Doubt()
+	x.Merge(early, nil)
 	if complete() {
 		t.Error("complete by a list that was begun before the doubt")
 	}
-	x.merge(x.beginList(), nil)
+	x.Merge(x.BeginList(""), nil)
 	if !complete() {
 		t.Error("not complete after another list")
 	}

@@ -1,0 +1,163 @@
+package libpod
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
+)
+
+// maxLine bounds what is kept of a line that does not end: longer ones are
+// handed out in parts.
+const maxLine = 2 << 20
+
+// Log reads the log of a container, as runtime.LogReader does that of an
+// instance. Following ends when the container ends.
+func (c *Client) Log(ctx context.Context, id string, options runtime.LogOptions, emit func(runtime.LogLine) error) error {
+	reader := &logReader{options: options, emit: emit}
+	var follows *follower
+	if options.Follow {
+		var leave func()
+		follows, leave = c.readers.enter(id)
+		defer leave()
+	}
+	err := c.Stream(ctx, "read log", func(ctx context.Context) error { return reader.read(ctx, id) })
+	switch {
+	case reader.failure != nil:
+		return reader.failure
+	case IsCode(err, http.StatusNotFound):
+		return runtime.ErrNotFound
+	case err != nil:
+		return err
+	case follows != nil && follows.cut.Load():
+		return errCutOff
+	}
+	return nil
+}
+
+// logReader puts lines together from what podman sends: pieces of lines, each
+// with a time before it.
+type logReader struct {
+	options runtime.LogOptions
+	emit    func(runtime.LogLine) error
+	pending [2]pendingLine // of standard output, of standard error
+	failure error          // of emit
+}
+
+type pendingLine struct {
+	text []byte
+	time time.Time
+}
+
+// read reads to the end. The bindings write into the channels without looking
+// at the context: they are drained until the bindings return.
+func (r *logReader) read(ctx context.Context, id string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stdout, stderr := make(chan string), make(chan string)
+	result := make(chan error, 1)
+	go func() { result <- containers.Logs(ctx, id, r.request(), stdout, stderr) }()
+	for {
+		var piece string
+		var stream int
+		select {
+		case piece = <-stdout:
+		case piece = <-stderr:
+			stream = 1
+		case err := <-result:
+			if err != nil {
+				return err
+			}
+			return r.finish()
+		}
+		if r.failure != nil || ctx.Err() != nil {
+			continue
+		}
+		if r.failure = r.add(stream, piece); r.failure != nil {
+			cancel()
+		}
+	}
+}
+
+func (r *logReader) request() *containers.LogOptions {
+	request := new(containers.LogOptions).WithFollow(r.options.Follow).
+		WithStdout(true).WithStderr(true).WithTimestamps(true)
+	if r.options.Tail >= 0 {
+		request.WithTail(strconv.Itoa(r.options.Tail))
+	}
+	// Podman 4 tells the time of a line in seconds and limits by nanoseconds. The
+	// limits are widened to whole seconds here and applied to what is told.
+	if since := r.options.Since; !since.IsZero() {
+		request.WithSince(since.UTC().Truncate(time.Second).Add(-1).Format(time.RFC3339Nano))
+	}
+	if until := r.options.Until; !until.IsZero() {
+		request.WithUntil(until.UTC().Truncate(time.Second).Add(time.Second).Format(time.RFC3339Nano))
+	}
+	return request
+}
+
+// wanted says whether a line is within the limits of time.
+func (r *logReader) wanted(at time.Time) bool {
+	since, until := r.options.Since, r.options.Until
+	return at.IsZero() || !at.Before(since) && (until.IsZero() || !at.After(until))
+}
+
+// add takes in a piece: a line with its end, or a part of one without.
+func (r *logReader) add(stream int, piece string) error {
+	line := &r.pending[stream]
+	at, text := splitTime(piece)
+	if len(line.text) == 0 {
+		line.time = at
+	}
+	line.text = append(line.text, text...)
+	whole := bytes.HasSuffix(line.text, []byte("\n"))
+	if !whole && len(line.text) < maxLine {
+		return nil
+	}
+	if whole {
+		line.text = line.text[:len(line.text)-1]
+	}
+	return r.flush(stream)
+}
+
+// finish hands out what had no end.
+func (r *logReader) finish() error {
+	for stream := range r.pending {
+		if len(r.pending[stream].text) == 0 {
+			continue
+		}
+		if r.failure = r.flush(stream); r.failure != nil {
+			return r.failure
+		}
+	}
+	return nil
+}
+
+func (r *logReader) flush(stream int) error {
+	line := &r.pending[stream]
+	text := line.text
+	line.text = line.text[:0]
+	if !r.wanted(line.time) {
+		return nil
+	}
+	return r.emit(runtime.LogLine{Line: text, Stderr: stream == 1, Time: line.time})
+}
+
+// splitTime takes the time from the beginning of a piece.
+func splitTime(piece string) (time.Time, string) {
+	for i := range min(len(piece), len(time.RFC3339Nano)+1) {
+		if piece[i] != ' ' {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339Nano, piece[:i]); err == nil {
+			return at, piece[i+1:]
+		}
+		break
+	}
+	return time.Time{}, piece
+}
