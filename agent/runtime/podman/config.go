@@ -9,7 +9,6 @@ import (
 
 	"github.com/containers/podman/v5/pkg/specgen"
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 	podmanconfig "go.podman.io/common/pkg/config"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
@@ -21,38 +20,13 @@ import (
 // Ankaios.
 type runtimeConfig struct {
 	// GeneralOptions are podman's own, before the sub-command.
-	GeneralOptions []word `yaml:"generalOptions"`
+	GeneralOptions []libpod.Word `yaml:"generalOptions"`
 	// Image to run; required.
-	Image word `yaml:"image"`
+	Image libpod.Word `yaml:"image"`
 	// CommandOptions are those of `podman run`.
-	CommandOptions []word `yaml:"commandOptions"`
+	CommandOptions []libpod.Word `yaml:"commandOptions"`
 	// CommandArgs follow the image.
-	CommandArgs []word `yaml:"commandArgs"`
-}
-
-// word is a word of a command line, as it is written: the YAML number 1.10 is the
-// word 1.10, not 1.1.
-type word string
-
-// UnmarshalYAML implements yaml.NodeUnmarshaler.
-func (w *word) UnmarshalYAML(node ast.Node) error {
-	switch n := node.(type) {
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		*w = word(node.GetToken().Value)
-		return nil
-	case *ast.LiteralNode:
-		*w = word(n.Value.Value)
-		return nil
-	}
-	return yaml.NodeToValue(node, (*string)(w))
-}
-
-func words(list []word) []string {
-	texts := make([]string, len(list))
-	for i, w := range list {
-		texts[i] = string(w)
-	}
-	return texts
+	CommandArgs []libpod.Word `yaml:"commandArgs"`
 }
 
 // plan is everything that is needed to create an instance.
@@ -86,10 +60,10 @@ func (p *Podman) plan(w *argosyv1.Workload) (_ *plan, err error) {
 	if len(unknown) > 0 {
 		p.logger.Warn("unknown keys in runtimeConfig were ignored", "workload", w.GetName(), "keys", unknown)
 	}
-	if err := libpod.CheckGeneral(words(config.GeneralOptions), p.cfg.Service); err != nil {
+	if err := libpod.CheckGeneral(libpod.Words(config.GeneralOptions), p.cfg.Service); err != nil {
 		return nil, fmt.Errorf("%w: generalOptions: %w", runtime.ErrInvalidConfig, err)
 	}
-	spec, options, err := parseOptions(words(config.CommandOptions), string(config.Image), words(config.CommandArgs))
+	spec, options, err := parseOptions(libpod.Words(config.CommandOptions), string(config.Image), libpod.Words(config.CommandArgs))
 	if err != nil {
 		return nil, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
 	}
@@ -116,7 +90,7 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
 	}
 	// The one transport that the API knows need not be named, and must not be.
-	config.Image = word(strings.TrimPrefix(strings.TrimSpace(string(config.Image)), "docker://"))
+	config.Image = libpod.Word(strings.TrimPrefix(strings.TrimSpace(string(config.Image)), "docker://"))
 	if config.Image == "" {
 		return config, nil, errors.New("runtimeConfig: image is missing")
 	}
@@ -132,9 +106,9 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 
 // commandLine is the command that would do the same; podman shows it to people.
 func commandLine(config runtimeConfig, spec *specgen.SpecGenerator) []string {
-	line := append([]string{"podman"}, words(config.GeneralOptions)...)
+	line := append([]string{"podman"}, libpod.Words(config.GeneralOptions)...)
 	line = append(line, "run", "--detach", "--name", spec.Name)
-	line = append(line, words(config.CommandOptions)...)
+	line = append(line, libpod.Words(config.CommandOptions)...)
 	line = append(line, "--label="+labelName+"="+spec.Labels[labelName], "--label="+labelAgent+"="+spec.Labels[labelAgent])
-	return append(append(line, string(config.Image)), words(config.CommandArgs)...)
+	return append(append(line, string(config.Image)), libpod.Words(config.CommandArgs)...)
 }
