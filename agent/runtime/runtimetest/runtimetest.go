@@ -50,6 +50,8 @@ type Harness struct {
 	// ReuseKeepsID says that an instance started again with Reuse keeps its
 	// RuntimeID.
 	ReuseKeepsID bool
+	// NeverReuses says that an ended instance is made anew also with Reuse.
+	NeverReuses bool
 	// LogsVanish says that the last lines of an instance may be lost to a
 	// follower when the instance is removed.
 	LogsVanish bool

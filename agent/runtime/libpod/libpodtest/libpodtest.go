@@ -16,6 +16,8 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/podmand"
 )
 
+var errNoPodman = errors.New("there is no podman: install the package podman or run tools/podman/build.sh")
+
 // Image is an image of busybox that every service has.
 const Image = "localhost/busybox:latest"
 
@@ -64,12 +66,24 @@ func Programs(t testing.TB) []string {
 func OnEach(t *testing.T, test func(t *testing.T, s *podmand.Service)) {
 	all := Programs(t)
 	if len(all) == 0 {
-		mustHave(t, errors.New("there is no podman: install the package podman or run tools/podman/build.sh"))
+		mustHave(t, errNoPodman)
 	}
 	for _, program := range all {
 		s := MustService(t, program)
 		t.Run(s.Version(), func(t *testing.T) { test(t, s) })
 	}
+}
+
+// OnLatest runs a test on the podman that was built from the module, or on the
+// machine's where there is no other: for tests that take long and are about
+// ourselves more than about podman.
+func OnLatest(t *testing.T, test func(t *testing.T, s *podmand.Service)) {
+	all := Programs(t)
+	if len(all) == 0 {
+		mustHave(t, errNoPodman)
+	}
+	s := MustService(t, all[len(all)-1])
+	t.Run(s.Version(), func(t *testing.T) { test(t, s) })
 }
 
 // mustHave ends the test when something is missing on this machine.
