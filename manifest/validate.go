@@ -131,7 +131,7 @@ func validateAgent(w *argosyv1.Workload) *FieldError {
 func validateRuntime(w *argosyv1.Workload) *FieldError {
 	switch {
 	case w.GetRuntime() == "":
-		return wrong("runtime", "is missing: name the runtime, such as podman or process")
+		return wrong("runtime", "is missing: name the runtime, such as podman, podman-kube or process")
 	case len(w.GetRuntime()) > MaxNameLength || !validChars(w.GetRuntime()):
 		return wrong("runtime", "Unsupported runtime name '%s'. %s", shorten(w.GetRuntime()), nameConstraint)
 	case strings.TrimSpace(w.GetRuntimeConfig()) == "":

@@ -15,6 +15,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent"
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/agent/runtime/kube"
 	"github.com/argosy-cluster/argosy/agent/runtime/podman"
 	"github.com/argosy-cluster/argosy/agent/runtime/process"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/keeper"
@@ -60,7 +61,7 @@ when it is started again, it takes over what it finds.`,
 	flags.StringToStringVar(&config.Tags, "tag", nil, "tag, key=value; may be given several times")
 	flags.DurationVar(&config.Reconcile.LongestPause, "restart-pause-max", config.Reconcile.LongestPause, "how long the restart of a workload that ends again and again waits at most; 0 for not at all")
 	flags.DurationVar(&config.Reconcile.PresumeAfter, "start-without-servers", config.Reconcile.PresumeAfter, "after how long without a server what was last assigned is started when the machine was started anew; 0 for never")
-	flags.StringSliceVar(&o.runtimes, "runtimes", []string{podman.Name}, "runtimes to offer: podman, process (which runs commands on this machine)")
+	flags.StringSliceVar(&o.runtimes, "runtimes", []string{podman.Name, kube.Name}, "runtimes to offer: podman, podman-kube, process (which runs commands on this machine)")
 	flags.StringVar(&o.podmanSocket, "podman-socket", "", "address of the podman service (default: podman's own)")
 	flags.StringVar(&o.cluster, "cluster", "argosy", "name of the cluster; others are not heard")
 	flags.StringVar(&o.gossip, "gossip-address", "127.0.0.1:0", "address for gossip, TCP and UDP; off for none")
@@ -146,6 +147,13 @@ func (o *agentOptions) makeRuntime(name string, config agent.Config) (runtime.Ru
 			settings.Service = o.podmanSocket
 		}
 		return podman.New(settings)
+	case kube.Name:
+		settings := kube.DefaultConfig(config.Name)
+		settings.Logger = config.Logger.With("runtime", name)
+		if o.podmanSocket != "" {
+			settings.Service = o.podmanSocket
+		}
+		return kube.New(settings)
 	case process.Name:
 		binary, err := os.Executable()
 		if err != nil {
@@ -161,7 +169,7 @@ func (o *agentOptions) makeRuntime(name string, config agent.Config) (runtime.Ru
 		settings.Logger = config.Logger.With("runtime", name)
 		return process.New(settings)
 	default:
-		return nil, usagef("runtime '%s' is not known: use podman or process", name)
+		return nil, usagef("runtime '%s' is not known: use podman, podman-kube or process", name)
 	}
 }
 

@@ -53,7 +53,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&workload.Agent, "agent", "", "agent to run it on; without one it is not scheduled")
-	flags.StringVar(&workload.Runtime, "runtime", "podman", "runtime: podman or process")
+	flags.StringVar(&workload.Runtime, "runtime", "podman", "runtime: podman, podman-kube or process")
 	flags.StringVar(&workload.RuntimeConfig, "config", "", "runtime configuration in YAML, instead of --image and a command")
 	flags.StringVar(&image, "image", "", "image to run (podman)")
 	flags.StringArrayVar(&options, "option", nil, "option of podman's own run command, such as --option=-p --option=8080:80")

@@ -557,7 +557,7 @@ type Workload struct {
 	// of [a-zA-Z0-9_-] once it is rendered. May be a template when configs is not
 	// empty.
 	Agent string `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
-	// Runtime that shall run it: "podman" or "process". Required. An agent that
+	// Runtime that shall run it: "podman", "podman-kube" or "process". Required. An agent that
 	// does not offer it reports PENDING_STARTING_FAILED "Unsupported Runtime".
 	Runtime string `protobuf:"bytes,3,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	// Configuration for the runtime, a YAML document in a string. The SHA-256 of
@@ -1985,7 +1985,7 @@ func (x *AgentStatus) GetUnheard() bool {
 // RuntimeInfo is one runtime that an agent offers.
 type RuntimeInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name: "podman", "process".
+	// Name: "podman", "podman-kube", "process".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Version the runtime reports; empty when not known.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
