@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/argosy-cluster/argosy/manifest/access"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -67,6 +68,7 @@ type object map[string]any
 var (
 	schemaName     = object{"type": "string", "pattern": fmt.Sprintf("^[a-zA-Z0-9_-]{1,%d}$", MaxNameLength)}
 	schemaTemplate = fmt.Sprintf(`^([a-zA-Z0-9_-]{0,%d}|[\s\S]*\{\{[\s\S]*)$`, MaxNameLength)
+	schemaPath     = strings.NewReplacer("C", `[^/\x00-\x1f\x7f]`, "D", `[^./\x00-\x1f\x7f]`).Replace(`^(/(DC*|\.DC*|\.\.C+))+$`)
 	schemaFilled   = object{"pattern": `\S`}
 )
 
@@ -262,7 +264,7 @@ var fileSpec = &spec{
 			doc:     "Where the workload finds the file.",
 			limits:  fmt.Sprintf(`an absolute path of at most %d bytes that does not end in "/", without "." and ".." and empty parts; unique in the workload`, MaxPathLength),
 			example: "mountPoint: /etc/app.conf", since: argosyv1.FeatureConfigs,
-			schema: object{"maxLength": MaxPathLength, "pattern": `^(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)+$`},
+			schema: object{"maxLength": MaxPathLength, "pattern": schemaPath},
 		},
 		{
 			name: "data", kind: kindText, doc: "Content as text. May be a template.",
