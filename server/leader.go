@@ -159,13 +159,15 @@ func (s *Server) awaitDeposed(ctx context.Context) {
 // renew gives a reign a new writer.
 func (s *Server) renew(r *reign) error {
 	w, err := writer.New(writer.Deps{
-		Log:       raftLog{s.node, r.term},
-		State:     s.machine,
-		Validate:  manifest.Validate,
-		Full:      s.space.Full,
-		Elsewhere: s.sessions.MayBeElsewhere,
-		Logger:    s.log.With("part", "writer", "term", r.term),
-		Meter:     s.metrics,
+		Log:            raftLog{s.node, r.term},
+		State:          s.machine,
+		Validate:       manifest.Validate,
+		ValidateConfig: manifest.ValidateConfig,
+		Render:         manifest.Render,
+		Full:           s.space.Full,
+		Elsewhere:      s.sessions.MayBeElsewhere,
+		Logger:         s.log.With("part", "writer", "term", r.term),
+		Meter:          s.metrics,
 	}, s.cfg.Writer)
 	if err != nil {
 		return err
