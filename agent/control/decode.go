@@ -107,10 +107,27 @@ func isHello(data []byte) bool {
 	return n > 0 && number == 1 && kind == protowire.BytesType // ToAnkaios.hello
 }
 
+// maxHelloBytes of a Hello that is looked for, with its length.
+const maxHelloBytes = 64
+
+// findHello returns what begins with a Hello: all of the data, or its end when that
+// is one. SDKs write a Hello by itself, perhaps after what somebody else has left.
+func findHello(data []byte) (from []byte, ok bool) {
+	if beginsWithHello(data) {
+		return data, true
+	}
+	for at := max(0, len(data)-maxHelloBytes); at < len(data); at++ {
+		if int(data[at]) == len(data)-at-1 && beginsWithHello(data[at:]) {
+			return data[at:], true
+		}
+	}
+	return nil, false
+}
+
 // beginsWithHello tells whether data begins with a Hello and nothing but that:
 // it is how a stream that was lost is found again.
 func beginsWithHello(data []byte) bool {
-	s := splitter{max: 256, data: data}
+	s := splitter{max: maxHelloBytes, data: data}
 	frame, ok, err := s.next()
 	if err != nil || !ok || !isHello(frame) {
 		return false

@@ -146,15 +146,17 @@ func polled(fd int, events int16) int16 {
 func (i *Interface) take(ctx context.Context, data []byte) {
 	s := &i.stream
 	s.asked, s.begun, s.lastData = true, true, time.Now()
-	switch {
-	case (s.lost || s.splitter.half()) && beginsWithHello(data):
+	if s.lost {
+		from, ok := findHello(data)
+		if !ok {
+			i.penalty += penaltyPaid
+			return
+		}
+		s.lost, data = false, from
+	} else if s.splitter.half() && beginsWithHello(data) {
 		// No message goes on like that: the pipe was closed and opened again too
 		// soon for the agent to see.
-		s.lost = false
 		s.splitter.reset()
-	case s.lost:
-		i.penalty += penaltyPaid
-		return
 	}
 	s.splitter.add(data)
 	var hello *ankaios.Hello

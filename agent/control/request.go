@@ -94,6 +94,15 @@ func (r *request) end(cause error, tell func()) {
 	tell()
 }
 
+// expire ends what took too long: of a subscription only the first response can.
+func (r *request) expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kind == kindOnce || !r.answered {
+		r.cancel(ErrTimeout)
+	}
+}
+
 // requests are those of one interface that are under way.
 type requests struct {
 	mu            sync.Mutex
@@ -162,31 +171,41 @@ func (i *Interface) begin(ctx context.Context, message *ankaios.Request, cost in
 		i.refuse(id, "refused: too many messages wait to be read")
 		return
 	}
-	weight := int64(0)
 	r := &request{id: id, kind: kind}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	if kind == kindOnce {
-		weight = min(max(int64(cost), i.weight/int64(i.cfg.MaxRequests)), i.weight)
-		if i.slots.Acquire(ctx, weight) != nil {
-			r.cancel(ErrEnded)
-			return
-		}
-	} else if cost > maxSubscriptionCost {
-		r.cancel(ErrTooLarge)
-		i.refuse(id, fmt.Sprintf("refused: subscription of %d bytes is larger than %d bytes; ask for less at once", cost, maxSubscriptionCost))
-		return
-	} else if err := i.requests.add(r, i.cfg.MaxSubscriptions); err != nil {
+	weight, err := i.admit(ctx, r, cost)
+	if err != nil {
 		r.cancel(err)
 		i.refuse(id, "refused: "+err.Error())
 		return
 	}
-	r.timer = time.AfterFunc(i.cfg.RequestTimeout, func() { r.cancel(ErrTimeout) })
 	before, done := i.requests.afterUpdate(message.GetUpdateStateRequest() != nil)
 	i.requests.group.Go(func() {
 		defer i.slots.Release(weight)
 		defer done()
 		i.finish(r, i.handle(r, message, before))
 	})
+}
+
+// admit waits until there is room for the request, or refuses it. Its time begins.
+func (i *Interface) admit(ctx context.Context, r *request, cost int) (weight int64, err error) {
+	if r.kind == kindOnce {
+		weight = min(max(int64(cost), i.weight/int64(i.cfg.MaxRequests)), i.weight)
+		if i.slots.Acquire(ctx, weight) != nil {
+			return 0, ErrEnded
+		}
+		r.timer = time.AfterFunc(i.cfg.RequestTimeout, r.expire)
+		return weight, nil
+	}
+	if cost > maxSubscriptionCost {
+		return 0, fmt.Errorf("subscription of %d bytes is larger than %d bytes; ask for less at once", cost, maxSubscriptionCost)
+	}
+	r.timer = time.AfterFunc(i.cfg.RequestTimeout, r.expire) // before others can end it
+	if err := i.requests.add(r, i.cfg.MaxSubscriptions); err != nil {
+		r.timer.Stop()
+		return 0, err
+	}
+	return 0, nil
 }
 
 func (i *Interface) handle(r *request, message *ankaios.Request, before <-chan struct{}) error {
@@ -266,9 +285,6 @@ func (i *Interface) tryReply(r *request, data []byte) (<-chan struct{}, error) {
 	room, ok := i.queue.push(message, false)
 	if !ok {
 		return room, nil
-	}
-	if !r.answered && r.kind != kindOnce {
-		r.timer.Stop() // only the first response has to come in time
 	}
 	r.answered = true
 	i.in.wake()

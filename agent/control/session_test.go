@@ -224,6 +224,19 @@ func TestHalfAMessageAndAHelloOfTheNext(t *testing.T) {
 	w.wantServed(client, "1")
 }
 
+func TestAHelloBehindGarbage(t *testing.T) {
+	w := newWorld(t, nil)
+	client := w.session(w.open("w"))
+	garbage := bytes.Repeat([]byte{0xff}, 1000)
+	w.must(client.Write(w.ctx, garbage))
+	w.wantClosed(client, "Could not decode protobuf data")
+	w.must(client.Write(w.ctx, append(garbage, controltest.Frame(controltest.Hello("1.0.0"))...)))
+	if message := w.receive(client); message.GetControlInterfaceAccepted() == nil {
+		t.Fatalf("got %v, want accepted", message)
+	}
+	w.wantServed(client, "1")
+}
+
 func TestAHelloIsNotAnsweredWithWhatWasMeantForAnother(t *testing.T) {
 	w := newWorld(t, nil)
 	folder := w.open("w")

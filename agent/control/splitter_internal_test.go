@@ -60,7 +60,7 @@ func FuzzFrames(f *testing.F) {
 		if len(whole) != len(pieces) || (wholeErr == nil) != (piecesErr == nil) {
 			t.Fatalf("%d messages, %v at once; %d, %v in pieces of %d", len(whole), wholeErr, len(pieces), piecesErr, piece)
 		}
-		beginsWithHello(data)
+		findHello(data)
 		for n, message := range whole {
 			if !bytes.Equal(message, pieces[n]) {
 				t.Fatalf("message %d is %x at once, %x in pieces", n, message, pieces[n])
