@@ -73,8 +73,8 @@ func (s *Source) Watch(ctx context.Context, emit func(runtime.Event)) error {
 				emit(event)
 			}
 			if again > 0 {
-				timer := time.AfterFunc(again, func() { w.add(key) })
-				defer timer.Stop()
+				// Nobody is told any more when this has ended meanwhile.
+				time.AfterFunc(again, func() { w.add(key) })
 			}
 		}
 	}
