@@ -307,6 +307,54 @@ func TestAnAgentThatDiesBetweenTwoStepsLeavesNothingUnknown(t *testing.T) {
 	})
 }
 
+// Podman goes on without the agent, and the pods may run for long until there is
+// one again.
+func TestWhatPodsHaveWrittenOutlivesAnAgentThatDiedWhileStartingThem(t *testing.T) {
+	libpodtest.OnLatest(t, func(t *testing.T, s *podmand.Service) {
+		w := workload("w", "writes", config(stateful("writes", "[ -e /data/id ] || cat /proc/sys/kernel/random/uuid > /data/id",
+			"cat /data/id; "+forever, forever)))
+		defer libpodtest.MustPodman(t, s, "volume", "rm", "writes-claim", "writes-settings")
+		k, _ := mustOpenMortal(t, s, "writes", 2)
+		if _, err := k.Start(t.Context(), w, runtime.StartOptions{}); !errors.Is(err, runtime.ErrUnavailable) {
+			t.Errorf("start: %v", err)
+		}
+		successor := mustOpen(t, s, "writes")
+		written := func() string {
+			seen := errors.New("seen")
+			var id string
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			err := successor.Logs(ctx, argosyv1.InstanceOf(w), runtime.LogOptions{Follow: true, Tail: -1}, func(line runtime.LogLine) error {
+				var ok bool
+				if id, ok = strings.CutPrefix(string(line.Line), "writes/main: "); ok && id != "ready" {
+					return seen
+				}
+				return nil
+			})
+			if !errors.Is(err, seen) {
+				t.Errorf("logs ended with %v", err)
+			}
+			return id
+		}
+		before := written()
+		// Its successor dies too, when it has removed the pods.
+		k, _ = mustOpenMortal(t, s, "writes", 5)
+		if _, err := k.Start(t.Context(), w, runtime.StartOptions{}); !errors.Is(err, runtime.ErrUnavailable) {
+			t.Errorf("start: %v", err)
+		}
+		if got := libpodtest.MustPodman(t, s, "pod", "ls", "--quiet"); got != "" {
+			t.Errorf("pods are left: %s", got)
+		}
+		if _, err := successor.Start(t.Context(), w, runtime.StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if after := written(); after != before {
+			t.Errorf("the volume holds %s, it held %s", after, before)
+		}
+		mustRemove(t, successor, argosyv1.InstanceOf(w))
+	})
+}
+
 func TestPodsOfAnkaiosAreMadeAnew(t *testing.T) {
 	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		before := inventory(t, s)

@@ -13,7 +13,9 @@
 // INSTANCE.pods is made when everything runs, with the ids of the pods. What has
 // the first and not the second was not made completely: its creator failed or
 // died. It is cleared away before the next attempt and by Remove, and what it
-// made is what is removed: a volume that held data before stays.
+// made is what is removed: a volume that held data before stays. When its pods
+// have run without their creator, a volume made for them stays too, as that of
+// a complete instance does.
 //
 // Of what Ankaios has left the pods have no such labels. They are found by the
 // ids in INSTANCE.pods and made anew.

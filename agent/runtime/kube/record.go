@@ -53,16 +53,11 @@ type records struct {
 	// config is the runtime configuration; hasConfig that there is one.
 	config    string
 	hasConfig bool
-	// foreign is set when Ankaios wrote it.
-	foreign bool
-	makes   makes
+	makes     makes
 	// pods are the ids of its pods; hasPods that it was made completely.
 	pods    []string
 	hasPods bool
 }
-
-// complete says that the instance was made to its end, by us.
-func (r *records) complete() bool { return r.hasConfig && r.hasPods && !r.foreign }
 
 // recordFilter finds the records of an instance, or of all of an agent.
 func (k *Kube) recordFilter(key string) *volumes.ListOptions {
@@ -101,7 +96,7 @@ func readRecords(containers []libpod.Container) (r records, err error) {
 	for _, c := range containers {
 		switch c.Container {
 		case recordConfig, recordForeign:
-			r.hasConfig, r.foreign = true, c.Container == recordForeign
+			r.hasConfig = true
 			text, err := decode(c.Labels[labelData])
 			if err != nil {
 				return r, fmt.Errorf("read volume %s: %w", c.RuntimeID, err)
@@ -142,12 +137,12 @@ func (k *Kube) writeConfig(ctx context.Context, p *plan, m makes) error {
 }
 
 // writePods writes down that everything was made.
-func (k *Kube) writePods(ctx context.Context, p *plan, ids []string) error {
+func (k *Kube) writePods(ctx context.Context, name *argosyv1.InstanceName, ids []string) error {
 	text, err := json.Marshal(ids)
 	if err != nil {
 		return err
 	}
-	return k.write(ctx, p.name.Key()+suffixPods, map[string]string{labelData: base64.RawStdEncoding.EncodeToString(text)})
+	return k.write(ctx, name.Key()+suffixPods, map[string]string{labelData: base64.RawStdEncoding.EncodeToString(text)})
 }
 
 func (k *Kube) write(ctx context.Context, name string, labels map[string]string) error {

@@ -28,7 +28,7 @@ func (k *Kube) Remove(ctx context.Context, name *argosyv1.InstanceName) error {
 	defer k.index.Hold(name.Key())()
 	found, err := k.look(ctx, name)
 	if err == nil {
-		err = k.clear(ctx, name, found)
+		err = k.clear(ctx, name, found, false)
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", name.Key(), err)
@@ -36,15 +36,28 @@ func (k *Kube) Remove(ctx context.Context, name *argosyv1.InstanceName) error {
 	return nil
 }
 
-// clear removes everything of an instance. The records go last, and the one
-// without which the other is nothing but rubbish goes first.
-func (k *Kube) clear(ctx context.Context, name *argosyv1.InstanceName, found []libpod.Container) error {
+// clear removes everything of an instance; failed says that it was being made by
+// us just now. The records go last, and the one without which the other is
+// nothing but rubbish goes first.
+func (k *Kube) clear(ctx context.Context, name *argosyv1.InstanceName, found []libpod.Container, failed bool) error {
 	written := slices.DeleteFunc(slices.Clone(found), func(c libpod.Container) bool { return !isRecord(c) })
 	records, err := readRecords(written)
 	if err != nil {
 		// Without it the pods are found all the same.
 		k.logger.Warn("record of pods could not be read; volumes and secrets of theirs stay", "instance", name.Key(), "error", err)
 		records.makes, records.config = makes{}, ""
+	}
+	if records.hasConfig && !records.hasPods && !failed && slices.ContainsFunc(found, hasRun) {
+		// Its creator has died, and podman went on: who knows how long the pods ran,
+		// and what they have written into volumes that were made for them. From here
+		// on it counts as complete, also for who comes after us.
+		if err := k.writePods(ctx, name, nil); err != nil {
+			return err
+		}
+		records.hasPods = true
+		written = append(written, libpod.Container{
+			Instance: runtime.Instance{Name: name, RuntimeID: name.Key() + suffixPods}, Container: recordPods,
+		})
 	}
 	if err := k.stop(ctx, found); err != nil {
 		return err
@@ -73,6 +86,9 @@ func (k *Kube) clear(ctx context.Context, name *argosyv1.InstanceName, found []l
 	}
 	return nil
 }
+
+// hasRun says whether a container was ever started.
+func hasRun(c libpod.Container) bool { return !isRecord(c) && !c.StartedAt.IsZero() }
 
 // stop lets the containers end, all at the same time, each within its own
 // time-out. Those who follow their logs may read them to the end.

@@ -59,7 +59,7 @@ func (k *Kube) start(ctx context.Context, p *plan) (runtime.Instance, error) {
 		default:
 			return instance, nil
 		}
-		if err := k.clear(ctx, p.name, found); err != nil {
+		if err := k.clear(ctx, p.name, found, false); err != nil {
 			return runtime.Instance{}, err
 		}
 	}
@@ -98,7 +98,7 @@ func (k *Kube) make(ctx context.Context, p *plan) error {
 		ids, err = k.play(ctx, p, text)
 	}
 	if err == nil {
-		err = k.writePods(ctx, p, ids)
+		err = k.writePods(ctx, p.name, ids)
 	}
 	if err == nil {
 		return nil
@@ -118,7 +118,7 @@ func (k *Kube) clearFailed(ctx context.Context, name *argosyv1.InstanceName) err
 	if err != nil {
 		return err
 	}
-	return k.clear(ctx, name, found)
+	return k.clear(ctx, name, found, true)
 }
 
 // play has podman play the manifest and returns the ids of the pods. It pulls
