@@ -1,6 +1,8 @@
 package observed
 
 import (
+	"maps"
+	"slices"
 	"unicode/utf8"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -13,6 +15,8 @@ const (
 	maxID       = 64      // a SHA-256 in hexadecimal
 	maxName     = 63      // names of workloads and agents
 	maxRuntimes = 16
+
+	maxArguments = 8 // of a reason; none has more than half as many
 )
 
 // truncate cuts a text to a size without leaving half a character, and keeps
@@ -37,7 +41,25 @@ func boundExecution(e *argosyv1.ExecutionState) *argosyv1.ExecutionState {
 		Restarts:         e.GetRestarts(),
 		StartedUnixNanos: e.GetStartedUnixNanos(),
 		RuntimeId:        truncate(e.GetRuntimeId(), maxShort),
+		Reason:           boundReason(e.GetReason()),
 	}
+}
+
+func boundReason(r *argosyv1.Reason) *argosyv1.Reason {
+	if r == nil {
+		return nil
+	}
+	bounded := &argosyv1.Reason{Code: r.GetCode()}
+	for _, name := range slices.Sorted(maps.Keys(r.GetArguments())) {
+		if len(bounded.Arguments) == maxArguments {
+			break
+		}
+		if bounded.Arguments == nil {
+			bounded.Arguments = make(map[string]string, len(r.GetArguments()))
+		}
+		bounded.Arguments[truncate(name, maxName)] = truncate(r.GetArguments()[name], maxText)
+	}
+	return bounded
 }
 
 func boundStatus(a *argosyv1.AgentStatus) *argosyv1.AgentStatus {

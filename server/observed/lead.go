@@ -222,16 +222,17 @@ func (l *Lead) Disconnect(name string, lost Lost) error {
 // nothing is known, and what was known last.
 func disconnected(last *argosyv1.WorkloadState) *argosyv1.WorkloadState {
 	e := last.GetExecution()
+	lost := &argosyv1.ExecutionState{
+		State:            argosyv1.State_STATE_AGENT_DISCONNECTED,
+		ExitCode:         e.GetExitCode(),
+		Restarts:         e.GetRestarts(),
+		StartedUnixNanos: e.GetStartedUnixNanos(),
+		RuntimeId:        e.GetRuntimeId(),
+	}
 	return &argosyv1.WorkloadState{
 		Instance: last.GetInstance(),
-		Execution: &argosyv1.ExecutionState{
-			State:            argosyv1.State_STATE_AGENT_DISCONNECTED,
-			AdditionalInfo:   "Last known: " + e.Text(),
-			ExitCode:         e.GetExitCode(),
-			Restarts:         e.GetRestarts(),
-			StartedUnixNanos: e.GetStartedUnixNanos(),
-			RuntimeId:        e.GetRuntimeId(),
-		},
+		Execution: lost.Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_AGENT_LOST,
+			"agent", last.GetInstance().GetAgent(), "state", e.Text())),
 	}
 }
 

@@ -2,9 +2,12 @@ package observed
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
 
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -106,6 +109,19 @@ func TestWhatAnAgentSaysIsBounded(t *testing.T) {
 	}
 	if len(e.GetRuntimeId()) > maxShort {
 		t.Errorf("runtime id has %d bytes", len(e.GetRuntimeId()))
+	}
+	flood := &argosyv1.Reason{Code: argosyv1.ReasonCode_REASON_CODE_RETRY, Arguments: map[string]string{"attempt": "1", "error": text}}
+	for at := range 100 {
+		flood.Arguments[fmt.Sprint(at, text)] = text
+	}
+	mustReport(t, l, "a", false, state(t, "x.1.a", (&argosyv1.ExecutionState{State: argosyv1.State_STATE_PENDING}).Explain(flood)))
+	if kept := s.Reported("x")[0].GetExecution().GetReason(); kept.GetCode() != flood.GetCode() || proto.Size(kept) > maxArguments*(maxText+maxName+16) {
+		t.Errorf("kept of the reason: code %s, %d bytes", kept.GetCode(), proto.Size(kept))
+	}
+	retry := argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_RETRY, "attempt", "2", "error", "no image")
+	mustReport(t, l, "a", false, state(t, "x.1.a", (&argosyv1.ExecutionState{State: argosyv1.State_STATE_PENDING}).Explain(retry)))
+	if kept := s.Reported("x")[0].GetExecution().GetReason(); !proto.Equal(kept, retry) {
+		t.Errorf("kept of the reason: %v, want %v", kept, retry)
 	}
 	status := &argosyv1.AgentStatus{Name: "a", Connected: true, Version: text, CpuPercent: 900}
 	for range 100 {

@@ -67,8 +67,12 @@ func (s *Store) unspokenLocked(name *argosyv1.InstanceName) *argosyv1.WorkloadSt
 		}
 	}
 	state := initial(name)
-	if elsewhere != "" && name.GetAgent() != "" {
-		state.Execution.AdditionalInfo = "Waits until agent " + elsewhere + " has reported its instance removed."
+	switch {
+	case name.GetAgent() == "":
+	case elsewhere != "":
+		state.Execution.Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_MOVING, "agent", elsewhere))
+	case s.agents[name.GetAgent()] == nil:
+		state.Execution.Explain(argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_AGENT_UNKNOWN, "agent", name.GetAgent()))
 	}
 	return state
 }

@@ -404,9 +404,10 @@ const (
 	ReasonCode_REASON_CODE_RUNTIME_UNAVAILABLE ReasonCode = 12
 	// Another agent may still have it, and must remove it first. Arguments: agent.
 	ReasonCode_REASON_CODE_MOVING ReasonCode = 13
-	// No agent of the name has ever registered. Arguments: agent.
+	// No agent of the name has been heard of. Arguments: agent.
 	ReasonCode_REASON_CODE_AGENT_UNKNOWN ReasonCode = 14
-	// The agent is not connected. Arguments: agent.
+	// The agent is not connected. Arguments: agent, state, the text of what the
+	// instance was known to be last.
 	ReasonCode_REASON_CODE_AGENT_LOST ReasonCode = 15
 	// The agent is too old for what the workload needs. Arguments: agent, needs.
 	ReasonCode_REASON_CODE_AGENT_TOO_OLD ReasonCode = 16
