@@ -3,6 +3,7 @@ package manifest_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -283,6 +284,7 @@ func TestParseSaysWhereItIsWrong(t *testing.T) {
 		{name: "no runtime config", text: "apiVersion: v1\nworkloads:\n  web: {runtime: x}\n", line: 3, want: "field 'runtimeConfig': is missing"},
 		{name: "restart policy", text: workload("    restartPolicy: SOMETIMES\n"), line: 6, want: "'SOMETIMES' is not a restart policy"},
 		{name: "list of tags", text: workload("    tags: [{key: a, value: b}]\n"), line: 6, want: "For API version 'v1', tags must be specified as a mapping"},
+		{name: "a mapping for what runs", text: "apiVersion: v1\nworkloads:\n  web:\n    runtime: podman\n    runtimeConfig:\n      image: x\n", line: 6, want: "found a mapping: write 'runtimeConfig: |'"},
 		{name: "half a merge", text: workload("    <<: x\n"), line: 6, want: "must be a mapping (key: value), found a text"},
 		{name: "merge keys without end", text: "apiVersion: v1\nworkloads:\n  a: &a {<<: *a}\n", line: 3, want: "nested more than"},
 		{name: "an alias within itself", text: "apiVersion: v1\nconfigs:\n  a: &a [*a]\n", line: 3, want: "nested at most 32 levels"},
@@ -516,5 +518,27 @@ web.yaml: line 7, column 14: workload 'x', field 'agent': Unsupported agent name
 	_, err = manifest.Parse([]byte("apiVersion: v1\nconfigs: {"+strings.Repeat("a", 500)+": "+strings.Repeat("b", 500)+"}\n"), manifest.Options{})
 	if err == nil || !strings.Contains(err.Error(), "^") || len(err.Error()) > 700 {
 		t.Error(err)
+	}
+}
+
+// TestParseCostsInProportion keeps a parser away that copies what it has with
+// each further key.
+func TestParseCostsInProportion(t *testing.T) {
+	cost := func(workloads int) uint64 {
+		var b strings.Builder
+		b.WriteString("apiVersion: v1\nworkloads:\n")
+		for i := range workloads {
+			fmt.Fprintf(&b, "  w%d:\n    runtime: r\n    runtimeConfig: c\n", i)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := manifest.Parse([]byte(b.String()), manifest.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if small, large := cost(1000), cost(8000); large > 12*small {
+		t.Errorf("1000 workloads cost %d bytes, 8000 cost %d", small, large)
 	}
 }

@@ -24,7 +24,7 @@ func (r *workloadReader) read(name string, e entry) (err error) {
 	case "runtime":
 		w.Runtime, err = r.text(e)
 	case "runtimeConfig":
-		w.RuntimeConfig, err = r.text(e)
+		w.RuntimeConfig, err = r.runtimeConfig(e)
 	case "restartPolicy":
 		// Nothing at all is the default.
 		if !isNull(e.value) {
@@ -42,6 +42,17 @@ func (r *workloadReader) read(name string, e entry) (err error) {
 		w.ControlInterfaceAccess, err = r.access(e)
 	}
 	return err
+}
+
+func (r *workloadReader) runtimeConfig(e entry) (string, error) {
+	node, err := r.doc.resolve(e.value)
+	if err != nil {
+		return "", err
+	}
+	if node.Kind == yaml.MappingNode {
+		return "", r.doc.fail(e.value, "runtimeConfig must be a text, found a mapping: write 'runtimeConfig: |', and the mapping below it as it is")
+	}
+	return r.text(e)
 }
 
 func (r *workloadReader) tags(e entry) (map[string]string, error) {
