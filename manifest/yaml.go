@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -76,7 +77,7 @@ func (t *text) excerpt(line, column int) string {
 	from := max(column-width/2, 0)
 	var b strings.Builder
 	number := 0
-	for content := range bytes.Lines(t.bytes) {
+	for content := range t.lines() {
 		if number++; number < line-around {
 			continue
 		}
@@ -95,6 +96,48 @@ func (t *text) excerpt(line, column int) string {
 		}
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// lines yields the lines of a text without what ends them. YAML's libraries count
+// some characters as ends that editors do not.
+func (t *text) lines() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		start := 0
+		for at := 0; at < len(t.bytes); {
+			size := lineEnd(t.bytes[at:])
+			if size > 0 {
+				if !yield(t.bytes[start:at]) {
+					return
+				}
+				start = at + size
+			}
+			at += max(size, 1)
+		}
+		if start < len(t.bytes) {
+			yield(t.bytes[start:])
+		}
+	}
+}
+
+// lineEnd returns the length of the end of a line at the beginning of a text; 0
+// for none.
+func lineEnd(text []byte) int {
+	switch text[0] {
+	case '\n':
+		return 1
+	case '\r':
+		if len(text) > 1 && text[1] == '\n' {
+			return 2
+		}
+		return 1
+	case 0xc2, 0xe2:
+		for _, end := range []string{"\u0085", "\u2028", "\u2029"} {
+			if bytes.HasPrefix(text, []byte(end)) {
+				return len(end)
+			}
+		}
+	}
+	return 0
 }
 
 // window returns width characters of a line; those that would move the caret or
@@ -125,13 +168,16 @@ func (t *text) check() error {
 	}
 	line, start := 1, 0
 	for at := 0; at < len(t.bytes); {
+		if size := lineEnd(t.bytes[at:]); size > 0 {
+			at += size
+			line, start = line+1, at
+			continue
+		}
 		r, size := utf8.DecodeRune(t.bytes[at:])
 		switch {
 		case r == utf8.RuneError && size == 1:
 			return t.at(line, 1+utf8.RuneCount(t.bytes[start:at]), "it is not UTF-8 text: save it as that")
-		case r == '\n':
-			line, start = line+1, at+1
-		case r < ' ' && r != '\t' && r != '\r', r == 0xfffe, r == 0xffff:
+		case r < ' ' && r != '\t', r == 0xfffe, r == 0xffff:
 			return t.at(line, 1+utf8.RuneCount(t.bytes[start:at]), "the control character %U cannot be in YAML: write it as an escape in a text in double quotes", r)
 		case r < utf8.RuneSelf && t.separates(at):
 			t.separators++
@@ -230,10 +276,15 @@ func (t *text) syntax(err error) error {
 		}
 	}
 	line, column := wrong.Mark.Line, wrong.Mark.Column
-	if lines := bytes.Count(bytes.TrimRight(t.bytes, "\n"), []byte("\n")) + 1; line > lines {
-		// The end of the text: the caret goes behind the last line.
-		last := bytes.TrimRight(t.bytes, "\n")
-		line, column = lines, utf8.RuneCount(last[bytes.LastIndexByte(last, '\n')+1:])+1
+	// At the end of the text the caret goes behind its last line.
+	last, lastColumn, number := 0, 0, 0
+	for content := range t.lines() {
+		if number++; len(content) > 0 {
+			last, lastColumn = number, utf8.RuneCount(content)+1
+		}
+	}
+	if line > last {
+		line, column = last, lastColumn
 	}
 	return t.at(line, column, "%s", reason)
 }
