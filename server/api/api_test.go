@@ -31,6 +31,7 @@ type replica struct {
 	await   error
 	outcome writer.Outcome
 	wrote   forward.Write
+	store   *observed.Store
 	// incarnation is in every header.
 	incarnation string
 }
@@ -70,7 +71,7 @@ func mustServe(t *testing.T, feedBytes int) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{machine: machine, index: 1}
+	r := &replica{machine: machine, store: store, index: 1}
 	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}})
 	if err != nil {
 		t.Fatal(err)
@@ -102,15 +103,30 @@ func mustServe(t *testing.T, feedBytes int) *replica {
 // put applies an entry that writes workloads, and returns its revision.
 func (r *replica) put(t *testing.T, workloads ...*argosyv1.Workload) uint64 {
 	t.Helper()
-	entry := &argosyv1.Entry{}
+	var mutations []*argosyv1.Mutation
 	for _, w := range workloads {
-		value, err := proto.Marshal(w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entry.Mutations = append(entry.Mutations, &argosyv1.Mutation{Kind: &argosyv1.Mutation_Put{
-			Put: &argosyv1.PutRow{Kind: argosyv1.RowKind_ROW_KIND_WORKLOAD, Key: w.GetName(), Group: w.GetAgent(), Value: value}}})
+		mutations = append(mutations, putRow(t, argosyv1.RowKind_ROW_KIND_WORKLOAD, w.GetName(), w.RunsOn(), w))
 	}
+	return r.apply(t, mutations...)
+}
+
+func putRow(t *testing.T, kind argosyv1.RowKind, key, group string, message proto.Message) *argosyv1.Mutation {
+	t.Helper()
+	value, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &argosyv1.Mutation{Kind: &argosyv1.Mutation_Put{Put: &argosyv1.PutRow{Kind: kind, Key: key, Group: group, Value: value}}}
+}
+
+func dropRow(kind argosyv1.RowKind, key string) *argosyv1.Mutation {
+	return &argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: kind, Key: key}}}
+}
+
+// apply applies an entry, and returns its revision.
+func (r *replica) apply(t *testing.T, mutations ...*argosyv1.Mutation) uint64 {
+	t.Helper()
+	entry := &argosyv1.Entry{Mutations: mutations}
 	data, err := proto.Marshal(entry)
 	if err != nil {
 		t.Fatal(err)

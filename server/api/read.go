@@ -71,10 +71,20 @@ func (s *Service) GetState(req *argosyv1.GetStateRequest, stream grpc.ServerStre
 			if err != nil {
 				return internal(err)
 			}
-			if err := out.room(proto.Size(w)); err != nil {
+			if err := add(out, func(m *argosyv1.GetStateResponse) *[]*argosyv1.Workload { return &m.Workloads }, w); err != nil {
 				return err
 			}
-			out.current.Workloads = append(out.current.Workloads, w)
+		}
+	}
+	if !req.GetOmitConfigs() {
+		for row := range configsOf(view, req.GetConfigKeys()) {
+			c, err := row.Config()
+			if err != nil {
+				return internal(err)
+			}
+			if err := add(out, func(m *argosyv1.GetStateResponse) *[]*argosyv1.Config { return &m.Configs }, c); err != nil {
+				return err
+			}
 		}
 	}
 	if !req.GetOmitStates() {
@@ -83,49 +93,69 @@ func (s *Service) GetState(req *argosyv1.GetStateRequest, stream grpc.ServerStre
 			return err
 		}
 		for _, state := range states {
-			if err := out.room(proto.Size(state)); err != nil {
+			if err := add(out, func(m *argosyv1.GetStateResponse) *[]*argosyv1.WorkloadState { return &m.States }, state); err != nil {
 				return err
 			}
-			out.current.States = append(out.current.States, state)
 		}
 	}
 	if !req.GetOmitAgents() {
-		for row := range view.Agents() {
-			a, err := row.Agent()
-			if err != nil {
-				return internal(err)
-			}
-			if err := out.room(proto.Size(a)); err != nil {
-				return err
-			}
-			out.current.Agents = append(out.current.Agents, a)
-		}
-		for _, status := range s.Observed.Agents() {
-			if err := out.room(proto.Size(status)); err != nil {
-				return err
-			}
-			out.current.AgentStatuses = append(out.current.AgentStatuses, status)
+		if err := s.addAgents(out, view); err != nil {
+			return err
 		}
 	}
 	return stream.Send(out.current)
 }
 
+// addAgents adds the agents as they are registered, and what is known of them.
+func (s *Service) addAgents(out *chunks[*argosyv1.GetStateResponse], view *fsm.View) error {
+	for row := range view.Agents() {
+		a, err := row.Agent()
+		if err != nil {
+			return internal(err)
+		}
+		if err := add(out, func(m *argosyv1.GetStateResponse) *[]*argosyv1.Agent { return &m.Agents }, a); err != nil {
+			return err
+		}
+	}
+	for _, status := range s.Observed.Agents() {
+		if err := add(out, func(m *argosyv1.GetStateResponse) *[]*argosyv1.AgentStatus { return &m.AgentStatuses }, status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rowsOf yields the workloads that a request asks for, by name.
 func rowsOf(view *fsm.View, req *argosyv1.GetStateRequest) iter.Seq[*fsm.Row] {
 	if names := req.GetNames(); len(names) > 0 {
-		return func(yield func(*fsm.Row) bool) {
-			for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-				row, ok := view.Workload(name)
-				if ok && (req.GetAgent() == "" || row.Group == req.GetAgent()) && !yield(row) {
-					return
-				}
-			}
-		}
+		return named(names, func(name string) (*fsm.Row, bool) {
+			row, ok := view.Workload(name)
+			return row, ok && (req.GetAgent() == "" || row.Group == req.GetAgent())
+		})
 	}
 	if req.GetAgent() != "" {
 		return view.WorkloadsOf(req.GetAgent())
 	}
 	return view.Workloads()
+}
+
+// configsOf yields the configs of some keys, those of none for all.
+func configsOf(view *fsm.View, keys []string) iter.Seq[*fsm.Row] {
+	if len(keys) > 0 {
+		return named(keys, view.Config)
+	}
+	return view.Configs()
+}
+
+// named yields the rows of names that there are, each once, in order.
+func named(names []string, find func(string) (*fsm.Row, bool)) iter.Seq[*fsm.Row] {
+	return func(yield func(*fsm.Row) bool) {
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+			if row, ok := find(name); ok && !yield(row) {
+				return
+			}
+		}
+	}
 }
 
 // states returns what users see of the workloads that a request asks for.
@@ -182,6 +212,16 @@ func (c *chunks[M]) room(size int) error {
 		c.current, c.size = c.fresh(), 0
 	}
 	c.size += size + 8
+	return nil
+}
+
+// add adds one object to the list that list finds in a message.
+func add[M any, O proto.Message](c *chunks[M], list func(M) *[]O, object O) error {
+	if err := c.room(proto.Size(object)); err != nil {
+		return err
+	}
+	objects := list(c.current)
+	*objects = append(*objects, object)
 	return nil
 }
 

@@ -3,10 +3,11 @@ package api
 import (
 	"context"
 	"errors"
+	"iter"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	"github.com/argosy-cluster/argosy/planted"
@@ -91,7 +92,7 @@ func (w *watch) resume() error {
 	}
 	snapshot, subscription := w.Observed.Subscribe()
 	w.seen = subscription
-	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
+	out := w.chunks()
 	if err := w.observed(out, snapshot, w.State.View()); err != nil {
 		return err
 	}
@@ -112,12 +113,10 @@ func (w *watch) snapshot() error {
 		return err
 	}
 	w.desired, w.revision = subscription, view.Revision()
-	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision), SnapshotBegin: true})
-	if !w.req.GetOmitDesired() {
-		for row := range view.Workloads() {
-			if !w.wanted(row.Key) {
-				continue
-			}
+	out := w.chunks()
+	out.current.SnapshotBegin = true
+	for _, rows := range []iter.Seq[*fsm.Row]{view.Workloads(), view.Configs(), view.Agents()} {
+		for row := range rows {
 			if err := w.put(out, row); err != nil {
 				return err
 			}
@@ -132,72 +131,14 @@ func (w *watch) snapshot() error {
 	return w.stream.Send(out.current)
 }
 
-func (w *watch) chunks(first *argosyv1.WatchResponse) *chunks[*argosyv1.WatchResponse] {
-	return &chunks[*argosyv1.WatchResponse]{
-		current: first,
-		fresh:   func() *argosyv1.WatchResponse { return &argosyv1.WatchResponse{Header: w.header(w.revision)} },
-		send:    w.stream.Send,
+// chunks begins a message, and further ones as it becomes too large, that tell
+// what is known at this moment.
+func (w *watch) chunks() *chunks[*argosyv1.WatchResponse] {
+	now := time.Now().UnixNano()
+	fresh := func() *argosyv1.WatchResponse {
+		return &argosyv1.WatchResponse{Header: w.header(w.revision), ObservedUnixNanos: now}
 	}
-}
-
-func (w *watch) put(out *chunks[*argosyv1.WatchResponse], row *fsm.Row) error {
-	workload, err := row.Workload()
-	if err != nil {
-		return internal(err)
-	}
-	if err := out.room(proto.Size(workload)); err != nil {
-		return err
-	}
-	out.current.Workloads = append(out.current.Workloads, workload)
-	return nil
-}
-
-// observed adds everything that is shown of observed state.
-func (w *watch) observed(out *chunks[*argosyv1.WatchResponse], seen *observed.Snapshot, view *fsm.View) error {
-	states := seen.States
-	known := make(map[string]struct{}, len(states))
-	for _, state := range states {
-		known[state.GetInstance().Key()] = struct{}{}
-	}
-	for row := range view.Workloads() {
-		if !w.wanted(row.Key) {
-			continue
-		}
-		workload, err := row.Workload()
-		if err != nil {
-			return internal(err)
-		}
-		if _, spoken := known[argosyv1.InstanceOf(workload).Key()]; !spoken {
-			states = append(states, w.Observed.Implied(nil, workload)...)
-		}
-	}
-	if err := w.addStates(out, states); err != nil {
-		return err
-	}
-	return w.addAgents(out, seen.Agents)
-}
-
-func (w *watch) addStates(out *chunks[*argosyv1.WatchResponse], states []*argosyv1.WorkloadState) error {
-	for _, state := range states {
-		if !w.wanted(state.GetInstance().GetWorkload()) {
-			continue
-		}
-		if err := out.room(proto.Size(state)); err != nil {
-			return err
-		}
-		out.current.States = append(out.current.States, state)
-	}
-	return nil
-}
-
-func (w *watch) addAgents(out *chunks[*argosyv1.WatchResponse], agents []*argosyv1.AgentStatus) error {
-	for _, agent := range agents {
-		if err := out.room(proto.Size(agent)); err != nil {
-			return err
-		}
-		out.current.Agents = append(out.current.Agents, agent)
-	}
-	return nil
+	return &chunks[*argosyv1.WatchResponse]{current: fresh(), fresh: fresh, send: w.stream.Send}
 }
 
 func (w *watch) wanted(name string) bool {
@@ -250,111 +191,4 @@ func pump[B any](ctx context.Context, next func(context.Context) ([]B, error), t
 			return ctx.Err()
 		}
 	}
-}
-
-// sendChanges sends what entries changed, each entry's in messages of its own,
-// so that a name is in a message once.
-func (w *watch) sendChanges(batches []fsm.Batch) error {
-	for i := range batches {
-		if err := w.sendEntry(&batches[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *watch) sendEntry(batch *fsm.Batch) error {
-	out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
-	changed := false
-	for _, change := range batch.Changes {
-		row := change.After
-		if row == nil {
-			row = change.Before
-		}
-		if row.Kind != argosyv1.RowKind_ROW_KIND_WORKLOAD || !w.wanted(row.Key) {
-			continue
-		}
-		changed = true
-		if err := w.addChange(out, change); err != nil {
-			return err
-		}
-	}
-	w.revision = batch.Revision
-	if !changed {
-		return nil
-	}
-	// Only the last message of an entry completes its revision.
-	out.current.Header.Revision = w.revision
-	return w.stream.Send(out.current)
-}
-
-func (w *watch) addChange(out *chunks[*argosyv1.WatchResponse], change fsm.Change) error {
-	before, err := workloadOf(change.Before)
-	if err != nil {
-		return err
-	}
-	after, err := workloadOf(change.After)
-	if err != nil {
-		return err
-	}
-	if !w.req.GetOmitDesired() {
-		if after != nil {
-			if err := out.room(proto.Size(after)); err != nil {
-				return err
-			}
-			out.current.Workloads = append(out.current.Workloads, after)
-		} else {
-			if err := out.room(len(before.GetName())); err != nil {
-				return err
-			}
-			out.current.DeletedWorkloads = append(out.current.DeletedWorkloads, before.GetName())
-		}
-	}
-	if w.req.GetOmitObserved() {
-		return nil
-	}
-	return w.addStates(out, w.Observed.Implied(before, after))
-}
-
-func workloadOf(row *fsm.Row) (*argosyv1.Workload, error) {
-	if row == nil {
-		return nil, nil
-	}
-	w, err := row.Workload()
-	if err != nil {
-		return nil, internal(err)
-	}
-	return w, nil
-}
-
-// sendReports sends what agents reported.
-func (w *watch) sendReports(batches []observed.Batch) error {
-	view := w.State.View()
-	desired := func(name string) *argosyv1.Workload {
-		row, ok := view.Workload(name)
-		if !ok {
-			return nil
-		}
-		workload, err := row.Workload()
-		if err != nil {
-			return nil
-		}
-		return workload
-	}
-	for _, batch := range batches {
-		out := w.chunks(&argosyv1.WatchResponse{Header: w.header(w.revision)})
-		if err := w.addStates(out, observed.Shown(batch.States, desired)); err != nil {
-			return err
-		}
-		if err := w.addAgents(out, batch.Agents); err != nil {
-			return err
-		}
-		if len(out.current.States)+len(out.current.Agents) == 0 {
-			continue
-		}
-		if err := w.stream.Send(out.current); err != nil {
-			return err
-		}
-	}
-	return nil
 }

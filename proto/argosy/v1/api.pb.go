@@ -2032,7 +2032,7 @@ type WatchRequest struct {
 	// means: a snapshot first. When the change feed does not reach back so far,
 	// a snapshot is sent (WatchResponse.snapshot_begin), never a gap.
 	AfterRevision uint64 `protobuf:"varint,1,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
-	// Leave out desired state.
+	// Leave out desired state: workloads and configs.
 	OmitDesired bool `protobuf:"varint,2,opt,name=omit_desired,json=omitDesired,proto3" json:"omit_desired,omitempty"`
 	// Leave out observed state. Observed state has no revisions that outlive a
 	// leader: a watch that is resumed gets all observed states first.
@@ -2045,7 +2045,7 @@ type WatchRequest struct {
 	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// Leave out configs, of which there are otherwise all whatever names says.
 	OmitConfigs bool `protobuf:"varint,6,opt,name=omit_configs,json=omitConfigs,proto3" json:"omit_configs,omitempty"`
-	// Leave out the statuses of agents.
+	// Leave out agents: those that are registered, and their statuses.
 	OmitAgents    bool `protobuf:"varint,7,opt,name=omit_agents,json=omitAgents,proto3" json:"omit_agents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2155,7 +2155,8 @@ type WatchResponse struct {
 	DeletedConfigs []string `protobuf:"bytes,9,rep,name=deleted_configs,json=deletedConfigs,proto3" json:"deleted_configs,omitempty"`
 	// Agents that were registered or changed (or are part of the snapshot).
 	RegisteredAgents []*Agent `protobuf:"bytes,10,rep,name=registered_agents,json=registeredAgents,proto3" json:"registered_agents,omitempty"`
-	// Names of agents that are not registered any more.
+	// Names of agents of which nothing is known any more: they are not registered,
+	// and have no status. One may be told of twice.
 	RemovedAgents []string `protobuf:"bytes,11,rep,name=removed_agents,json=removedAgents,proto3" json:"removed_agents,omitempty"`
 	// When the answering server came to know of it, Unix time in nanoseconds by its
 	// clock.
