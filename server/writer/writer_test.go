@@ -64,8 +64,9 @@ func (l *ledger) add(entry []byte) Pending {
 		l.entries = append(l.entries, entry)
 	}
 	l.mu.Unlock()
-	l.arrived <- struct{}{}
-	if !l.manual {
+	if l.manual {
+		l.arrived <- struct{}{}
+	} else {
 		l.commit(nil)
 	}
 	return p
