@@ -146,16 +146,58 @@ func TestTheStartupManifestIsAppliedOnceInTheLifeOfACluster(t *testing.T) {
 	}
 }
 
+const startupTemplates = `apiVersion: v1
+workloads:
+  second:
+    runtime: process
+    agent: "{{node}}"
+    configs: {node: node}
+    dependencies: {third: ADD_COND_RUNNING}
+    runtimeConfig: |
+      command: /bin/true
+  third:
+    runtime: process
+    runtimeConfig: |
+      command: /bin/true
+configs:
+  node: a1
+`
+
+// It waits until all servers are known to know what it needs.
+func TestAStartupManifestMayHaveAllThatAManifestMayHave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "startup.yaml")
+	if err := os.WriteFile(path, []byte(startupTemplates), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := mustCluster(t, 1, func(_ int, cfg *Config) { cfg.StartupManifest = path })[0]
+	mustLeader(t, server)
+	eventually(t, "the startup manifest", func() bool {
+		row, ok := server.machine.View().Workload("second")
+		return ok && row.Group == "a1"
+	})
+	if _, ok := server.machine.View().Config("node"); !ok {
+		t.Error("the config is not there")
+	}
+	if settings, _ := server.machine.View().Cluster(); !settings.GetStartupManifestDone() {
+		t.Error("it would be applied again")
+	}
+}
+
 func TestWhatKeepsAServerFromStartingIsSaid(t *testing.T) {
 	running := mustCluster(t, 1, nil)[0]
 	broken := filepath.Join(t.TempDir(), "broken.yaml")
 	if err := os.WriteFile(broken, []byte("workloads:\n  w: [\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	circular := filepath.Join(t.TempDir(), "circular.yaml")
+	if err := os.WriteFile(circular, []byte(strings.Replace(startupTemplates, "third: ADD", "second: ADD", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change func(*Config)
 		want   string
 	}{
+		"a manifest in a circle":  {func(c *Config) { c.StartupManifest = circular }, "workload dependency 'second' is part of a cycle"},
 		"a data directory in use": {func(c *Config) { c.DataDir = running.cfg.DataDir }, "in use"},
 		"an API port in use":      {func(c *Config) { c.APIAddress = running.Addresses().API }, "--api-address"},
 		"a Raft port in use":      {func(c *Config) { c.RaftAddress = running.Addresses().Raft }, "address already in use"},

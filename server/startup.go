@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/argosy-cluster/argosy/manifest"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/writer"
+	"github.com/argosy-cluster/argosy/server/writer/graph"
 )
 
 // loadStartupManifest reads the manifest, so that what is wrong with it is said
@@ -20,7 +24,7 @@ func (s *Server) loadStartupManifest() error {
 	if s.cfg.StartupManifest == "" {
 		return nil
 	}
-	loaded, err := readManifest(s.cfg.StartupManifest)
+	loaded, err := s.readManifest(s.cfg.StartupManifest)
 	if err != nil {
 		if s.node.Initialized() {
 			s.log.Warn("startup manifest was not read; it is not needed, since there is state", "file", s.cfg.StartupManifest, "err", err)
@@ -35,36 +39,113 @@ func (s *Server) loadStartupManifest() error {
 	return nil
 }
 
-func readManifest(path string) (*manifest.Manifest, error) {
+func (s *Server) readManifest(path string) (*manifest.Manifest, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read startup manifest: %w", err)
 	}
 	loaded, err := manifest.Parse(text, manifest.Options{})
+	if err == nil {
+		err = checkAlone(loaded, s.cfg.Writer)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read startup manifest %s: %w", path, err)
 	}
 	return loaded, nil
 }
 
+// checkAlone says what a leader would refuse of a manifest that is all there is.
+func checkAlone(m *manifest.Manifest, limits writer.Config) error {
+	configs := make(map[string]*argosyv1.ConfigItem, len(m.Configs))
+	for _, c := range m.Configs {
+		configs[c.GetKey()] = c.GetValue()
+	}
+	lookup := func(key string) (*argosyv1.ConfigItem, bool) {
+		item, ok := configs[key]
+		return item, ok
+	}
+	size := proto.Size(&argosyv1.ApplyRequest{Configs: m.Configs})
+	var needs []graph.Change
+	for _, w := range m.Workloads {
+		rendered, err := manifest.Render(w, lookup)
+		if err != nil {
+			return err
+		}
+		size += proto.Size(w) + proto.Size(rendered)
+		needs = append(needs, graph.Change{Name: w.GetName(), Needs: slices.Collect(maps.Keys(w.GetDependencies()))})
+	}
+	if objects := len(m.Workloads) + len(m.Configs); objects > limits.MaxWorkloads || size > limits.MaxApplyBytes {
+		return fmt.Errorf("it has %d workloads and configs of %d bytes, at most %d of %d bytes are taken at once; apply the rest when the cluster is there",
+			objects, size, limits.MaxWorkloads, limits.MaxApplyBytes)
+	}
+	_, err := graph.New().Replace(needs)
+	return err
+}
+
+// startupInterval is how often it is looked whether all servers know by now what
+// the startup manifest needs.
+const startupInterval = 200 * time.Millisecond
+
 // firstWrites writes what a cluster begins with: its settings and the startup
-// manifest, in one entry. The settings tell for ever that it was done.
+// manifest, in one entry, unless the manifest has to wait until all servers are
+// known to know what it needs. The settings tell for ever that it was done.
 func (s *Server) firstWrites(ctx context.Context, r *reign) error {
-	if _, begun := s.machine.View().Cluster(); begun {
-		s.ignoreStartupManifest()
-		return nil
-	}
-	w, ok := r.writes()
-	if !ok {
-		return nil
-	}
-	written := false
-	err := w.Mutate(ctx, func(c *writer.Working) error {
-		if c.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey).Exists {
+	look := time.NewTicker(startupInterval)
+	defer look.Stop()
+	for {
+		settings, begun := s.machine.View().Cluster()
+		if begun && settings.GetStartupManifestDone() {
+			s.ignoreStartupManifest()
 			return nil
 		}
-		written = true
-		return s.writeFirst(c)
+		if w, ok := r.writes(); ok && (!begun || argosyv1.ActiveLevel(settings) >= s.startupNeeds()) {
+			if err := s.writeStartup(ctx, w); err != nil {
+				return err
+			}
+		}
+		if settings, _ := s.machine.View().Cluster(); settings.GetStartupManifestDone() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+	}
+}
+
+// startupNeeds is the feature level that the startup manifest needs.
+func (s *Server) startupNeeds() uint32 {
+	if s.startup == nil {
+		return argosyv1.FeatureBase
+	}
+	return s.startupRequest(nil).NeedsLevel()
+}
+
+// startupRequest applies what is in the startup manifest and not in the state.
+func (s *Server) startupRequest(c *writer.Working) *argosyv1.ApplyRequest {
+	there := func(kind argosyv1.RowKind, key string) bool { return c != nil && c.Row(kind, key).Exists }
+	request := &argosyv1.ApplyRequest{}
+	for _, config := range s.startup.Configs {
+		if !there(argosyv1.RowKind_ROW_KIND_CONFIG, config.GetKey()) {
+			request.Configs = append(request.Configs, config)
+		}
+	}
+	for _, workload := range s.startup.Workloads {
+		if !there(argosyv1.RowKind_ROW_KIND_WORKLOAD, workload.GetName()) {
+			request.Workloads = append(request.Workloads, workload)
+		}
+	}
+	return request
+}
+
+func (s *Server) writeStartup(ctx context.Context, w *writer.Writer) error {
+	var refused error
+	applied := false
+	err := w.Mutate(ctx, func(c *writer.Working) error {
+		var err error
+		applied, refused, err = s.writeFirst(c)
+		return err
 	})
 	switch {
 	case ctx.Err() != nil || errors.Is(err, writer.ErrNotDone) || errors.Is(err, writer.ErrFateUnknown):
@@ -72,33 +153,34 @@ func (s *Server) firstWrites(ctx context.Context, r *reign) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("write the first state: %w", err)
-	case written && s.startup != nil:
-		s.log.Info("startup manifest was applied", "file", s.cfg.StartupManifest, "workloads", len(s.startup.Workloads))
-	case !written:
-		s.ignoreStartupManifest()
+	case refused != nil:
+		s.log.Error("startup manifest was refused; apply it by hand when that is mended", "file", s.cfg.StartupManifest, "err", refused)
+	case applied:
+		s.log.Info("startup manifest was applied", "file", s.cfg.StartupManifest, "workloads", len(s.startup.Workloads), "configs", len(s.startup.Configs))
 	}
 	return nil
 }
 
-func (s *Server) writeFirst(c *writer.Working) error {
-	settings := &argosyv1.ClusterSettings{ClusterId: s.node.ClusterID(), StartupManifestDone: true}
-	if err := c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", settings); err != nil {
-		return err
-	}
-	if s.startup == nil {
-		return nil
-	}
-	for _, workload := range s.startup.Workloads {
-		if c.Row(argosyv1.RowKind_ROW_KIND_WORKLOAD, workload.GetName()).Exists {
-			continue
-		}
-		w := proto.CloneOf(workload)
-		w.CreatedRevision, w.Revision = 0, 0
-		if err := c.PutMessage(argosyv1.RowKind_ROW_KIND_WORKLOAD, w.GetName(), w.GetAgent(), w); err != nil {
-			return err
+// writeFirst makes the settings, and the startup manifest once it may be, part of
+// an entry. What it is refused for is no error: it would be refused for ever.
+func (s *Server) writeFirst(c *writer.Working) (applied bool, refused, err error) {
+	settings := &argosyv1.ClusterSettings{ClusterId: s.node.ClusterID()}
+	if row := c.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey); row.Exists {
+		settings.Reset()
+		if err := proto.Unmarshal(row.Value, settings); err != nil || settings.GetStartupManifestDone() {
+			return false, nil, err
 		}
 	}
-	return nil
+	if argosyv1.ActiveLevel(settings) >= s.startupNeeds() {
+		settings.StartupManifestDone = true
+		if s.startup != nil {
+			request := s.startupRequest(c)
+			if applied = len(request.GetWorkloads())+len(request.GetConfigs()) > 0; applied {
+				refused = c.Apply(request)
+			}
+		}
+	}
+	return applied && refused == nil, refused, c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", settings)
 }
 
 func (s *Server) ignoreStartupManifest() {

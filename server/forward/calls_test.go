@@ -422,3 +422,44 @@ func TestTheReasonOfAStreamedCallNamesTheAbsence(t *testing.T) {
 		}
 	})
 }
+
+// Whoever only asks what a write would do need not know what became of his question.
+func TestTheFateOfARehearsalIsNeverInDoubt(t *testing.T) {
+	rehearsal := &argosyv1.ApplyRequest{RequestId: []byte("id-0000000000001"), DryRun: true}
+	for name, l := range map[string]func() *leader{
+		"a leader that hangs":    silent,
+		"a leader that was lost": func() *leader { return says(writer.Outcome{Err: writer.ErrFateUnknown}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := mustRouter(t, nil)
+				r.Open(l())
+				if _, err := r.Do(t.Context(), Write{Principal: "ann", Apply: rehearsal}); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+					t.Errorf("a call of its own: %v", err)
+				}
+				c := serve(t, r)
+				c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{{Sequence: 1, TimeoutMs: 1000, Write: &argosyv1.NumberedWrite_Apply{Apply: rehearsal}}}}
+				if result := c.take(1)[1]; result.GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER {
+					t.Errorf("on a stream: %v", result)
+				}
+			})
+		})
+	}
+}
+
+func TestACallThatMayNotBeMadeGoesNoFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		asked := 0
+		r.Open(&leader{answer: func(*writer.Request) (writer.Outcome, bool) { asked++; return writer.Outcome{Revision: 7}, true }})
+		c := serve(t, r)
+		c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{
+			{Sequence: 1, Write: &argosyv1.NumberedWrite_Apply{Apply: &argosyv1.ApplyRequest{OnBehalfOf: &argosyv1.InstanceName{}}}},
+			{Sequence: 2, Write: &argosyv1.NumberedWrite_Apply{Apply: &argosyv1.ApplyRequest{}}},
+		}}
+		results := c.take(2)
+		if results[1].GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN || results[2].GetRevision() != 7 || asked != 1 {
+			t.Errorf("answered %v, and the leader was asked %d times", results, asked)
+		}
+	})
+}

@@ -11,7 +11,6 @@ import (
 // as it is until the draft is laid.
 type draft struct {
 	*Working
-	writer  *Writer
 	request *Request
 	result  *argosyv1.WriteResult
 	rows    []draftRow
@@ -58,7 +57,7 @@ var (
 
 // draft works out what a request would do.
 func (w *Writer) draft(r *Request) (*draft, refuse) {
-	d := &draft{Working: w.working, writer: w, request: r, result: &argosyv1.WriteResult{}}
+	d := &draft{Working: w.working, request: r, result: &argosyv1.WriteResult{}}
 	steps := applySteps
 	if r.Delete != nil {
 		steps = deleteSteps
@@ -69,6 +68,22 @@ func (w *Writer) draft(r *Request) (*draft, refuse) {
 		}
 	}
 	return d, nil
+}
+
+// Apply makes an Apply of the leader's own part of the entry, judged like any
+// other. It is for Mutate, and does nothing when it returns an error.
+func (c *Working) Apply(a *argosyv1.ApplyRequest) error {
+	r := &Request{Apply: a}
+	r.level = a.NeedsLevel()
+	if err := c.writer.prepareApply(r); err != nil {
+		return err
+	}
+	d, why := c.writer.draft(r)
+	if why != nil {
+		return why()
+	}
+	d.lay()
+	return nil
 }
 
 // lay makes the draft part of the entry.

@@ -549,3 +549,26 @@ func TestABatchEndsAtItsByteLimitThatIsRendered(t *testing.T) {
 		t.Errorf("%d entries, want 3", n)
 	}
 }
+
+// What the leader applies itself is judged like what users apply.
+func TestAnApplyOfTheLeadersOwnIsJudged(t *testing.T) {
+	h := startFull(t, newLedger(t, false), nil)
+	apply := func(r *Request) error {
+		return h.Mutate(t.Context(), func(c *Working) error { return c.Apply(r.Apply) })
+	}
+	if err := apply(all(config("k", "one"), using("w", "k"), needing("a", "b"))); err != nil {
+		t.Fatal(err)
+	}
+	if w := h.stored(t, "w"); w.GetRendered().GetRuntimeConfig() != "value one" {
+		t.Errorf("stored is %v", w)
+	}
+	entries := h.log.count()
+	for _, r := range []*Request{all(), all(workload("v", "one"), needing("b", "a"))} {
+		if err := apply(r); argosyv1.CodeOf(err) != invalidCode {
+			t.Errorf("error is %v", err)
+		}
+	}
+	if h.log.count() != entries {
+		t.Error("a refused one changed something")
+	}
+}

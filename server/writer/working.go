@@ -14,7 +14,8 @@ import (
 // the state machine's view with the rows of entries in flight laid over it. It
 // belongs to the writer's goroutine.
 type Working struct {
-	view *fsm.View
+	writer *Writer
+	view   *fsm.View
 	// known is the revision up to which the writer has heard that entries are
 	// committed; the view may be ahead of it.
 	known uint64

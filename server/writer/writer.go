@@ -270,7 +270,7 @@ func (w *Writer) Discard() { w.finish(ErrNotDone) }
 // of earlier terms was applied. It returns the reason, never nil.
 func (w *Writer) Run(ctx context.Context) error {
 	w.working = newWorking(w.state.View())
-	w.working.elsewhere = w.where
+	w.working.writer, w.working.elsewhere = w, w.where
 	w.stamp = w.working.view.NewestProposed()
 	w.ages.note(w.working.view.Revision(), w.uptime())
 	err := w.run(ctx)
