@@ -12,7 +12,6 @@ package files
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,8 +20,11 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/argosy-cluster/argosy/agent/runfolder"
 	"github.com/argosy-cluster/argosy/agent/runtime"
+	"github.com/argosy-cluster/argosy/manifest"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -36,18 +38,9 @@ const (
 	folderMode = 0o755
 )
 
-// Limits of what one workload may have.
-const (
-	// maxFiles is how many.
-	maxFiles = 4096
-	// maxBytes is how much is in all of them: what one message from the leader can
-	// hold.
-	maxBytes = 32 << 20
-	// maxPath and maxName are the kernel's, less room for the folder of the
-	// instance.
-	maxPath = 3072
-	maxName = 255
-)
+// maxBytes is how much the files of a workload may hold together: what one message
+// from the leader can bring. A manifest's limits are much lower.
+const maxBytes = 32 << 20
 
 // Maker makes files for the instances of one agent.
 type Maker struct{ folder runfolder.Folder }
@@ -66,9 +59,6 @@ func (m *Maker) Make(ctx context.Context, instance *argosyv1.InstanceName, files
 	name, err := runfolder.NameOf(instance)
 	if err != nil {
 		return nil, fmt.Errorf("make files: %w", err)
-	}
-	if err := check(files); err != nil {
-		return nil, err
 	}
 	if err := m.replace(ctx, name, files); err != nil {
 		return nil, err
@@ -118,23 +108,45 @@ func (m *Maker) fill(ctx context.Context, root *os.Root, files []*argosyv1.File)
 		return fmt.Errorf("make files: %w", err)
 	}
 	defer into.Close()
-	left := maxBytes
+	room := maxBytes
 	for _, f := range files {
 		if ctx.Err() != nil {
 			return fmt.Errorf("make files: %w", context.Cause(ctx))
 		}
-		content, err := contentOf(f)
-		if left -= len(content); err == nil && left < 0 {
-			err = fmt.Errorf("with it the files of the workload are larger than %d bytes: keep large data in the image or a volume", maxBytes)
-		}
-		if err != nil {
-			return &runtime.FileError{Path: f.GetMountPoint(), Err: err, Permanent: true}
-		}
-		if err := write(into, f.GetMountPoint()[1:], content); err != nil {
-			return &runtime.FileError{Path: f.GetMountPoint(), Err: err}
+		if err := makeFile(into, f, &room); err != nil {
+			return &runtime.FileError{Path: f.GetMountPoint(), Err: err, Permanent: isPermanent(err)}
 		}
 	}
 	return nil
+}
+
+func makeFile(into *os.Root, f *argosyv1.File, room *int) error {
+	if err := checkTarget(f.GetMountPoint()); err != nil {
+		return err
+	}
+	content, err := contentOf(f)
+	if err != nil {
+		return err
+	}
+	if *room -= len(content); *room < 0 {
+		return fmt.Errorf("%w: with it the files of the workload are larger than %d bytes: keep large data in the image or a volume",
+			errUnfit, maxBytes)
+	}
+	return write(into, f.GetMountPoint()[1:], content)
+}
+
+// errUnfit is returned for what can never be, as the workload is written.
+var errUnfit = errors.New("it cannot be as it is written")
+
+// isPermanent tells whether to try again is of no use: the folder was empty, so
+// that what is in the way of a file is another one of the workload.
+func isPermanent(err error) bool {
+	for _, never := range []error{errUnfit, unix.EEXIST, unix.ENOTDIR, unix.EISDIR, unix.ENAMETOOLONG, unix.EINVAL} {
+		if errors.Is(err, never) {
+			return true
+		}
+	}
+	return false
 }
 
 func clear(root *os.Root, name string) error {
@@ -156,66 +168,27 @@ func write(into *os.Root, name string, content []byte) error {
 	return errors.Join(err, file.Chmod(fs.FileMode(fileMode)), file.Close())
 }
 
-// space is the white space that may stand in base64.
-var space = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
-
 func contentOf(f *argosyv1.File) ([]byte, error) {
 	switch content := f.GetContent().(type) {
 	case *argosyv1.File_Data:
 		return []byte(content.Data), nil
 	case *argosyv1.File_BinaryData:
-		data, err := base64.StdEncoding.DecodeString(space.Replace(content.BinaryData))
+		data, err := manifest.DecodeBinary(content.BinaryData)
 		if err != nil {
-			return nil, fmt.Errorf("read binaryData: %w: want base64 of the standard alphabet, with padding", err)
+			return nil, fmt.Errorf("%w: %w", errUnfit, err)
 		}
 		return data, nil
 	default:
-		return nil, errors.New("it has no content: give data or binaryData")
+		return nil, fmt.Errorf("%w: it has no content: give data or binaryData", errUnfit)
 	}
-}
-
-// check says which mount points can never be, alone or together.
-func check(files []*argosyv1.File) error {
-	seen := make(map[string]struct{}, len(files))
-	for i, f := range files {
-		target := f.GetMountPoint()
-		err := checkTarget(target)
-		if _, twice := seen[target]; twice && err == nil {
-			err = errors.New("two files have this mount point")
-		}
-		if i >= maxFiles && err == nil {
-			err = fmt.Errorf("the workload has more than %d files", maxFiles)
-		}
-		if err != nil {
-			return &runtime.FileError{Path: target, Err: err, Permanent: true}
-		}
-		seen[target] = struct{}{}
-	}
-	for target := range seen {
-		for above := path.Dir(target); above != "/"; above = path.Dir(above) {
-			if _, isFile := seen[above]; isFile {
-				return &runtime.FileError{Path: above, Err: fmt.Errorf("it would have to be a folder too, for %s", target), Permanent: true}
-			}
-		}
-	}
-	return nil
 }
 
 func checkTarget(target string) error {
 	switch {
-	case !path.IsAbs(target) || path.Clean(target) != target || target == "/":
-		return errors.New("its mount point is not an absolute path of a file without \".\", \"..\" and double or trailing \"/\"")
-	case strings.ContainsRune(target, 0):
-		return errors.New("its mount point contains a zero byte")
-	case len(target) > maxPath:
-		return fmt.Errorf("its mount point is longer than %d bytes", maxPath)
+	case !path.IsAbs(target) || path.Clean(target) != target || target == "/" || strings.ContainsRune(target, 0):
+		return fmt.Errorf("%w: its mount point is no absolute path without '.', '..' and '//' that ends in a name", errUnfit)
 	case target == runtime.ControlInterfaceTarget || strings.HasPrefix(target, runtime.ControlInterfaceTarget+"/"):
-		return errors.New("its mount point belongs to the control interface")
-	}
-	for name := range strings.SplitSeq(target, "/") {
-		if len(name) > maxName {
-			return fmt.Errorf("its mount point has a name of more than %d bytes", maxName)
-		}
+		return fmt.Errorf("%w: its mount point belongs to the control interface", errUnfit)
 	}
 	return nil
 }
