@@ -37,50 +37,79 @@ func (o *expectOptions) addFlags(cmd *cobra.Command) {
 
 func (a *app) applyCommand() *cobra.Command {
 	var (
-		files  []string
-		agent  string
-		strict bool
-		expect expectOptions
-		wait   waitOptions
+		files          []string
+		agent          string
+		strict, remove bool
+		dryRun         bool
+		expect         expectOptions
+		wait           waitOptions
 	)
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE",
-		Short: "Create or change workloads as a manifest says",
-		Long: `Apply creates the workloads of a manifest and changes those that exist; all of
-them or none. Workloads that the manifest does not name are left alone. It waits
-until what it asked for runs (or has ended), and shows why when it does not.`,
-		Example: "  argosy apply -f web.yaml\n  argosy apply -f - < web.yaml",
+		Use:   "apply -f FILE...",
+		Short: "Create or change workloads and configs as manifests say",
+		Long: `Apply creates the workloads and configs of manifests and changes those that exist; all
+of them or none. What the manifests do not name is left alone, but for workloads
+that a changed config renders to something else. It waits until what it asked for
+runs (or has ended), and shows why when it does not.
+
+With --delete it removes what the manifests name, as far as it exists.`,
+		Example: "  argosy apply -f web.yaml\n  argosy apply -f - < web.yaml\n  argosy apply --dry-run web.yaml\n  argosy apply --delete web.yaml",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := a.readManifests(append(files, args...), strict)
+			given := cmd.Flags().Changed("agent")
+			m, err := a.readManifests(append(files, args...), manifest.Options{Strict: strict, RequireAgent: !given && !remove})
 			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("agent") {
-				for _, w := range m.Workloads {
-					w.Agent = agent
-				}
-			}
 			if len(m.Workloads)+len(m.Configs) == 0 {
-				fmt.Fprintln(a.err, "nothing to apply: the manifest has no workloads and no configs")
+				fmt.Fprintln(a.out, "Nothing to update. The manifest has no workloads and no configs.")
 				return nil
 			}
+			if remove {
+				request := deletionOf(m)
+				request.ExpectedRevision, request.ExpectedStateRevision, request.DryRun = expect.revision, expect.stateRevision, dryRun
+				return a.delete(cmd.Context(), request, wait)
+			}
+			if given {
+				setAgent(m, agent)
+			}
 			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{
-				Workloads: m.Workloads, Configs: m.Configs, ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
+				Workloads: m.Workloads, Configs: m.Configs, DryRun: dryRun,
+				ExpectedRevision: expect.revision, ExpectedStateRevision: expect.stateRevision,
 			}, wait)
 		},
 	}
 	cmd.Flags().StringSliceVarP(&files, "file", "f", nil, "manifest to apply, - for standard input; several are taken together")
-	cmd.Flags().StringVar(&agent, "agent", "", "run all of them on this agent, whatever the manifest says")
+	cmd.Flags().StringVar(&agent, "agent", "", "run all of them on this agent, whatever the manifest says; \"\" means on none")
+	cmd.Flags().BoolVarP(&remove, "delete", "d", false, "delete the workloads and configs that the manifest names")
 	cmd.Flags().BoolVar(&strict, "strict", false, "refuse fields that are not known")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would start, stop and restart, and change nothing")
 	expect.addFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("agent", a.completeAgents)
 	wait.addFlags(cmd)
 	return cmd
 }
 
+// deletionOf asks to delete what a manifest names.
+func deletionOf(m *manifest.Manifest) *argosyv1.DeleteRequest {
+	request := &argosyv1.DeleteRequest{IgnoreMissing: true}
+	for _, w := range m.Workloads {
+		request.Names = append(request.Names, w.GetName())
+	}
+	for _, c := range m.Configs {
+		request.Configs = append(request.Configs, c.GetKey())
+	}
+	return request
+}
+
+func setAgent(m *manifest.Manifest, agent string) {
+	for _, w := range m.Workloads {
+		w.Agent = agent
+	}
+}
+
 // readManifests reads files and takes what is in them together.
-func (a *app) readManifests(paths []string, strict bool) (*manifest.Manifest, error) {
+func (a *app) readManifests(paths []string, options manifest.Options) (*manifest.Manifest, error) {
 	if len(paths) == 0 {
 		return nil, usagef("name a manifest: -f FILE, or -f - for standard input")
 	}
@@ -92,7 +121,7 @@ func (a *app) readManifests(paths []string, strict bool) (*manifest.Manifest, er
 		}
 		sources[i] = manifest.Source{Name: path, Text: text}
 	}
-	m, err := manifest.ParseAll(sources, manifest.Options{Strict: strict})
+	m, err := manifest.ParseAll(sources, options)
 	if err != nil {
 		return nil, err
 	}
@@ -133,20 +162,35 @@ func (a *app) apply(ctx context.Context, request *argosyv1.ApplyRequest, wait wa
 	if err != nil {
 		return err
 	}
-	counts := map[argosyv1.ChangeKind]int{}
-	for _, change := range response.GetResult().GetChanges() {
+	if request.GetDryRun() {
+		a.printPlan(response)
+		return nil
+	}
+	result := response.GetResult()
+	counts, configs := map[argosyv1.ChangeKind]int{}, map[argosyv1.ChangeKind]int{}
+	for _, change := range result.GetChanges() {
 		counts[change.GetKind()]++
 	}
-	fmt.Fprintf(a.out, "applied at revision %d: %d created, %d changed, %d unchanged\n", response.GetHeader().GetRevision(),
-		counts[argosyv1.ChangeKind_CHANGE_KIND_CREATED], counts[argosyv1.ChangeKind_CHANGE_KIND_UPDATED], counts[argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED])
+	for _, change := range result.GetConfigs() {
+		configs[change.GetKind()]++
+	}
+	fmt.Fprintf(a.out, "applied at revision %d: %s", response.GetHeader().GetRevision(), countsText(counts))
+	if len(configs) > 0 {
+		fmt.Fprintf(a.out, "; configs: %s", countsText(configs))
+	}
+	if n := len(result.GetRendered()); n > 0 {
+		fmt.Fprintf(a.out, "; %s changed by configs", plural(n, "other workload"))
+	}
+	fmt.Fprintln(a.out)
 	if wait.noWait {
 		return nil
 	}
-	w := newWait(a, response, wait)
-	for _, workload := range request.GetWorkloads() {
-		w.expect(workload)
-	}
-	return w.run(ctx, c)
+	return newWait(a, response, wait).run(ctx, c)
+}
+
+func countsText(counts map[argosyv1.ChangeKind]int) string {
+	return fmt.Sprintf("%d created, %d changed, %d unchanged", counts[argosyv1.ChangeKind_CHANGE_KIND_CREATED],
+		counts[argosyv1.ChangeKind_CHANGE_KIND_UPDATED], counts[argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED])
 }
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -164,7 +208,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(files) > 0 {
-				m, err := a.readManifests(files, false)
+				m, err := a.readManifests(files, manifest.Options{})
 				if err != nil {
 					return err
 				}
@@ -197,14 +241,27 @@ func (a *app) delete(ctx context.Context, request *argosyv1.DeleteRequest, wait 
 	if err != nil {
 		return err
 	}
-	deleted := 0
+	if request.GetDryRun() {
+		a.printPlan(response)
+		return nil
+	}
+	deleted, configs := 0, 0
 	for _, change := range response.GetResult().GetChanges() {
 		if change.GetKind() == argosyv1.ChangeKind_CHANGE_KIND_DELETED {
 			deleted++
 		}
 	}
-	fmt.Fprintf(a.out, "deleted at revision %d: %s\n", response.GetHeader().GetRevision(), plural(deleted, "workload"))
-	if wait.noWait || deleted == 0 {
+	for _, change := range response.GetResult().GetConfigs() {
+		if change.GetKind() == argosyv1.ChangeKind_CHANGE_KIND_DELETED {
+			configs++
+		}
+	}
+	text := plural(deleted, "workload")
+	if configs > 0 {
+		text += ", " + plural(configs, "config")
+	}
+	fmt.Fprintf(a.out, "deleted at revision %d: %s\n", response.GetHeader().GetRevision(), text)
+	if wait.noWait {
 		return nil
 	}
 	return newWait(a, response, wait).run(ctx, c)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/argosy-cluster/argosy/manifest"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -19,17 +20,27 @@ func (a *app) runCommand() *cobra.Command {
 		options  []string
 		replace  bool
 		tags     map[string]string
+		dryRun   bool
 		wait     waitOptions
 	)
 	cmd := &cobra.Command{
-		Use:   "run NAME --agent AGENT [--image IMAGE] [-- COMMAND ARG...]",
+		Use:   "run [workload] NAME --agent AGENT [--image IMAGE] [-- COMMAND ARG...]",
 		Short: "Run one workload without writing a manifest",
+		Long: `Run creates one workload from its flags, waits until it runs (or has ended), and
+shows why when it does not. A name that is taken is refused, but for --replace.`,
 		Example: `  argosy run web --agent a1 --image docker.io/library/nginx
   argosy run tick --agent a1 --runtime process -- /bin/sh -c 'while :; do date; sleep 1; done'
   argosy run db --agent a1 --runtime podman --config "$(cat db.yaml)"`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if dash := cmd.ArgsLenAtDash(); dash > 1 || (dash < 0 && len(args) > 1) {
+			named := len(args)
+			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+				named = dash
+			}
+			if named == 2 && args[0] == "workload" {
+				args, named = args[1:], 1
+			}
+			if named != 1 {
 				return usagef("put the command after --: argosy run %s ... -- %s", args[0], strings.Join(args[1:], " "))
 			}
 			workload.Name = args[0]
@@ -48,7 +59,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err := manifest.Validate(&workload); err != nil {
 				return err
 			}
-			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{&workload}, MustNotExist: !replace}, wait)
+			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{&workload}, MustNotExist: !replace, DryRun: dryRun}, wait)
 		},
 	}
 	flags := cmd.Flags()
@@ -58,8 +69,15 @@ func (a *app) runCommand() *cobra.Command {
 	flags.StringVar(&image, "image", "", "image to run (podman)")
 	flags.StringArrayVar(&options, "option", nil, "option of podman's own run command, such as --option=-p --option=8080:80")
 	flags.StringVar(&policy, "restart", "NEVER", "restart policy: NEVER, ON_FAILURE or ALWAYS")
-	flags.StringToStringVar(&tags, "tag", nil, "tag, key=value")
+	flags.StringToStringVar(&tags, "tag", nil, "tag, key=value; several with commas")
 	flags.BoolVar(&replace, "replace", false, "replace a workload of this name")
+	flags.BoolVar(&dryRun, "dry-run", false, "show what would start, stop and restart, and change nothing")
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "tags" {
+			name = "tag"
+		}
+		return pflag.NormalizedName(name)
+	})
 	_ = cmd.RegisterFlagCompletionFunc("agent", a.completeAgents)
 	wait.addFlags(cmd)
 	return cmd

@@ -20,12 +20,13 @@ type wait struct {
 	app      *app
 	options  waitOptions
 	revision uint64
-	// untouched are the workloads that were as asked for already.
-	untouched map[string]bool
 	// expected are the instances that shall run, by workload.
-	expected map[string]expectation
-	// leaving are the workloads that shall be gone.
-	leaving map[string]bool
+	expected map[string]*expectation
+	// leaving are the workloads of which nothing shall be left on an agent, or on
+	// any when none is named.
+	leaving map[string]string
+	// desired are the workloads that there are, by name.
+	desired map[string]*argosyv1.Workload
 	states  map[string]*argosyv1.WorkloadState
 	agents  map[string]*argosyv1.AgentStatus
 	shown   map[string]string
@@ -34,65 +35,62 @@ type wait struct {
 	tries map[string]int
 }
 
+// expectation is what the write made of one workload, as it is rendered.
 type expectation struct {
 	instance string
 	agent    string
-	runtime  string
-	policy   argosyv1.RestartPolicy
+	// untouched was as asked for already.
+	untouched bool
 }
 
 func newWait(a *app, response *argosyv1.WriteResponse, options waitOptions) *wait {
 	w := &wait{
-		app: a, options: options, revision: response.GetHeader().GetRevision(), untouched: map[string]bool{},
-		expected: map[string]expectation{}, leaving: map[string]bool{},
+		app: a, options: options, revision: response.GetHeader().GetRevision(),
+		expected: map[string]*expectation{}, leaving: map[string]string{}, desired: map[string]*argosyv1.Workload{},
 		states: map[string]*argosyv1.WorkloadState{}, agents: map[string]*argosyv1.AgentStatus{},
 		shown: map[string]string{}, failed: map[string]string{}, tries: map[string]int{},
 	}
-	for _, change := range response.GetResult().GetChanges() {
+	result := response.GetResult()
+	for _, change := range slices.Concat(result.GetChanges(), result.GetRendered()) {
+		name, agent := change.GetName(), change.GetAgent()
 		switch change.GetKind() {
+		case argosyv1.ChangeKind_CHANGE_KIND_MISSING:
+			continue
 		case argosyv1.ChangeKind_CHANGE_KIND_DELETED:
-			w.leaving[change.GetName()] = true
-		case argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED:
-			w.untouched[change.GetName()] = true
+			w.leaving[name] = ""
+			continue
+		}
+		instance := &argosyv1.InstanceName{Workload: name, Agent: agent, Id: change.GetInstanceId()}
+		w.expected[name] = &expectation{
+			instance: instance.Key(), agent: agent, untouched: change.GetEffect() == argosyv1.Effect_EFFECT_NONE,
+		}
+		if change.GetEffect() == argosyv1.Effect_EFFECT_STOP {
+			w.leaving[name] = change.GetPreviousAgent()
 		}
 	}
 	return w
 }
 
-func (w *wait) expect(workload *argosyv1.Workload) {
-	w.expected[workload.GetName()] = expectation{
-		instance: argosyv1.InstanceOf(workload).Key(), agent: workload.GetAgent(),
-		runtime: workload.GetRuntime(), policy: workload.GetRestartPolicy(),
-	}
-}
-
 // run watches until all is well, something failed for good, or time is up.
 func (w *wait) run(ctx context.Context, c *client.Client) error {
+	if w.count() == 0 {
+		return nil
+	}
 	bounded, cancelTimeout := context.WithTimeout(ctx, w.options.timeout)
 	defer cancelTimeout()
 	bounded, end := context.WithCancelCause(bounded)
 	defer end(nil)
 	steady := &steadiness{after: w.options.steady, reached: func() { end(errSteady) }}
 	defer steady.broken()
-	names := slices.Sorted(maps.Keys(w.expected))
-	names = append(names, slices.Sorted(maps.Keys(w.leaving))...)
-	if len(names) > maxWatchedNames {
-		// A filter of thousands of names costs more than it saves.
-		names = nil
-	}
 	complete := false
-	err := c.Watch(bounded, &argosyv1.WatchRequest{Names: names, OmitDesired: true}, func(message *argosyv1.WatchResponse) error {
+	err := c.Watch(bounded, &argosyv1.WatchRequest{Names: w.names(), OmitConfigs: true}, func(message *argosyv1.WatchResponse) error {
 		if message.GetSnapshotBegin() {
 			complete = false
+			clear(w.desired)
 			clear(w.states)
 			clear(w.agents)
 		}
-		for _, state := range message.GetStates() {
-			w.take(state)
-		}
-		for _, agent := range message.GetAgents() {
-			w.agents[agent.GetName()] = agent
-		}
+		w.take(message)
 		complete = complete || message.GetSnapshotEnd()
 		switch {
 		case !complete || message.GetHeader().GetRevision() < w.revision || !w.settled():
@@ -109,11 +107,31 @@ func (w *wait) run(ctx context.Context, c *client.Client) error {
 	case isCancelled(ctx, err):
 		return fmt.Errorf("interrupted while waiting: the change itself is accepted (revision %d)", w.revision)
 	case bounded.Err() != nil && err != nil:
-		return w.timedOut(w.options.timeout)
+		return w.timedOut(ctx, c)
 	case err != nil:
 		return fmt.Errorf("wait for workloads: %w", err)
 	}
 	return w.verdict(ctx, c)
+}
+
+// count is how many workloads are waited for.
+func (w *wait) count() int {
+	count := len(w.expected)
+	for name := range w.leaving {
+		if w.expected[name] == nil {
+			count++
+		}
+	}
+	return count
+}
+
+// names are those to watch, none when it is cheaper to watch all: a filter of
+// thousands of names costs more than it saves.
+func (w *wait) names() []string {
+	if w.count() > maxWatchedNames {
+		return nil
+	}
+	return slices.Concat(slices.Collect(maps.Keys(w.expected)), slices.Collect(maps.Keys(w.leaving)))
 }
 
 const maxWatchedNames = 500
@@ -149,34 +167,53 @@ func (w *wait) mayYetFail() bool {
 	if w.options.steady <= 0 {
 		return false
 	}
-	for name, expected := range w.expected {
-		if !w.untouched[name] && w.states[expected.instance].GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
+	for _, expected := range w.expected {
+		if !expected.untouched && w.states[expected.instance].GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
 			return true
 		}
 	}
 	return false
 }
 
-func (w *wait) take(state *argosyv1.WorkloadState) {
+// take takes in what a watch tells.
+func (w *wait) take(message *argosyv1.WatchResponse) {
+	for _, workload := range message.GetWorkloads() {
+		w.desired[workload.GetName()] = workload
+	}
+	for _, name := range message.GetDeletedWorkloads() {
+		delete(w.desired, name)
+	}
+	for _, agent := range message.GetAgents() {
+		w.agents[agent.GetName()] = agent
+	}
+	for _, state := range message.GetStates() {
+		w.takeState(state)
+	}
+}
+
+func (w *wait) takeState(state *argosyv1.WorkloadState) {
 	key := state.GetInstance().Key()
 	if state.GetExecution().GetState() == argosyv1.State_STATE_REMOVED {
 		delete(w.states, key)
 	} else {
 		w.states[key] = state
 	}
-	expected, ok := w.expected[state.GetInstance().GetWorkload()]
-	if (ok && expected.instance == key) || w.leaving[state.GetInstance().GetWorkload()] {
+	expected := w.expected[state.GetInstance().GetWorkload()]
+	if (expected != nil && expected.instance == key) || w.leaves(state.GetInstance()) {
 		w.show(state)
 	}
+}
+
+// leaves tells whether an instance shall be gone.
+func (w *wait) leaves(instance *argosyv1.InstanceName) bool {
+	agent, ok := w.leaving[instance.GetWorkload()]
+	return ok && instance.GetAgent() != "" && (agent == "" || agent == instance.GetAgent())
 }
 
 // show prints a state when it is news.
 func (w *wait) show(state *argosyv1.WorkloadState) {
 	execution := state.GetExecution()
-	text := execution.Text()
-	if info := oneLine(execution.GetAdditionalInfo()); info != "" && info != triggered {
-		text += "  " + info
-	}
+	text := stateText(execution)
 	name := state.GetInstance().GetWorkload()
 	if w.shown[name] == text {
 		return
@@ -191,18 +228,19 @@ func (w *wait) show(state *argosyv1.WorkloadState) {
 // triggered is the additional info of every start: it is no news.
 const triggered = "Triggered at runtime."
 
-// settled reports whether nothing more is to be waited for.
+// settled reports whether nothing more is to be waited for. It is asked when the
+// write itself has been seen.
 func (w *wait) settled() bool {
 	clear(w.failed)
 	settled := true
 	for name, expected := range w.expected {
-		if !w.instanceSettled(name, expected) {
+		if !w.superseded(name, expected) && !w.instanceSettled(name, expected) {
 			settled = false
 		}
 	}
 	for _, state := range w.states {
 		name := state.GetInstance().GetWorkload()
-		if !w.leaving[name] {
+		if !w.leaves(state.GetInstance()) || w.desired[name].GetRevision() > w.revision {
 			continue
 		}
 		if state.GetExecution().GetState() == argosyv1.State_STATE_AGENT_DISCONNECTED {
@@ -214,6 +252,21 @@ func (w *wait) settled() bool {
 	return settled
 }
 
+// superseded reports whether somebody else has asked for something else of the
+// workload since, and says so.
+func (w *wait) superseded(name string, expected *expectation) bool {
+	workload, exists := w.desired[name]
+	switch {
+	case !exists:
+		w.failed[name] = "somebody has deleted it meanwhile"
+	case workload.GetRevision() > w.revision && argosyv1.InstanceOf(workload).Key() != expected.instance:
+		w.failed[name] = fmt.Sprintf("somebody has changed it meanwhile (revision %d): see argosy describe workload %s", workload.GetRevision(), name)
+	default:
+		return false
+	}
+	return true
+}
+
 // A workload that ends again and again, or cannot be started, counts as failed
 // after so many restarts or attempts, although its agent goes on trying.
 const (
@@ -221,7 +274,7 @@ const (
 	givenUpAfterTries = 5
 )
 
-func (w *wait) instanceSettled(name string, expected expectation) bool {
+func (w *wait) instanceSettled(name string, expected *expectation) bool {
 	if expected.agent == "" {
 		return true
 	}
@@ -236,7 +289,7 @@ func (w *wait) instanceSettled(name string, expected expectation) bool {
 	case argosyv1.State_STATE_SUCCEEDED:
 		return true
 	case argosyv1.State_STATE_FAILED:
-		if expected.policy == argosyv1.RestartPolicy_RESTART_POLICY_NEVER || execution.GetRestarts() >= givenUpAfter {
+		if w.desired[name].GetRestartPolicy() == argosyv1.RestartPolicy_RESTART_POLICY_NEVER || execution.GetRestarts() >= givenUpAfter {
 			w.failed[name] = strings.TrimSpace(execution.Text() + " " + oneLine(execution.GetAdditionalInfo()))
 			return true
 		}
@@ -246,7 +299,7 @@ func (w *wait) instanceSettled(name string, expected expectation) bool {
 	case argosyv1.State_STATE_PENDING:
 		switch execution.GetSubstate() {
 		case argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED:
-			w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo()) + w.missingRuntime(expected)
+			w.failed[name] = execution.Text() + " " + oneLine(execution.GetAdditionalInfo()) + w.missingRuntime(name, expected)
 			return true
 		case argosyv1.Substate_SUBSTATE_PENDING_STARTING:
 			if w.tries[name] >= givenUpAfterTries {
@@ -264,10 +317,11 @@ func (w *wait) instanceSettled(name string, expected expectation) bool {
 }
 
 // missingRuntime says what the agent has instead of a runtime that it has not.
-func (w *wait) missingRuntime(expected expectation) string {
+func (w *wait) missingRuntime(name string, expected *expectation) string {
+	wanted := w.desired[name].GetRuntime()
 	var names []string
 	for _, offered := range w.agents[expected.agent].GetRuntimes() {
-		if offered.GetName() == expected.runtime {
+		if offered.GetName() == wanted {
 			return ""
 		}
 		names = append(names, offered.GetName())
@@ -275,14 +329,19 @@ func (w *wait) missingRuntime(expected expectation) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": agent %s does not offer runtime '%s', it offers %s", expected.agent, expected.runtime, strings.Join(names, ", "))
+	return fmt.Sprintf(": agent %s does not offer runtime '%s', it offers %s", expected.agent, wanted, strings.Join(names, ", "))
 }
 
 // runtimeProblem says what is the matter with the runtime of a workload.
-func (w *wait) runtimeProblem(expected expectation) string {
+func (w *wait) runtimeProblem(name string) string {
+	expected := w.expected[name]
+	if expected == nil {
+		return ""
+	}
+	wanted := w.desired[name].GetRuntime()
 	for _, offered := range w.agents[expected.agent].GetRuntimes() {
-		if offered.GetName() == expected.runtime && offered.GetProblem() != "" {
-			return fmt.Sprintf(": runtime '%s' of agent %s does not work: %s", expected.runtime, expected.agent, oneLine(offered.GetProblem()))
+		if offered.GetName() == wanted && offered.GetProblem() != "" {
+			return fmt.Sprintf(": runtime '%s' of agent %s does not work: %s", wanted, expected.agent, oneLine(offered.GetProblem()))
 		}
 	}
 	return ""
@@ -313,17 +372,17 @@ func (w *wait) verdict(ctx context.Context, c *client.Client) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
 		fmt.Fprintf(w.app.err, "%s failed: %s\n", name, w.failed[name])
-		if w.leaving[name] {
+		if w.expected[name] == nil {
 			continue
 		}
 		for _, line := range lastLines(ctx, c, name, 5) {
 			fmt.Fprintf(w.app.err, "    %s\n", line)
 		}
 	}
-	return fmt.Errorf("%d of %s failed", len(w.failed), plural(len(w.expected)+len(w.leaving), "workload"))
+	return fmt.Errorf("%d of %s failed", len(w.failed), plural(w.count(), "workload"))
 }
 
-func (w *wait) timedOut(timeout time.Duration) error {
+func (w *wait) timedOut(ctx context.Context, c *client.Client) error {
 	var open []string
 	for _, name := range slices.Sorted(maps.Keys(w.expected)) {
 		if !w.instanceSettled(name, w.expected[name]) {
@@ -332,18 +391,42 @@ func (w *wait) timedOut(timeout time.Duration) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.leaving)) {
 		if slices.ContainsFunc(slices.Collect(maps.Values(w.states)), func(s *argosyv1.WorkloadState) bool {
-			return s.GetInstance().GetWorkload() == name
-		}) {
+			return s.GetInstance().GetWorkload() == name && w.leaves(s.GetInstance())
+		}) && !slices.Contains(open, name) {
 			open = append(open, name)
 		}
 	}
+	timeout := w.options.timeout
 	if len(open) == 0 {
 		return fmt.Errorf("%w: everything runs, but has not run for %v within %v; the change itself is accepted (revision %d)", errTimedOut, w.options.steady, timeout, w.revision)
 	}
 	for _, name := range open[:min(len(open), 10)] {
-		fmt.Fprintf(w.app.err, "%s is still %s%s\n", name, cmp.Or(w.shown[name], "unknown"), w.runtimeProblem(w.expected[name]))
+		fmt.Fprintf(w.app.err, "%s is still %s%s\n", name, cmp.Or(w.shown[name], "unknown"), w.runtimeProblem(name))
+		for _, d := range w.unmet(ctx, c, name) {
+			fmt.Fprintf(w.app.err, "    it waits for %s (%s), which is %s\n", d.name, d.condition, d.present)
+		}
 	}
 	return fmt.Errorf("%w: %s not there after %v; the change itself is accepted (revision %d)", errTimedOut, plural(len(open), "workload"), timeout, w.revision)
+}
+
+// unmet tells what a workload that has not been started waits for.
+func (w *wait) unmet(ctx context.Context, c *client.Client, name string) []dependency {
+	expected := w.expected[name]
+	if expected == nil || w.states[expected.instance].GetExecution().GetSubstate() != argosyv1.Substate_SUBSTATE_PENDING_WAITING_TO_START {
+		return nil
+	}
+	needs := w.desired[name].GetDependencies()
+	if len(needs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	state, err := c.GetState(ctx, &argosyv1.GetStateRequest{Names: slices.Collect(maps.Keys(needs)), OmitAgents: true, OmitConfigs: true})
+	if err != nil {
+		// Without it, the state alone has to do.
+		return nil
+	}
+	return slices.DeleteFunc(dependencies(needs, state), func(d dependency) bool { return d.holds })
 }
 
 // oneLine puts a text on one line.
