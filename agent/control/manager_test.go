@@ -15,7 +15,6 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent/control"
 	"github.com/argosy-cluster/argosy/agent/control/controltest"
-	"github.com/argosy-cluster/argosy/agent/runfolder"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -141,7 +140,7 @@ func TestAFolderThatIsNotTheAgentsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(spoil(w.cfg.Dir))
-			if _, err := w.manager.Open(instance("w")); !errors.Is(err, runfolder.ErrUnsafe) {
+			if _, err := w.manager.Open(instance("w")); !errors.Is(err, control.ErrUnsafe) {
 				t.Fatalf("got %v, want ErrUnsafe", err)
 			}
 		})

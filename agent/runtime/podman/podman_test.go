@@ -110,7 +110,6 @@ func TestConformance(t *testing.T) {
 			Failing:      config([]string{"--network=none"}, "/no/such/program"),
 			Many:         10,
 			ReuseKeepsID: true,
-			Mounts:       true,
 			LogsVanish:   true,
 		})
 	})

@@ -70,6 +70,5 @@ func TestConformance(t *testing.T) {
 		},
 		Failing: "command: /no/such/command\n",
 		Many:    200,
-		Mounts:  true,
 	})
 }

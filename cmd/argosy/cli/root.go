@@ -52,7 +52,10 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 func exitCode(err error) int {
 	var usage *usageError
+	var coded *codedError
 	switch {
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.As(err, &usage):
 		return argosyv1.ExitUsage
 	case errors.Is(err, errTimedOut):
@@ -91,7 +94,8 @@ Try it:    argosy dev          a whole cluster on this machine
 		&cobra.Group{ID: "run", Title: "Run a cluster:"},
 	)
 	for _, cmd := range []*cobra.Command{
-		a.applyCommand(), a.deleteCommand(), a.runCommand(), a.getCommand(), a.logsCommand(), a.statusCommand(),
+		a.applyCommand(), a.diffCommand(), a.deleteCommand(), a.runCommand(), a.getCommand(), a.describeCommand(),
+		a.logsCommand(), a.explainCommand(), a.statusCommand(),
 	} {
 		cmd.GroupID = "use"
 		root.AddCommand(cmd)
