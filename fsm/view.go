@@ -283,6 +283,23 @@ func (v *View) Outcomes() iter.Seq[OutcomeBatch] {
 	}
 }
 
+// Results yields the encoded WriteResults that are remembered of entries after a
+// revision, with their revisions, the oldest first.
+func (v *View) Results(after uint64) iter.Seq2[uint64, string] {
+	return func(yield func(uint64, string) bool) {
+		for o := range v.reader.outcomes() {
+			if o.revision <= after {
+				continue
+			}
+			for i := range o.items {
+				if !yield(o.revision, o.at(i).result) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // String says which state this is, for logs.
 func (v *View) String() string {
 	hash := v.Hash()

@@ -333,6 +333,14 @@ func (g registrar) RegisterAgent(ctx context.Context, agent *argosyv1.Agent) err
 	return w.RegisterAgent(ctx, agent)
 }
 
+func (g registrar) NoteOwing(ctx context.Context, owing map[string]*argosyv1.Owing) error {
+	w, ok := g.reign.writes()
+	if !ok {
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_LEADER, "note what %d agents owe: leadership is being given away", len(owing))
+	}
+	return w.NoteOwing(ctx, owing)
+}
+
 // raftLog is the node as the writer sees it.
 type raftLog struct {
 	node *consensus.Node

@@ -80,6 +80,7 @@ func boundStatus(a *argosyv1.AgentStatus) *argosyv1.AgentStatus {
 		InstanceId:         truncate(a.GetInstanceId(), maxShort),
 		HomeId:             truncate(a.GetHomeId(), maxShort),
 		Unheard:            a.GetUnheard(),
+		Returns:            a.GetReturns(),
 	}
 	for _, r := range runtimes {
 		bounded.Runtimes = append(bounded.Runtimes, &argosyv1.RuntimeInfo{

@@ -140,6 +140,21 @@ func (s *Store) reportedLocked(workload string) []*argosyv1.WorkloadState {
 	return states
 }
 
+// InstancesOf returns the names of the instances that an agent has, in no order.
+func (s *Store) InstancesOf(agent string) []*argosyv1.InstanceName {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a, ok := s.agents[agent]
+	if !ok {
+		return nil
+	}
+	names := make([]*argosyv1.InstanceName, 0, len(a.instances))
+	for _, i := range a.instances {
+		names = append(names, i.state.GetInstance())
+	}
+	return names
+}
+
 // Elsewhere returns an agent other than the named one that has an instance of a
 // workload.
 func (s *Store) Elsewhere(workload, agent string) (string, bool) {

@@ -29,6 +29,8 @@ type assigner struct {
 	// agentDeleted is called for each agent whose record was deleted.
 	agentDeleted func(name string)
 	neighbours   *neighbours
+	ledger       *ledger
+	beginning    *fsm.View // desired state when the leadership began
 
 	mu       sync.Mutex
 	revision uint64 // all changes up to it were distributed
@@ -46,9 +48,9 @@ type target struct {
 	reported bool              // its full report has come
 }
 
-func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
-	unheard := unheard(view, store)
-	return &assigner{
+func newAssigner(machine Machine, store *observed.Store, registrar Registrar, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
+	known := readRecords(view, store, log)
+	a := &assigner{
 		machine:    machine,
 		store:      store,
 		term:       term,
@@ -56,11 +58,30 @@ func newAssigner(machine Machine, store *observed.Store, view *fsm.View, term ui
 		log:        log,
 		revision:   view.Revision(),
 		targets:    map[string]*target{},
-		handoff:    newHandoff(view.Revision(), len(store.Agents()) > 0, unheard, doubtful(view, unheard)),
+		handoff:    newHandoff(view.Revision(), len(store.Agents()) > 0, known, doubtful(view, known.unheard)),
 		neighbours: newNeighbours(machine, store, cfg, log),
+		ledger:     newLedger(registrar, known.owe, log),
+		beginning:  view,
 		waiting:    map[*target]struct{}{},
 		held:       map[string]struct{}{},
 	}
+	a.ledger.owing = a.owing
+	return a
+}
+
+// learn reads what left agents before the leadership that this leader has not
+// heard of. What is new waits for that.
+func (a *assigner) learn() {
+	view := a.beginning
+	a.beginning = nil
+	unheard := a.handoff.notHeard()
+	if len(unheard) == 0 {
+		return
+	}
+	a.handoff.learn(departures(view, 0, unheard))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.release(nil)
 }
 
 // run distributes the changes of desired state until ctx ends. It is the one
@@ -111,6 +132,7 @@ func (a *assigner) distribute(batches []fsm.Batch) {
 				a.neighbours.noteChanged(change.Before, change.After, batch.Revision)
 				look(change.Before)
 				look(change.After)
+				a.noteOwing(change.Before, change.After)
 			case argosyv1.RowKind_ROW_KIND_AGENT:
 				if change.After == nil {
 					deleted = append(deleted, change.Before.Key)
@@ -126,6 +148,17 @@ func (a *assigner) distribute(batches []fsm.Batch) {
 	a.mu.Unlock()
 	for _, name := range deleted {
 		a.agentDeleted(name)
+	}
+}
+
+// noteOwing has the record of an agent looked at that is not here while a workload
+// is taken from it.
+func (a *assigner) noteOwing(before, after *fsm.Row) {
+	if before == nil || before.Group == "" || after != nil && after.Group == before.Group {
+		return
+	}
+	if _, here := a.targets[before.Group]; !here {
+		a.ledger.look(before.Group)
 	}
 }
 
@@ -392,9 +425,14 @@ func (a *assigner) runs(row *fsm.Row, agent string) bool {
 func (a *assigner) resync(view *fsm.View) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.handoff.noteMissed(view, a.store, a.revision)
 	a.revision = max(a.revision, view.Revision())
-	a.handoff.noteMissed(view, a.store)
 	a.handoff.note(a.revision)
+	for row := range view.Agents() {
+		if _, here := a.targets[row.Key]; !here {
+			a.ledger.look(row.Key)
+		}
+	}
 	for _, t := range a.targets {
 		if _, waits := a.waiting[t]; !waits {
 			a.sendAll(view, t)
@@ -444,6 +482,9 @@ func (a *assigner) reported(s *session, r *argosyv1.StateReport, gone []string) 
 	if len(gone) > 0 {
 		a.release(gone)
 	}
+	if r.GetFull() || len(gone) > 0 {
+		a.ledger.lookIfOwing(s.name)
+	}
 }
 
 // converged looks again at what waits for an agent that has carried out all
@@ -456,6 +497,7 @@ func (a *assigner) converged(s *session, revision uint64) {
 	})
 	if len(landed) > 0 {
 		a.release(landed)
+		a.ledger.lookIfOwing(s.name)
 	}
 }
 
@@ -503,6 +545,7 @@ func (a *assigner) settleAll() {
 	defer a.mu.Unlock()
 	a.handoff.settleAll()
 	a.release(nil)
+	a.ledger.look(slices.Collect(maps.Keys(a.handoff.notHeard()))...)
 }
 
 // release looks again at workloads that were held back, all of them for nil, and

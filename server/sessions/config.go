@@ -135,9 +135,13 @@ type Directory interface {
 	Servers() []string
 }
 
-// Registrar makes the durable record of an agent; the writer is one.
+// Registrar writes the durable records of agents; the writer is one.
 type Registrar interface {
+	// RegisterAgent writes what an agent says of itself.
 	RegisterAgent(ctx context.Context, agent *argosyv1.Agent) error
+	// NoteOwing writes what agents owe, nil for nothing, into those records that
+	// there are, in one entry.
+	NoteOwing(ctx context.Context, owing map[string]*argosyv1.Owing) error
 }
 
 // Deps are what a Service works with.

@@ -1,8 +1,10 @@
 package sessions
 
 import (
+	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/argosy-cluster/argosy/fsm"
@@ -26,9 +28,7 @@ import (
 //     may have sent it to. An agent is heard with its first full report or its
 //     goodbye. All older workloads wait for such agents until the session timeout
 //     is over (the agents settle); after it those do that may really be there.
-//     Without a mirror newer ones wait, too, until the agents settle: nothing tells
-//     what was deleted before, and is being stopped by an agent that is about to
-//     come.
+//     Without a mirror newer ones wait, too, until the agents settle.
 //
 // What an agent that is still not heard of has need not be in the mirror: it was
 // sent shortly before its leader went, or all servers were started again and no
@@ -40,7 +40,9 @@ import (
 // new one's row if that may be somewhere still. That takes no entry, no row that
 // outlives its workload, and nobody who cleans it up: the mark counts only for
 // agents that a leader has not heard of. That nobody has heard of an agent is mirrored,
-// too, with its loss: the next leader waits for it in the same way.
+// too, with its loss: the next leader waits for it in the same way. What was
+// deleted before this leader began, or moved away first, is remembered without a
+// mirror, too; see owing.go.
 //
 // This holds back only what an agent does not have: a workload that was sent to
 // an agent, or that the agent says it holds, is never taken away by it.
@@ -63,39 +65,55 @@ type handoff struct {
 	unsettled map[string]struct{}            // agents
 	departed  map[string]struct{}            // older workloads deleted while agents were unsettled
 	unheard   map[string]struct{}            // agents; those that are unsettled are among them
-	left      map[string]map[string]struct{} // unheard agents that it left under this leader, by workload
+	left      map[string]map[string]struct{} // unheard agents that it left, by workload
 	doubtful  map[string]struct{}            // workloads that any unheard agent may have
+	anything  map[string]struct{}            // unheard agents that may have whatever was deleted before
+	learned   bool                           // it was read what left unheard agents before the leadership
 	flights   map[string]map[string]*flight  // by agent and workload
 	bound     map[string]map[string]struct{} // agents with a flight, by workload
 }
 
-func newHandoff(began uint64, mirrored bool, unheard, doubtful map[string]struct{}) *handoff {
-	return &handoff{
+func newHandoff(began uint64, mirrored bool, known *records, doubtful map[string]struct{}) *handoff {
+	h := &handoff{
 		began:     began,
 		mirrored:  mirrored,
 		noted:     began,
-		unsettled: maps.Clone(unheard),
+		unsettled: maps.Clone(known.unheard),
 		departed:  map[string]struct{}{},
-		unheard:   unheard,
+		unheard:   known.unheard,
 		left:      map[string]map[string]struct{}{},
 		doubtful:  doubtful,
+		anything:  known.anything,
+		learned:   len(known.unheard) == 0,
 		flights:   map[string]map[string]*flight{},
 		bound:     map[string]map[string]struct{}{},
 	}
+	for _, d := range known.departed {
+		add(h.left, d.workload, d.agent, struct{}{})
+	}
+	return h
 }
 
-// unheard returns the agents that may have what no leader was told: all that
-// are registered, but for those of which the mirror knows that they are gone and
-// what they may have.
-func unheard(view *fsm.View, store *observed.Store) map[string]struct{} {
-	agents := map[string]struct{}{}
+// readRecords reads what is known of the agents. Unheard are those that may have
+// what no leader was told: all that are registered, but for those of which the
+// mirror knows that they are gone and what they may have. It does not know that of
+// one which came back after it had heard of its loss.
+func readRecords(view *fsm.View, store *observed.Store, log *slog.Logger) *records {
+	known := &records{unheard: map[string]struct{}{}, owe: map[string]struct{}{}, anything: map[string]struct{}{}}
 	for row := range view.Agents() {
-		if status, ok := store.Agent(row.Key); ok && !status.GetConnected() && !status.GetUnheard() {
+		agent, err := readRecord(row)
+		if err != nil {
+			log.Error("the record of an agent cannot be read: it may have anything", "agent", row.Key, "error", err)
+			known.unheard[row.Key], known.anything[row.Key] = struct{}{}, struct{}{}
 			continue
 		}
-		agents[row.Key] = struct{}{}
+		status, ok := store.Agent(row.Key)
+		if !ok || status.GetConnected() || status.GetUnheard() || status.GetReturns() < agent.GetReturns() {
+			known.unheard[row.Key] = struct{}{}
+		}
+		known.note(view, agent)
 	}
-	return agents
+	return known
 }
 
 // doubtful returns the workloads of which desired state does not tell that they
@@ -133,8 +151,16 @@ func (h *handoff) mayHaveLocked(row *fsm.Row, agent string) (string, bool) {
 	if _, doubtful := h.doubtful[row.Key]; doubtful {
 		return otherThan(agent, h.unheard)
 	}
-	if _, departed := h.departed[row.Key]; !departed && h.mirrored && row.CreatedRevision > h.began {
-		return "", false // no leader before this one can have sent it
+	if row.CreatedRevision > h.began {
+		if other, ok := otherThan(agent, h.anything); ok {
+			return other, true
+		}
+		if !h.learned {
+			return otherThan(agent, h.unheard)
+		}
+		if _, departed := h.departed[row.Key]; !departed && h.mirrored {
+			return "", false // no leader before this one can have sent it
+		}
 	}
 	return otherThan(agent, h.unsettled)
 }
@@ -158,6 +184,67 @@ func (h *handoff) mayHaveAny(agent string) (string, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return otherThan(agent, h.unheard)
+}
+
+// learn notes what left agents before the leadership.
+func (h *handoff) learn(all []departure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noteDepartures(all)
+	h.learned = true
+}
+
+func (h *handoff) noteDepartures(all []departure) {
+	for _, d := range all {
+		if _, unheard := h.unheard[d.agent]; unheard {
+			add(h.left, d.workload, d.agent, struct{}{})
+		}
+	}
+}
+
+// departedFrom returns the workloads that left an agent which has not been heard
+// of.
+func (h *handoff) departedFrom(agent string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var workloads []string
+	for workload, agents := range h.left {
+		if _, ok := agents[agent]; ok {
+			workloads = append(workloads, workload)
+		}
+	}
+	return workloads
+}
+
+// mayHaveAnything tells whether an agent may have whatever was deleted before.
+func (h *handoff) mayHaveAnything(agent string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, may := h.anything[agent]
+	return may
+}
+
+// flightsTo returns the workloads on their way to an agent.
+func (h *handoff) flightsTo(agent string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.flights[agent]))
+}
+
+// missing tells whether an agent has not been heard of for longer than it may take.
+func (h *handoff) missing(agent string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, unheard := h.unheard[agent]
+	_, unsettled := h.unsettled[agent]
+	return unheard && !unsettled
+}
+
+// notHeard returns the agents that have not been heard of.
+func (h *handoff) notHeard() map[string]struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.unheard)
 }
 
 // note says that all changes up to a revision were noted.
@@ -274,11 +361,21 @@ func (h *handoff) noteChanged(before, after *fsm.Row) {
 
 // noteMissed makes up for changes that noteChanged was not told of: of what was
 // changed under this leader, and nobody was sent or spoke of, it is not known
-// where it was.
-func (h *handoff) noteMissed(view *fsm.View, store *observed.Store) {
-	if _, any := h.mayHaveAny(""); !any {
+// where it was. What was deleted is looked for in the requests that are
+// remembered; when some of these were forgotten it may be anything.
+func (h *handoff) noteMissed(view *fsm.View, store *observed.Store, after uint64) {
+	unheard := h.notHeard()
+	if len(unheard) == 0 {
 		return
 	}
+	missed := departures(view, after, unheard)
+	_, _, oldest, _ := view.OutcomeStats()
+	h.mu.Lock()
+	h.noteDepartures(missed)
+	if oldest == 0 || oldest > after+1 {
+		h.anything = maps.Clone(h.unheard)
+	}
+	h.mu.Unlock()
 	for row := range view.Workloads() {
 		if row.Revision > h.began && len(store.Reported(row.Key)) == 0 {
 			h.doubt(row.Key)
@@ -320,8 +417,10 @@ func (h *handoff) settle(agent string) (workloads []string, all bool) {
 		return nil, false
 	}
 	_, waited := h.unsettled[agent]
+	_, anything := h.anything[agent]
 	delete(h.unsettled, agent)
 	delete(h.unheard, agent)
+	delete(h.anything, agent)
 	for workload, agents := range h.left {
 		if _, ok := agents[agent]; ok {
 			remove(h.left, workload, agent)
@@ -334,7 +433,7 @@ func (h *handoff) settle(agent string) (workloads []string, all bool) {
 	if len(h.unheard) == 0 {
 		clear(h.doubtful)
 	}
-	return workloads, waited && len(h.unsettled) <= 1 || len(h.unheard) <= 1
+	return workloads, anything || waited && len(h.unsettled) <= 1 || len(h.unheard) <= 1
 }
 
 // settleAll notes that the time is over in which all that is older waits for

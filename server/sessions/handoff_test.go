@@ -1,6 +1,8 @@
 package sessions
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -619,6 +621,212 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			b.runs()
 			w.want("w@b")
 		}, false},
+		{"it was deleted after a was lost, all servers were started again, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was deleted after a was lost, all servers were started again, it is made anew, and a came back", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"it was deleted after a was lost, all servers were started again, it is made anew, and a was removed", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+			w.drop(argosyv1.RowKind_ROW_KIND_AGENT, "a")
+		}, false},
+		{"it was moved after a was lost, deleted, all servers were started again, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			a.lose()
+			stopWaiting(w, b)
+			w.want("w@b")
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"a was lost before it was deleted as a moves it away, and all servers were started again", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			a.lose()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was deleted just before a was lost, all servers were started again, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			a.lose()
+			stopWaiting(w, b)
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was deleted, all servers were started again, a was not heard of for long, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was moved and deleted, all servers were started again, a was not heard of for long, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.want("w@b")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was deleted, all servers were started again and again, and it is made anew long after", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.delete("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"it was deleted while a was not heard of, all servers were started again, and it is made anew long after", func(w *world, a, b *agent) {
+			w.want("w@a")
+			a.runs("w")
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.delete("w")
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"more were deleted after a was lost than can be named, all servers were started again, and one is made anew", func(w *world, a, b *agent) {
+			all := names("w", "a", maxOwing+1)
+			w.want(all...)
+			w.want("w@a")
+			a.runs(append(trimmed(all), "w")...)
+			a.lose()
+			stopWaiting(w, b)
+			w.delete("w")
+			for _, name := range trimmed(all) {
+				name, _, _ = strings.Cut(name, "=")
+				w.delete(name)
+			}
+			w.forget()
+			w.startAgain()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"a was sent it, it was deleted, the leader changed, and it is made anew", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.delete("w")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, true},
+		{"a was sent it, it was deleted, the leader changed, and it is made anew when a was not heard of for long", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.delete("w")
+			w.failOver()
+			b.connect()
+			b.runs()
+			stopWaiting(w, b)
+			w.want("w@b")
+		}, true},
+		{"a was sent it, it was deleted, the leader changed, it is made anew, and a came back without it", func(w *world, a, b *agent) {
+			w.want("w@a")
+			w.delete("w")
+			w.failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			a.connect()
+			a.runs()
+		}, false},
+		{"a was lost, came back and was sent it, of which the next leader has heard nothing", func(w *world, a, b *agent) {
+			a.lose()
+			stopWaiting(w, b)
+			failOver := w.mirror()
+			a.connect()
+			a.runs()
+			w.want("w@a")
+			failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+			stopWaiting(w, b)
+		}, true},
+		{"a was lost, came back, was sent it and lost, of which the next leader has heard", func(w *world, a, b *agent) {
+			a.lose()
+			stopWaiting(w, b)
+			a.connect()
+			a.runs()
+			a.goodbye()
+			w.want("w@a")
+			failOver := w.mirror()
+			failOver()
+			b.connect()
+			b.runs()
+			w.want("w@b")
+		}, false},
 		{"all servers were started again and a has removed it", func(w *world, a, b *agent) {
 			w.want("w@a")
 			a.runs("w")
@@ -640,6 +848,120 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 				} else {
 					b.holds("when a cannot have it", "w")
 				}
+			})
+		})
+	}
+}
+
+// trimmed returns workloads without their agents.
+func trimmed(workloads []string) []string {
+	all := make([]string, len(workloads))
+	for i, text := range workloads {
+		name, rest, _ := strings.Cut(text, "@")
+		_, config, _ := strings.Cut(rest, "=")
+		all[i] = name + "=" + config
+	}
+	return all
+}
+
+// What is written down about an agent that is gone is written in few entries, and
+// taken back in one. While all are here nothing is.
+func TestWhatAgentsOweIsWrittenOnlyWhenTheyAreGone(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		c := w.agent("c")
+		c.connect()
+		c.runs()
+		entries := func(what string, want uint64, act func()) {
+			t.Helper()
+			before := w.machine.View().Revision()
+			act()
+			w.pass(clearOwingAfter)
+			for _, one := range []*agent{a, b, c} {
+				if one.alive() {
+					one.beat()
+				}
+			}
+			if got := w.machine.View().Revision() - before; got != want {
+				t.Errorf("%s: %d entries, want %d", what, got, want)
+			}
+		}
+		entries("all are here", 4, func() {
+			w.want("w@a", "x@a")
+			a.runs("w", "x")
+			w.want("w@b")
+			a.report(false, removed, "w")
+			b.report(false, runningOK, "w")
+			w.delete("w")
+			b.report(false, removed, "w")
+			w.want("w@a")
+			a.report(false, runningOK, "w")
+		})
+		entries("a stream broke while one was deleted", 2, func() {
+			w.want("short@a")
+			a.report(false, runningOK, "short")
+			a.lose()
+			w.delete("short")
+			a.connect()
+			a.runs("w", "x", "short")
+			a.report(false, removed, "short")
+		})
+		a.lose()
+		c.lose()
+		stopWaiting(w, b)
+		entries("two were deleted that an agent has which is gone", 2, func() { w.delete("w", "x") })
+		if got := w.record("a").GetOwing().GetWorkloads(); !slices.Equal(got, []string{"w", "x"}) {
+			t.Errorf("it is written down that a owes %v, want w and x", got)
+		}
+		if w.record("c").GetOwing() != nil {
+			t.Errorf("it is written down that c owes %v", w.record("c").GetOwing())
+		}
+		entries("it is back", 1, func() { a.connect() })
+		entries("it has reported and removed one", 0, func() {
+			a.runs("w", "x")
+			a.report(false, removed, "w")
+		})
+		entries("it has removed both", 1, func() { a.report(false, removed, "x") })
+		if w.record("a").GetOwing() != nil {
+			t.Errorf("it is written down that a owes %v", w.record("a").GetOwing())
+		}
+	})
+}
+
+func TestADeletionThatWasMissedHoldsBackWhatIsMadeAnew(t *testing.T) {
+	for what, forgotten := range map[string]bool{"the request is remembered": false, "the request is forgotten": true} {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				cfg := fsm.DefaultConfig()
+				cfg.FeedBytes = 1
+				var err error
+				if w.machine, err = fsm.New(cfg); err != nil {
+					t.Fatal(err)
+				}
+				w.boot(DefaultConfig())
+				a, b := two(w)
+				w.want("w@a")
+				a.runs("w")
+				w.startAgain()
+				b.connect()
+				b.runs()
+				stopWaiting(w, b)
+				m, _ := w.service.current()
+				m.assigner.mu.Lock()
+				// More than the feed holds, while nobody can follow.
+				w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: argosyv1.RowKind_ROW_KIND_WORKLOAD, Key: "w"}}})
+				w.apply(workload("other@b"))
+				if forgotten {
+					w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_ExpireOutcomes{ExpireOutcomes: &argosyv1.ExpireOutcomes{UpToRevision: w.machine.View().Revision()}}})
+				}
+				w.apply(workload("another@b"))
+				m.assigner.mu.Unlock()
+				w.settle()
+				w.want("w@b")
+				b.holds("as long as a may have any of them")
+				a.connect()
+				a.runs()
+				b.holds("when a cannot have it", "another", "other", "w")
 			})
 		})
 	}

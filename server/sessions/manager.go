@@ -65,9 +65,10 @@ func newManager(ctx context.Context, s *Service, lead *observed.Lead, leadership
 	// Sessions end with the reason that run gives, not with that of ctx.
 	m.ctx, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	m.roster = newRoster(s.cfg, lead, s.deps.Store.Agents(), m.log, m.kick)
-	m.assigner = newAssigner(s.deps.Machine, s.deps.Store, view, leadership.Term, s.cfg, m.log)
+	m.assigner = newAssigner(s.deps.Machine, s.deps.Store, leadership.Registrar, view, leadership.Term, s.cfg, m.log)
 	m.assigner.agentDeleted = m.agentDeleted
 	m.roster.mayHave = m.assigner.lost
+	m.roster.agentLost = func(name string) { m.assigner.ledger.look(name) }
 	return m, nil
 }
 
@@ -88,6 +89,8 @@ func (m *manager) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return m.assigner.run(ctx, m.changes) })
 	group.Go(func() error { return m.assigner.neighbours.run(ctx) })
+	group.Go(func() error { return m.assigner.ledger.run(ctx) })
+	group.Go(func() error { m.assigner.learn(); return nil })
 	group.Go(func() error { return m.watchDeadlines(ctx) })
 	err := group.Wait()
 
@@ -195,14 +198,17 @@ func (m *manager) serve(stream Stream, hello *argosyv1.AgentHello, protocol uint
 // begin makes the agent's durable record if there is need, shows the agent as
 // connected and queues what it has to be told first.
 func (m *manager) begin(s *session, hello *argosyv1.AgentHello, protocol uint32) error {
-	if err := m.register(s.ctx, hello); err != nil {
+	returns, err := m.register(s.ctx, hello)
+	if err != nil {
 		return err
 	}
 	if err := m.admission.enterSoon(s.ctx, s.name); err != nil {
 		return err
 	}
 	defer m.admission.leave()
-	if err := m.roster.accept(s, m.status(s, hello)); err != nil {
+	status := m.status(s, hello)
+	status.Returns = returns
+	if err := m.roster.accept(s, status); err != nil {
 		return err
 	}
 	welcome := &argosyv1.Welcome{
@@ -228,15 +234,25 @@ func (m *manager) agents() int {
 	return m.deps.Machine.View().Count(argosyv1.RowKind_ROW_KIND_AGENT)
 }
 
-// register writes the agent's record when there is none or its tags differ. A
-// reconnect writes nothing.
-func (m *manager) register(ctx context.Context, hello *argosyv1.AgentHello) error {
+// register writes the agent's record when there is none, its tags differ, or it
+// is back after it counted as lost: a later leader whose mirror has heard of the
+// loss, and not of the return, knows by that that it was here. It returns how often
+// it was back. A reconnect before that writes nothing.
+func (m *manager) register(ctx context.Context, hello *argosyv1.AgentHello) (returns uint64, err error) {
 	if row, ok := m.deps.Machine.View().Agent(hello.GetName()); ok {
-		if known, err := row.Agent(); err == nil && maps.Equal(known.GetTags(), hello.GetTags()) {
-			return nil
+		if known, err := row.Agent(); err == nil {
+			returns = known.GetReturns()
+			status, ok := m.deps.Store.Agent(hello.GetName())
+			back := ok && !status.GetConnected() && !status.GetUnheard() && status.GetReturns() == returns
+			if !back && maps.Equal(known.GetTags(), hello.GetTags()) {
+				return returns, nil
+			}
+			if back {
+				returns++
+			}
 		}
 	}
-	return m.registrar.RegisterAgent(ctx, &argosyv1.Agent{Name: hello.GetName(), Tags: hello.GetTags()})
+	return returns, m.registrar.RegisterAgent(ctx, &argosyv1.Agent{Name: hello.GetName(), Tags: hello.GetTags(), Returns: returns})
 }
 
 func (m *manager) status(s *session, hello *argosyv1.AgentHello) *argosyv1.AgentStatus {

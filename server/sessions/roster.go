@@ -23,6 +23,8 @@ type roster struct {
 	kick   func() // asks for expire to be called: a deadline was set
 	// mayHave returns what an agent may have beyond what it has told.
 	mayHave func(agent string) observed.Lost
+	// agentLost is called when an agent is marked as disconnected.
+	agentLost func(name string)
 
 	mu    sync.Mutex
 	seats map[string]*seat
@@ -212,6 +214,7 @@ func (r *roster) lost(name string) {
 	if err := r.lead.Disconnect(name, r.mayHave(name)); err != nil {
 		r.log.Debug("agent not marked as disconnected", "agent", name, "error", err)
 	}
+	r.agentLost(name)
 }
 
 // remove ends the session of an agent that is not registered any more, and

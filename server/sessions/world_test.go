@@ -141,6 +141,26 @@ func (w *world) failOver() {
 	w.lead(w.term + 1)
 }
 
+// mirror returns what makes this server the leader of the next term, with a mirror
+// that is as it would be now.
+func (w *world) mirror() (failOver func()) {
+	w.t.Helper()
+	snapshot, _ := w.store.Subscribe()
+	return func() {
+		w.t.Helper()
+		w.stopLead()
+		w.boot(DefaultConfig())
+		mirror, err := w.store.Copy(w.term)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := mirror.ApplyMirror(&argosyv1.MirrorResponse{Term: w.term, Sequence: 1, Full: true, States: snapshot.States, Agents: snapshot.Agents}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.lead(w.term + 1)
+	}
+}
+
 // startAgain makes this server the leader after all servers were started again:
 // nobody has a mirror.
 func (w *world) startAgain() {
@@ -157,7 +177,37 @@ func (w *world) RegisterAgent(_ context.Context, agent *argosyv1.Agent) error {
 	w.mu.Lock()
 	w.records = append(w.records, agent.GetName())
 	w.mu.Unlock()
-	w.apply(put(argosyv1.RowKind_ROW_KIND_AGENT, agent.GetName(), "", agent))
+	record := w.record(agent.GetName())
+	record.Name, record.Tags, record.Returns = agent.GetName(), agent.GetTags(), agent.GetReturns()
+	w.apply(put(argosyv1.RowKind_ROW_KIND_AGENT, agent.GetName(), "", record))
+	return nil
+}
+
+// record returns the durable record of an agent, an empty one when there is none.
+func (w *world) record(agent string) *argosyv1.Agent {
+	row, ok := w.machine.View().Agent(agent)
+	if !ok {
+		return &argosyv1.Agent{}
+	}
+	record := &argosyv1.Agent{}
+	if err := proto.Unmarshal(row.Value, record); err != nil {
+		w.t.Fatal(err)
+	}
+	return record
+}
+
+func (w *world) NoteOwing(_ context.Context, owing map[string]*argosyv1.Owing) error {
+	if w.refuse != nil {
+		return w.refuse
+	}
+	var mutations []*argosyv1.Mutation
+	for _, name := range slices.Sorted(maps.Keys(owing)) {
+		if record := w.record(name); record.GetName() != "" {
+			record.Owing = owing[name]
+			mutations = append(mutations, put(argosyv1.RowKind_ROW_KIND_AGENT, name, "", record))
+		}
+	}
+	w.apply(mutations...)
 	return nil
 }
 
@@ -172,7 +222,15 @@ func put(kind argosyv1.RowKind, key, group string, value proto.Message) *argosyv
 // apply commits one entry.
 func (w *world) apply(mutations ...*argosyv1.Mutation) {
 	w.t.Helper()
-	raw, err := proto.Marshal(&argosyv1.Entry{Mutations: mutations})
+	entry := &argosyv1.Entry{Mutations: mutations}
+	if result := w.result(mutations); len(result.GetChanges()) > 0 {
+		raw, err := proto.Marshal(result)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		entry.Outcomes = []*argosyv1.Outcome{{RequestId: fmt.Appendf(nil, "request%9d", w.index), Result: raw}}
+	}
+	raw, err := proto.Marshal(entry)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -182,6 +240,39 @@ func (w *world) apply(mutations ...*argosyv1.Mutation) {
 	if err, failed := w.machine.Apply(&raft.Log{Index: w.index, Term: 1, Type: raft.LogCommand, Data: raw}).(error); failed {
 		w.t.Fatal(err)
 	}
+}
+
+// result is what the writer would answer to whoever asked for these changes.
+func (w *world) result(mutations []*argosyv1.Mutation) *argosyv1.WriteResult {
+	result := &argosyv1.WriteResult{}
+	for _, m := range mutations {
+		kind, name := m.GetPut().GetKind(), m.GetPut().GetKey()
+		if m.GetDelete() != nil {
+			kind, name = m.GetDelete().GetKind(), m.GetDelete().GetKey()
+		}
+		if kind != argosyv1.RowKind_ROW_KIND_WORKLOAD {
+			continue
+		}
+		before, existed := w.machine.View().Workload(name)
+		change := &argosyv1.WorkloadChange{Name: name, Kind: argosyv1.ChangeKind_CHANGE_KIND_CREATED, Agent: m.GetPut().GetGroup()}
+		switch {
+		case m.GetDelete() != nil && existed:
+			change.Kind, change.Agent = argosyv1.ChangeKind_CHANGE_KIND_DELETED, before.Group
+		case existed:
+			if change.Kind = argosyv1.ChangeKind_CHANGE_KIND_UPDATED; before.Group != change.Agent {
+				change.PreviousAgent = before.Group
+			}
+		}
+		result.Changes = append(result.Changes, change)
+	}
+	return result
+}
+
+// forget lets the outcomes of all requests be forgotten, as they are in time.
+func (w *world) forget() {
+	w.t.Helper()
+	w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_ExpireOutcomes{ExpireOutcomes: &argosyv1.ExpireOutcomes{UpToRevision: w.machine.View().Revision()}}})
+	w.settle()
 }
 
 // fail gives the machine an entry that it cannot know.

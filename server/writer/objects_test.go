@@ -383,6 +383,10 @@ func TestOneRequestDoesAllOfManyThingsOrNothing(t *testing.T) {
 	tags := func(agent, zone string) *argosyv1.AgentTags {
 		return &argosyv1.AgentTags{Agent: agent, Tags: &argosyv1.Tags{Tags: map[string]string{"zone": zone}}}
 	}
+	owing := &argosyv1.Owing{Workloads: []string{"w"}}
+	if err := h.NoteOwing(t.Context(), map[string]*argosyv1.Owing{"a1": owing, "nobody": owing}); err != nil {
+		t.Fatal(err)
+	}
 	first := h.must(t, all(workload("old", "one"), workload("keep", "one"), config("gone", "x")))
 	h.wantRefused(t, all(workload("new", "one"), config("k", "v"), without("old"), withoutConfigs("gone"), tags("nobody", "b")), notFoundCode, `agent "nobody"`)
 
@@ -398,13 +402,17 @@ func TestOneRequestDoesAllOfManyThingsOrNothing(t *testing.T) {
 	if h.stored(t, "keep").GetRevision() != first.Revision {
 		t.Error("what is the same was written anew")
 	}
-	// What a user has said of an agent outlives that it registers.
-	if err := h.RegisterAgent(t.Context(), &argosyv1.Agent{Name: "a1", Tags: map[string]string{"zone": "c"}}); err != nil {
+	// What a user has said of an agent outlives that it registers, and what it owes.
+	if err := h.RegisterAgent(t.Context(), &argosyv1.Agent{Name: "a1", Tags: map[string]string{"zone": "c"}, Returns: 1}); err != nil {
 		t.Fatal(err)
 	}
 	row, _ := h.log.View().Agent("a1")
-	if a, err := row.Agent(); err != nil || a.GetTags()["zone"] != "c" || a.GetUserTags().GetTags()["zone"] != "b" {
+	a, err := row.Agent()
+	if err != nil || a.GetTags()["zone"] != "c" || a.GetUserTags().GetTags()["zone"] != "b" || a.GetReturns() != 1 || !proto.Equal(a.GetOwing(), owing) {
 		t.Errorf("agent is %v, %v", a, err)
+	}
+	if _, made := h.log.View().Agent("nobody"); made {
+		t.Error("a record was made of an agent that is not registered")
 	}
 	entries := h.log.View().Revision()
 	if again := h.must(t, all(tags("a1", "b"))); again.Revision != entries+1 {

@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -432,9 +434,32 @@ func (w *Writer) RegisterAgent(ctx context.Context, agent *argosyv1.Agent) error
 				return fmt.Errorf("read agent %q: %w", agent.GetName(), err)
 			}
 		}
-		// What a user has said of it stays.
+		// What a user has said of it stays, and what it owes.
 		record.Name, record.Tags = agent.GetName(), agent.GetTags()
+		record.Returns = max(record.Returns, agent.GetReturns())
 		return c.PutMessage(kindAgent, agent.GetName(), "", record)
+	})
+}
+
+// NoteOwing writes into the records of agents what they owe, in one entry; nil is
+// for nothing. Agents without a record are left out.
+func (w *Writer) NoteOwing(ctx context.Context, owing map[string]*argosyv1.Owing) error {
+	return w.Mutate(ctx, func(c *Working) error {
+		for _, name := range slices.Sorted(maps.Keys(owing)) {
+			row := c.Row(kindAgent, name)
+			if !row.Exists {
+				continue
+			}
+			record := &argosyv1.Agent{}
+			if err := proto.Unmarshal(row.Value, record); err != nil {
+				return fmt.Errorf("read agent %q: %w", name, err)
+			}
+			record.Owing = owing[name]
+			if err := c.PutMessage(kindAgent, name, "", record); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -1705,6 +1705,11 @@ type Agent struct {
 	// Tags that a user has set; they take the place of those that it registered
 	// with. Not set when no user has.
 	UserTags *Tags `protobuf:"bytes,3,opt,name=user_tags,json=userTags,proto3" json:"user_tags,omitempty"`
+	// What it may have though it is not to have it, as far as that was written down
+	// while it was gone. Not set when nothing was. Output only.
+	Owing *Owing `protobuf:"bytes,4,opt,name=owing,proto3" json:"owing,omitempty"`
+	// How often it came back after it had counted as lost. Output only.
+	Returns uint64 `protobuf:"varint,5,opt,name=returns,proto3" json:"returns,omitempty"`
 	// Revision of the entry that created it. Output only.
 	CreatedRevision uint64 `protobuf:"varint,14,opt,name=created_revision,json=createdRevision,proto3" json:"created_revision,omitempty"`
 	// Revision of the entry that last changed it. Output only.
@@ -1764,6 +1769,20 @@ func (x *Agent) GetUserTags() *Tags {
 	return nil
 }
 
+func (x *Agent) GetOwing() *Owing {
+	if x != nil {
+		return x.Owing
+	}
+	return nil
+}
+
+func (x *Agent) GetReturns() uint64 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
+}
+
 func (x *Agent) GetCreatedRevision() uint64 {
 	if x != nil {
 		return x.CreatedRevision
@@ -1778,6 +1797,65 @@ func (x *Agent) GetRevision() uint64 {
 	return 0
 }
 
+// Owing is what an agent that is gone may have though it is not to have it. A
+// workload of one of these names that is made anew elsewhere waits until the agent
+// was heard, whatever servers were started again meanwhile.
+type Owing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of workloads that were deleted or moved away and that the agent has not
+	// reported removed, in order. At most 1,024.
+	Workloads []string `protobuf:"bytes,1,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// Set in their place when there are more, or when it is not known which: it may
+	// have anything that was ever deleted.
+	Anything      bool `protobuf:"varint,2,opt,name=anything,proto3" json:"anything,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Owing) Reset() {
+	*x = Owing{}
+	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Owing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Owing) ProtoMessage() {}
+
+func (x *Owing) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Owing.ProtoReflect.Descriptor instead.
+func (*Owing) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Owing) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *Owing) GetAnything() bool {
+	if x != nil {
+		return x.Anything
+	}
+	return false
+}
+
 // Tags are labels of a user's own.
 type Tags struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1789,7 +1867,7 @@ type Tags struct {
 
 func (x *Tags) Reset() {
 	*x = Tags{}
-	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	mi := &file_argosy_v1_model_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1879,7 @@ func (x *Tags) String() string {
 func (*Tags) ProtoMessage() {}
 
 func (x *Tags) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[16]
+	mi := &file_argosy_v1_model_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1892,7 @@ func (x *Tags) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tags.ProtoReflect.Descriptor instead.
 func (*Tags) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{16}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Tags) GetTags() map[string]string {
@@ -1857,14 +1935,17 @@ type AgentStatus struct {
 	// Set for an agent that is not connected and may have instances of which
 	// observed state tells nothing: it was lost before it had told the leader all
 	// that it has. A later leader waits for it as this one did.
-	Unheard       bool `protobuf:"varint,13,opt,name=unheard,proto3" json:"unheard,omitempty"`
+	Unheard bool `protobuf:"varint,13,opt,name=unheard,proto3" json:"unheard,omitempty"`
+	// Agent.returns as its last session began. A leader whose record of the agent
+	// says more knows that the agent was there once more since.
+	Returns       uint64 `protobuf:"varint,14,opt,name=returns,proto3" json:"returns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_argosy_v1_model_proto_msgTypes[17]
+	mi := &file_argosy_v1_model_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +1957,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[17]
+	mi := &file_argosy_v1_model_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +1970,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{17}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AgentStatus) GetName() string {
@@ -1983,6 +2064,13 @@ func (x *AgentStatus) GetUnheard() bool {
 	return false
 }
 
+func (x *AgentStatus) GetReturns() uint64 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
+}
+
 // RuntimeInfo is one runtime that an agent offers.
 type RuntimeInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1998,7 +2086,7 @@ type RuntimeInfo struct {
 
 func (x *RuntimeInfo) Reset() {
 	*x = RuntimeInfo{}
-	mi := &file_argosy_v1_model_proto_msgTypes[18]
+	mi := &file_argosy_v1_model_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2098,7 @@ func (x *RuntimeInfo) String() string {
 func (*RuntimeInfo) ProtoMessage() {}
 
 func (x *RuntimeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[18]
+	mi := &file_argosy_v1_model_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2111,7 @@ func (x *RuntimeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuntimeInfo.ProtoReflect.Descriptor instead.
 func (*RuntimeInfo) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{18}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RuntimeInfo) GetName() string {
@@ -2076,7 +2164,7 @@ type ClusterSettings struct {
 
 func (x *ClusterSettings) Reset() {
 	*x = ClusterSettings{}
-	mi := &file_argosy_v1_model_proto_msgTypes[19]
+	mi := &file_argosy_v1_model_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2176,7 @@ func (x *ClusterSettings) String() string {
 func (*ClusterSettings) ProtoMessage() {}
 
 func (x *ClusterSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[19]
+	mi := &file_argosy_v1_model_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2189,7 @@ func (x *ClusterSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterSettings.ProtoReflect.Descriptor instead.
 func (*ClusterSettings) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{19}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ClusterSettings) GetClusterId() string {
@@ -2181,7 +2269,7 @@ type AutopilotSettings struct {
 
 func (x *AutopilotSettings) Reset() {
 	*x = AutopilotSettings{}
-	mi := &file_argosy_v1_model_proto_msgTypes[20]
+	mi := &file_argosy_v1_model_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2281,7 @@ func (x *AutopilotSettings) String() string {
 func (*AutopilotSettings) ProtoMessage() {}
 
 func (x *AutopilotSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[20]
+	mi := &file_argosy_v1_model_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2294,7 @@ func (x *AutopilotSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutopilotSettings.ProtoReflect.Descriptor instead.
 func (*AutopilotSettings) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{20}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AutopilotSettings) GetKeepDeadServers() bool {
@@ -2303,7 +2391,7 @@ type ServerStatus struct {
 
 func (x *ServerStatus) Reset() {
 	*x = ServerStatus{}
-	mi := &file_argosy_v1_model_proto_msgTypes[21]
+	mi := &file_argosy_v1_model_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2403,7 @@ func (x *ServerStatus) String() string {
 func (*ServerStatus) ProtoMessage() {}
 
 func (x *ServerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[21]
+	mi := &file_argosy_v1_model_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2416,7 @@ func (x *ServerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatus.ProtoReflect.Descriptor instead.
 func (*ServerStatus) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{21}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServerStatus) GetId() string {
@@ -2528,7 +2616,7 @@ type VersionRange struct {
 
 func (x *VersionRange) Reset() {
 	*x = VersionRange{}
-	mi := &file_argosy_v1_model_proto_msgTypes[22]
+	mi := &file_argosy_v1_model_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2628,7 @@ func (x *VersionRange) String() string {
 func (*VersionRange) ProtoMessage() {}
 
 func (x *VersionRange) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_model_proto_msgTypes[22]
+	mi := &file_argosy_v1_model_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2641,7 @@ func (x *VersionRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRange.ProtoReflect.Descriptor instead.
 func (*VersionRange) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_model_proto_rawDescGZIP(), []int{22}
+	return file_argosy_v1_model_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VersionRange) GetMin() uint32 {
@@ -2670,21 +2758,26 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
 	"\rWorkloadState\x123\n" +
 	"\binstance\x18\x01 \x01(\v2\x17.argosy.v1.InstanceNameR\binstance\x127\n" +
-	"\texecution\x18\x02 \x01(\v2\x19.argosy.v1.ExecutionStateR\texecution\"\xf9\x01\n" +
+	"\texecution\x18\x02 \x01(\v2\x19.argosy.v1.ExecutionStateR\texecution\"\xbb\x02\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x04tags\x18\x02 \x03(\v2\x1a.argosy.v1.Agent.TagsEntryR\x04tags\x12,\n" +
-	"\tuser_tags\x18\x03 \x01(\v2\x0f.argosy.v1.TagsR\buserTags\x12)\n" +
+	"\tuser_tags\x18\x03 \x01(\v2\x0f.argosy.v1.TagsR\buserTags\x12&\n" +
+	"\x05owing\x18\x04 \x01(\v2\x10.argosy.v1.OwingR\x05owing\x12\x18\n" +
+	"\areturns\x18\x05 \x01(\x04R\areturns\x12)\n" +
 	"\x10created_revision\x18\x0e \x01(\x04R\x0fcreatedRevision\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x04R\brevision\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"A\n" +
+	"\x05Owing\x12\x1c\n" +
+	"\tworkloads\x18\x01 \x03(\tR\tworkloads\x12\x1a\n" +
+	"\banything\x18\x02 \x01(\bR\banything\"n\n" +
 	"\x04Tags\x12-\n" +
 	"\x04tags\x18\x01 \x03(\v2\x19.argosy.v1.Tags.TagsEntryR\x04tags\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdc\x03\n" +
 	"\vAgentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x17\n" +
@@ -2701,7 +2794,8 @@ const file_argosy_v1_model_proto_rawDesc = "" +
 	"\vinstance_id\x18\v \x01(\tR\n" +
 	"instanceId\x12\x17\n" +
 	"\ahome_id\x18\f \x01(\tR\x06homeId\x12\x18\n" +
-	"\aunheard\x18\r \x01(\bR\aunheard\"U\n" +
+	"\aunheard\x18\r \x01(\bR\aunheard\x12\x18\n" +
+	"\areturns\x18\x0e \x01(\x04R\areturns\"U\n" +
 	"\vRuntimeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2838,7 +2932,7 @@ func file_argosy_v1_model_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_argosy_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_argosy_v1_model_proto_goTypes = []any{
 	(RestartPolicy)(0),             // 0: argosy.v1.RestartPolicy
 	(DependencyCondition)(0),       // 1: argosy.v1.DependencyCondition
@@ -2863,26 +2957,27 @@ var file_argosy_v1_model_proto_goTypes = []any{
 	(*Reason)(nil),                 // 20: argosy.v1.Reason
 	(*WorkloadState)(nil),          // 21: argosy.v1.WorkloadState
 	(*Agent)(nil),                  // 22: argosy.v1.Agent
-	(*Tags)(nil),                   // 23: argosy.v1.Tags
-	(*AgentStatus)(nil),            // 24: argosy.v1.AgentStatus
-	(*RuntimeInfo)(nil),            // 25: argosy.v1.RuntimeInfo
-	(*ClusterSettings)(nil),        // 26: argosy.v1.ClusterSettings
-	(*AutopilotSettings)(nil),      // 27: argosy.v1.AutopilotSettings
-	(*ServerStatus)(nil),           // 28: argosy.v1.ServerStatus
-	(*VersionRange)(nil),           // 29: argosy.v1.VersionRange
-	nil,                            // 30: argosy.v1.Workload.TagsEntry
-	nil,                            // 31: argosy.v1.Workload.DependenciesEntry
-	nil,                            // 32: argosy.v1.Workload.ConfigsEntry
-	nil,                            // 33: argosy.v1.ConfigMap.ItemsEntry
-	nil,                            // 34: argosy.v1.Reason.ArgumentsEntry
-	nil,                            // 35: argosy.v1.Agent.TagsEntry
-	nil,                            // 36: argosy.v1.Tags.TagsEntry
+	(*Owing)(nil),                  // 23: argosy.v1.Owing
+	(*Tags)(nil),                   // 24: argosy.v1.Tags
+	(*AgentStatus)(nil),            // 25: argosy.v1.AgentStatus
+	(*RuntimeInfo)(nil),            // 26: argosy.v1.RuntimeInfo
+	(*ClusterSettings)(nil),        // 27: argosy.v1.ClusterSettings
+	(*AutopilotSettings)(nil),      // 28: argosy.v1.AutopilotSettings
+	(*ServerStatus)(nil),           // 29: argosy.v1.ServerStatus
+	(*VersionRange)(nil),           // 30: argosy.v1.VersionRange
+	nil,                            // 31: argosy.v1.Workload.TagsEntry
+	nil,                            // 32: argosy.v1.Workload.DependenciesEntry
+	nil,                            // 33: argosy.v1.Workload.ConfigsEntry
+	nil,                            // 34: argosy.v1.ConfigMap.ItemsEntry
+	nil,                            // 35: argosy.v1.Reason.ArgumentsEntry
+	nil,                            // 36: argosy.v1.Agent.TagsEntry
+	nil,                            // 37: argosy.v1.Tags.TagsEntry
 }
 var file_argosy_v1_model_proto_depIdxs = []int32{
 	0,  // 0: argosy.v1.Workload.restart_policy:type_name -> argosy.v1.RestartPolicy
-	30, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
-	31, // 2: argosy.v1.Workload.dependencies:type_name -> argosy.v1.Workload.DependenciesEntry
-	32, // 3: argosy.v1.Workload.configs:type_name -> argosy.v1.Workload.ConfigsEntry
+	31, // 1: argosy.v1.Workload.tags:type_name -> argosy.v1.Workload.TagsEntry
+	32, // 2: argosy.v1.Workload.dependencies:type_name -> argosy.v1.Workload.DependenciesEntry
+	33, // 3: argosy.v1.Workload.configs:type_name -> argosy.v1.Workload.ConfigsEntry
 	9,  // 4: argosy.v1.Workload.files:type_name -> argosy.v1.File
 	10, // 5: argosy.v1.Workload.control_interface_access:type_name -> argosy.v1.ControlInterfaceAccess
 	8,  // 6: argosy.v1.Workload.rendered:type_name -> argosy.v1.Rendered
@@ -2896,27 +2991,28 @@ var file_argosy_v1_model_proto_depIdxs = []int32{
 	16, // 14: argosy.v1.ConfigItem.list:type_name -> argosy.v1.ConfigList
 	17, // 15: argosy.v1.ConfigItem.map:type_name -> argosy.v1.ConfigMap
 	15, // 16: argosy.v1.ConfigList.items:type_name -> argosy.v1.ConfigItem
-	33, // 17: argosy.v1.ConfigMap.items:type_name -> argosy.v1.ConfigMap.ItemsEntry
+	34, // 17: argosy.v1.ConfigMap.items:type_name -> argosy.v1.ConfigMap.ItemsEntry
 	3,  // 18: argosy.v1.ExecutionState.state:type_name -> argosy.v1.State
 	4,  // 19: argosy.v1.ExecutionState.substate:type_name -> argosy.v1.Substate
 	20, // 20: argosy.v1.ExecutionState.reason:type_name -> argosy.v1.Reason
 	5,  // 21: argosy.v1.Reason.code:type_name -> argosy.v1.ReasonCode
-	34, // 22: argosy.v1.Reason.arguments:type_name -> argosy.v1.Reason.ArgumentsEntry
+	35, // 22: argosy.v1.Reason.arguments:type_name -> argosy.v1.Reason.ArgumentsEntry
 	18, // 23: argosy.v1.WorkloadState.instance:type_name -> argosy.v1.InstanceName
 	19, // 24: argosy.v1.WorkloadState.execution:type_name -> argosy.v1.ExecutionState
-	35, // 25: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
-	23, // 26: argosy.v1.Agent.user_tags:type_name -> argosy.v1.Tags
-	36, // 27: argosy.v1.Tags.tags:type_name -> argosy.v1.Tags.TagsEntry
-	25, // 28: argosy.v1.AgentStatus.runtimes:type_name -> argosy.v1.RuntimeInfo
-	27, // 29: argosy.v1.ClusterSettings.autopilot:type_name -> argosy.v1.AutopilotSettings
-	6,  // 30: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
-	1,  // 31: argosy.v1.Workload.DependenciesEntry.value:type_name -> argosy.v1.DependencyCondition
-	15, // 32: argosy.v1.ConfigMap.ItemsEntry.value:type_name -> argosy.v1.ConfigItem
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	36, // 25: argosy.v1.Agent.tags:type_name -> argosy.v1.Agent.TagsEntry
+	24, // 26: argosy.v1.Agent.user_tags:type_name -> argosy.v1.Tags
+	23, // 27: argosy.v1.Agent.owing:type_name -> argosy.v1.Owing
+	37, // 28: argosy.v1.Tags.tags:type_name -> argosy.v1.Tags.TagsEntry
+	26, // 29: argosy.v1.AgentStatus.runtimes:type_name -> argosy.v1.RuntimeInfo
+	28, // 30: argosy.v1.ClusterSettings.autopilot:type_name -> argosy.v1.AutopilotSettings
+	6,  // 31: argosy.v1.ServerStatus.role:type_name -> argosy.v1.ServerRole
+	1,  // 32: argosy.v1.Workload.DependenciesEntry.value:type_name -> argosy.v1.DependencyCondition
+	15, // 33: argosy.v1.ConfigMap.ItemsEntry.value:type_name -> argosy.v1.ConfigItem
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_model_proto_init() }
@@ -2943,7 +3039,7 @@ func file_argosy_v1_model_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_model_proto_rawDesc), len(file_argosy_v1_model_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
