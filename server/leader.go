@@ -172,16 +172,15 @@ func (s *Server) renew(r *reign) error {
 	if err != nil {
 		return err
 	}
+	if _, begun := s.machine.View().Cluster(); !begun {
+		// Before anything that a user writes: it is judged by the level in them.
+		w.Submit(&writer.Request{Change: s.writeFirst, Done: func(writer.Outcome) {}})
+	}
 	r.mu.Lock()
 	r.writer = w
 	r.aside = nil
 	r.mu.Unlock()
 	return nil
-}
-
-// noConfigs refuses configs.
-func noConfigs(key string, _ *argosyv1.ConfigItem) error {
-	return fmt.Errorf("config '%s': configs are not supported by this version yet: leave them out", key)
 }
 
 // rule does what a leader does until it is deposed or a part fails.

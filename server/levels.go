@@ -66,7 +66,7 @@ func (s *Server) knownLevels() []uint32 {
 	}
 	heard := map[string]uint32{s.node.ID(): s.cfg.FeatureLevel}
 	for _, m := range s.members.Load().Members() {
-		if m.Role == membership.RoleServer && m.Alive && m.ID != s.node.ID() && m.ClusterID != "" {
+		if m.Role == membership.RoleServer && m.Alive && m.ID != s.node.ID() {
 			heard[m.ID] = argosyv1.KnownLevel(m.FeatureLevel)
 		}
 	}

@@ -105,3 +105,21 @@ func TestTheLevelIsRaisedAfterTheLastUpgrade(t *testing.T) {
 		}
 	})
 }
+
+// Whoever writes as soon as there is a leader may use everything that the servers
+// know.
+func TestANewClusterIsAtTheLevelOfItsServers(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	_, err := leader.Apply(requestContext(t), &argosyv1.ApplyRequest{
+		RequestId: newID(),
+		Configs:   []*argosyv1.Config{{Key: "c", Value: &argosyv1.ConfigItem{Kind: &argosyv1.ConfigItem_Text{Text: "x"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, _ := leader.machine.View().Cluster()
+	if got := argosyv1.ActiveLevel(settings); got != argosyv1.FeatureLevel {
+		t.Errorf("the cluster is at level %d, want %d", got, argosyv1.FeatureLevel)
+	}
+}

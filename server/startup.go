@@ -140,47 +140,40 @@ func (s *Server) startupRequest(c *writer.Working) *argosyv1.ApplyRequest {
 }
 
 func (s *Server) writeStartup(ctx context.Context, w *writer.Writer) error {
-	var refused error
-	applied := false
-	err := w.Mutate(ctx, func(c *writer.Working) error {
-		var err error
-		applied, refused, err = s.writeFirst(c)
-		return err
-	})
-	switch {
-	case ctx.Err() != nil || errors.Is(err, writer.ErrNotDone) || errors.Is(err, writer.ErrFateUnknown):
-		// The next leader does it if it was not done.
-		return nil
-	case err != nil:
-		return fmt.Errorf("write the first state: %w", err)
-	case refused != nil:
-		s.log.Error("startup manifest was refused; apply it by hand when that is mended", "file", s.cfg.StartupManifest, "err", refused)
-	case applied:
-		s.log.Info("startup manifest was applied", "file", s.cfg.StartupManifest, "workloads", len(s.startup.Workloads), "configs", len(s.startup.Configs))
+	err := w.Mutate(ctx, s.writeFirst)
+	if err == nil || ctx.Err() != nil || errors.Is(err, writer.ErrNotDone) || errors.Is(err, writer.ErrFateUnknown) {
+		return nil // The next leader does it if it was not done.
 	}
-	return nil
+	return fmt.Errorf("write the first state: %w", err)
 }
 
 // writeFirst makes the settings, and the startup manifest once it may be, part of
 // an entry. What it is refused for is no error: it would be refused for ever.
-func (s *Server) writeFirst(c *writer.Working) (applied bool, refused, err error) {
-	settings := &argosyv1.ClusterSettings{ClusterId: s.node.ClusterID()}
+func (s *Server) writeFirst(c *writer.Working) error {
+	settings := &argosyv1.ClusterSettings{ClusterId: s.node.ClusterID(), FeatureLevel: commonLevel(s.knownLevels())}
 	if row := c.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey); row.Exists {
 		settings.Reset()
 		if err := proto.Unmarshal(row.Value, settings); err != nil || settings.GetStartupManifestDone() {
-			return false, nil, err
+			return err
 		}
 	}
-	if argosyv1.ActiveLevel(settings) >= s.startupNeeds() {
-		settings.StartupManifestDone = true
-		if s.startup != nil {
-			request := s.startupRequest(c)
-			if applied = len(request.GetWorkloads())+len(request.GetConfigs()) > 0; applied {
-				refused = c.Apply(request)
-			}
-		}
+	settings.StartupManifestDone = argosyv1.ActiveLevel(settings) >= s.startupNeeds()
+	if err := c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", settings); err != nil {
+		return err
 	}
-	return applied && refused == nil, refused, c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", settings)
+	if !settings.GetStartupManifestDone() || s.startup == nil {
+		return nil
+	}
+	request := s.startupRequest(c)
+	if len(request.GetWorkloads())+len(request.GetConfigs()) == 0 {
+		return nil
+	}
+	if err := c.Apply(request); err != nil {
+		s.log.Error("startup manifest was refused; apply it by hand when that is mended", "file", s.cfg.StartupManifest, "err", err)
+		return nil
+	}
+	s.log.Info("startup manifest is applied", "file", s.cfg.StartupManifest, "workloads", len(request.GetWorkloads()), "configs", len(request.GetConfigs()))
+	return nil
 }
 
 func (s *Server) ignoreStartupManifest() {

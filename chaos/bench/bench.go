@@ -84,6 +84,8 @@ var measurements = []measurement{
 	{"cost", measureCost},
 	{"reads", measureReads},
 	{"apply", measureApply},
+	{"manifests", measureManifests},
+	{"sight", measureSight},
 	{"podman", measurePodman},
 	{"processes", measureProcesses},
 	{"idle", measureIdle},

@@ -132,6 +132,9 @@ func (c *Working) lay(key rowKey, before Row, row pendingRow) {
 	if key.kind == kindWorkload || key.kind == kindConfig {
 		c.changedBy = c.current
 	}
+	if key.kind == argosyv1.RowKind_ROW_KIND_CLUSTER {
+		c.heed()
+	}
 	if key.kind == kindWorkload && row.deleted {
 		c.departed.note(key.key, c.current)
 	}
@@ -142,11 +145,16 @@ func (c *Working) lay(key rowKey, before Row, row pendingRow) {
 
 func (c *Working) begin(now time.Time, requests int) *batch {
 	c.current = &batch{proposed: now, items: make([]*item, 0, requests)}
+	c.heed()
+	return c.current
+}
+
+// heed goes by the settings as they are now.
+func (c *Working) heed() {
 	settings := c.settings()
 	c.quota = quotaOf(settings)
 	c.level = argosyv1.ActiveLevel(settings)
 	c.records = c.level >= argosyv1.FeatureRefusals
-	return c.current
 }
 
 func (c *Working) seal(*batch) { c.current = nil }
