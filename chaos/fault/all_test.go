@@ -84,7 +84,7 @@ func TestWhatCannotBeDoneIsRefused(t *testing.T) {
 		if _, err := w.Ledger.Take(fault.Harm{Spoiled: []string{"server-2"}}); !errors.Is(err, fault.ErrBudget) {
 			t.Errorf("spoil what is down: %v", err)
 		}
-		all()
+		all.Release()
 		if healthy := w.Ledger.Healthy(); len(healthy) != 3 {
 			t.Errorf("healthy are %v", healthy)
 		}

@@ -23,13 +23,13 @@ func cutting(which ways) inject {
 			return nil, err
 		}
 		leader := w.leading(ctx)
-		h, err := w.Ledger.take(harmOf(cut, w.servers()))
+		h, err := w.Ledger.Take(harmOf(cut, w.servers()))
 		if err != nil {
 			return nil, err
 		}
 		heal, err := w.Ledger.links.cut(w.Site.Lab, cut)
 		if err != nil {
-			h.release()
+			h.Release()
 			return nil, failed(step, err)
 		}
 		return &Active{Targets: names(targets), Leader: leader, Detail: "cut " + text(cut), Heal: func(ctx context.Context) error {
@@ -160,7 +160,7 @@ func swizzle(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 	for _, p := range order {
 		all = append(all, alone(p.Name, w.everybody())...)
 	}
-	h, err := w.Ledger.take(harmOf(all, w.servers()))
+	h, err := w.Ledger.Take(harmOf(all, w.servers()))
 	if err != nil {
 		return nil, err
 	}

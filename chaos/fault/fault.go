@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/lab"
@@ -41,6 +42,30 @@ type World struct {
 	Ledger *Ledger
 	// Podman is the service that the agents use; nil when they have none.
 	Podman *podmand.Service
+	// Did is told what was done beside the steps of a plan, at any time. Default:
+	// nobody is.
+	Did func(Deed)
+}
+
+// Deed is something that was done to a server because of a step, and is none
+// itself.
+type Deed struct {
+	// Step is the number of the plan's step.
+	Step int
+	// Kind is the fault that it amounts to, Changes how many changes of leader that
+	// may cost.
+	Kind    plan.Kind
+	Changes int
+	// Target is the server's name, Leader that of the leader, empty when not known.
+	Target, Leader string
+	// Detail is what was done, and why.
+	Detail string
+	// Begun and Ended are between which times.
+	Begun, Ended time.Time
+	// Quorum tells whether a majority was well all the time.
+	Quorum bool
+	// Err is why it failed.
+	Err error
 }
 
 // Active is a fault in effect.

@@ -28,18 +28,24 @@ func down(names []string) Harm { return Harm{Down: names, Busy: names} }
 func slow(names []string) Harm { return Harm{Slow: names, Busy: names} }
 
 // late is the harm of those that were healed and have to catch up.
-func late(names []string) Harm { return Harm{Slow: names} }
+func late(names []string) Harm { return Harm{Doubtful: names} }
 
 // to does something to one or more processes at once, and in the end undoes it,
 // starts those that do not run, and lets them catch up.
 func to(target who, during, after harms, do deed) inject {
+	return toThen(target, during, after, do, func(h *Hold, _ []*cluster.Process) { h.Release() })
+}
+
+// toThen is like to; what was taken is in the hands of then when those that it was
+// done to have caught up.
+func toThen(target who, during, after harms, do deed, then func(h *Hold, targets []*cluster.Process)) inject {
 	return func(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 		targets, err := target(ctx, w, step)
 		if err != nil {
 			return nil, err
 		}
 		leader := w.leading(ctx)
-		h, err := w.Ledger.take(during(names(targets)))
+		h, err := w.Ledger.Take(during(names(targets)))
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +62,7 @@ func to(target who, during, after harms, do deed) inject {
 			if err := errors.Join(errs...); err != nil {
 				return fmt.Errorf("heal %s: %w: %w", step.Fault, ErrStuck, err)
 			}
-			w.returning(h, after, targets...)
+			w.returningThen(h, after, func() { then(h, targets) }, targets...)
 			return nil
 		}
 		err = each(targets, func(i int, p *cluster.Process) (err error) {

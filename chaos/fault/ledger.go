@@ -2,7 +2,9 @@ package fault
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -23,6 +25,12 @@ type Harm struct {
 	// Spoiled are servers whose data is damaged or gone. They count until they have
 	// been rebuilt.
 	Spoiled []string
+	// Doubtful are servers that run, or will, and that nobody can count on: they
+	// have not been seen to be as good as the others since they were away, or were
+	// damaged and have not noticed. They are no part of a quorum, and no other server
+	// may be spoiled that would leave no majority without them: what they have may
+	// turn out to be gone. Other faults may strike them.
+	Doubtful []string
 	// Busy are servers and agents whose process or disk the fault has its hands on:
 	// another one would undo what it did, or wait for it.
 	Busy []string
@@ -36,6 +44,12 @@ type Harm struct {
 // no majority ever loses data, and tells whether there was a quorum. It also
 // knows which links are cut by how many of them, and which servers are still on
 // their way back after what was done to them.
+//
+// What counts against a majority's data is every server that is spoiled or
+// doubtful, each once: one that ended by itself from that moment, one that was
+// down from when it is started again, both until they are level with the others;
+// one whose data was damaged until it has been rebuilt, whether it knows of the
+// damage or not.
 //
 // All faults of a cluster share one. Settle waits for those that are on their
 // way back, Close gives them up.
@@ -60,34 +74,64 @@ func NewLedger(servers []string) *Ledger {
 }
 
 // Take notes harm until it is released. It is refused with ErrBudget when a
-// majority would be spoiled, or when it concerns a server that another fault has
-// down, spoiled or its hands on: the one would undo the other.
-func (l *Ledger) Take(harm Harm) (release func(), err error) {
-	h, err := l.take(harm)
-	if err != nil {
+// server would be spoiled and no majority were left that nothing is known against,
+// or when it concerns a server that another fault has down, spoiled or its hands
+// on: the one would undo the other.
+func (l *Ledger) Take(harm Harm) (*Hold, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refuse(harm, -1); err != nil {
 		return nil, err
 	}
-	return h.release, nil
+	return l.add(harm), nil
 }
 
-// hold is harm that was taken.
-type hold struct {
+// Note notes harm that nobody has chosen to do, such as that a server ended by
+// itself. It is never refused.
+func (l *Ledger) Note(harm Harm) *Hold {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.add(harm)
+}
+
+// add begins a hold; l.mu is held.
+func (l *Ledger) add(harm Harm) *Hold {
+	h := &Hold{l, l.next}
+	l.next++
+	l.note(h.id, harm)
+	return h
+}
+
+// Hold is harm that was taken or noted.
+type Hold struct {
 	ledger *Ledger
 	id     int
 }
 
-// release gives back what was taken.
-func (h *hold) release() {
+// Release gives back what was taken. It may be called twice.
+func (h *Hold) Release() {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
 	delete(h.ledger.taken, h.id)
 }
 
-// become changes what is taken.
-func (h *hold) become(harm Harm) {
+// Become changes what is taken. It must not have been released.
+func (h *Hold) Become(harm Harm) {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
 	h.ledger.note(h.id, harm)
+}
+
+// Grow changes what is taken where Take would not refuse that; what was taken
+// before stays otherwise. There is no moment at which neither is.
+func (h *Hold) Grow(harm Harm) error {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
+	if err := h.ledger.refuse(harm, h.id); err != nil {
+		return err
+	}
+	h.ledger.note(h.id, harm)
+	return nil
 }
 
 // note writes harm down, and whether it cost the quorum; l.mu is held.
@@ -99,24 +143,16 @@ func (l *Ledger) note(id int, harm Harm) {
 	}
 }
 
-func (l *Ledger) take(harm Harm) (*hold, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.refuse(harm); err != nil {
-		return nil, err
-	}
-	h := &hold{l, l.next}
-	l.next++
-	l.note(h.id, harm)
-	return h, nil
-}
-
-// refuse says why harm may not be done now.
-func (l *Ledger) refuse(harm Harm) error {
-	spoiled := map[string]bool{}
-	for _, other := range l.taken {
-		for _, server := range other.Spoiled {
-			spoiled[server] = true
+// refuse says why harm may not be done now, in place of what one hold has; l.mu is
+// held.
+func (l *Ledger) refuse(harm Harm, instead int) error {
+	lost := map[string]bool{}
+	for id, other := range l.taken {
+		if id == instead {
+			continue
+		}
+		for _, server := range slices.Concat(other.Spoiled, other.Doubtful) {
+			lost[server] = true
 		}
 		for _, name := range slices.Concat(harm.Down, harm.Spoiled, harm.Slow) {
 			if slices.Contains(other.Down, name) || slices.Contains(other.Spoiled, name) {
@@ -133,17 +169,18 @@ func (l *Ledger) refuse(harm Harm) error {
 		}
 	}
 	for _, server := range harm.Spoiled {
-		spoiled[server] = true
+		lost[server] = true
 	}
-	if len(harm.Spoiled) > 0 && len(spoiled) > (len(l.servers)-1)/2 {
-		return fmt.Errorf("%w: %d of %d servers would have lost data", ErrBudget, len(spoiled), len(l.servers))
+	if len(harm.Spoiled) > 0 && len(lost) > (len(l.servers)-1)/2 {
+		return fmt.Errorf("%w: %d of %d servers would have lost data, or may have (%s)", ErrBudget, len(lost), len(l.servers),
+			strings.Join(slices.Sorted(maps.Keys(lost)), ", "))
 	}
 	return nil
 }
 
 // strikes tells whether harm takes anything from servers.
 func (l *Ledger) strikes(harm Harm) bool {
-	return len(harm.Cut) > 0 || slices.ContainsFunc(slices.Concat(harm.Down, harm.Slow, harm.Spoiled), func(name string) bool {
+	return len(harm.Cut) > 0 || slices.ContainsFunc(slices.Concat(harm.Down, harm.Slow, harm.Spoiled, harm.Doubtful), func(name string) bool {
 		return slices.Contains(l.servers, name)
 	})
 }
@@ -187,7 +224,7 @@ func (l *Ledger) Losses() int {
 	return l.lost
 }
 
-// Healthy returns the servers that no fault has down, slow or spoiled.
+// Healthy returns the servers that nothing has down, slow, spoiled or doubtful.
 func (l *Ledger) Healthy() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,23 +232,33 @@ func (l *Ledger) Healthy() []string {
 }
 
 func (l *Ledger) healthy() []string {
-	var healthy []string
-	for _, server := range l.servers {
-		whole := true
-		for _, harm := range l.taken {
-			if slices.Contains(harm.Down, server) || slices.Contains(harm.Slow, server) || slices.Contains(harm.Spoiled, server) {
-				whole = false
-			}
-		}
-		if whole {
-			healthy = append(healthy, server)
-		}
-	}
-	return healthy
+	return l.without(func(harm Harm) []string { return slices.Concat(harm.Down, harm.Slow, harm.Spoiled, harm.Doubtful) })
 }
 
-func (l *Ledger) quorum() bool {
-	healthy := l.healthy()
+// without returns the servers of which no harm takes something.
+func (l *Ledger) without(of func(Harm) []string) []string {
+	struck := map[string]bool{}
+	for _, harm := range l.taken {
+		for _, name := range of(harm) {
+			struck[name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(l.servers), func(server string) bool { return struck[server] })
+}
+
+// Due tells whether those that are on their way back can be expected to get there:
+// nothing but they themselves keeps a majority from answering in time.
+func (l *Ledger) Due() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.majority(l.without(func(harm Harm) []string { return slices.Concat(harm.Down, harm.Slow) }))
+}
+
+func (l *Ledger) quorum() bool { return l.majority(l.healthy()) }
+
+// majority tells whether there is a majority among some servers, each of it
+// reached by each other, and one of it by the clients.
+func (l *Ledger) majority(healthy []string) bool {
 	majority := len(l.servers)/2 + 1
 	// There are few servers: every set of them is looked at.
 	for set := range 1 << len(healthy) {

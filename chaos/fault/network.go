@@ -48,7 +48,7 @@ func flap(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 	harm := harmOf(alone(host.Name, w.everybody()), w.servers())
 	// Two that pull the same cable would put it back for each other.
 	harm.Busy = []string{"the cable of " + host.Name}
-	h, err := w.Ledger.take(harm)
+	h, err := w.Ledger.Take(harm)
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,13 @@ type returns struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	pending map[string]int
-	done    chan struct{} // closed and made anew whenever one has ended
-	stuck   []error
-	group   sync.WaitGroup
+	mu sync.Mutex
+	// settling is set when nothing more shall be begun.
+	settling bool
+	pending  map[string]int
+	done     chan struct{} // closed and made anew whenever one has ended
+	stuck    []error
+	group    sync.WaitGroup
 }
 
 func (r *returns) begin() {
@@ -39,9 +41,7 @@ func (r *returns) begin() {
 // then is not called: what was taken of it is gone.
 func (l *Ledger) await(what string, is func(ctx context.Context) error, then func()) {
 	r := &l.returns
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.pending[what]++
+	r.enter(what)
 	r.group.Go(func() {
 		err := l.wait(r.ctx, is)
 		if err == nil {
@@ -49,21 +49,56 @@ func (l *Ledger) await(what string, is func(ctx context.Context) error, then fun
 		} else {
 			err = fmt.Errorf("wait for %s: %w: %w", what, ErrStuck, err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.pending[what]--; r.pending[what] == 0 {
-			delete(r.pending, what)
-		}
-		if err != nil {
-			r.stuck = append(r.stuck, err)
-		}
-		close(r.done)
-		r.done = make(chan struct{})
+		r.leave(what, err)
 	})
 }
 
-// wait waits until something is true. Time without a quorum does not count:
-// nothing can be expected then.
+// later does something in the background that Settle does not wait for.
+func (l *Ledger) later(do func(ctx context.Context)) {
+	l.returns.group.Go(func() { do(l.returns.ctx) })
+}
+
+// operate does something that Settle waits for, unless Settle was called already:
+// what is left alone then is. It tells whether it was done.
+func (l *Ledger) operate(what string, do func() error) bool {
+	r := &l.returns
+	r.mu.Lock()
+	if r.settling {
+		r.mu.Unlock()
+		return false
+	}
+	r.pending[what]++
+	r.mu.Unlock()
+	err := do()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %w", what, ErrStuck, err)
+	}
+	r.leave(what, err)
+	return true
+}
+
+func (r *returns) enter(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending[what]++
+}
+
+func (r *returns) leave(what string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending[what]--; r.pending[what] == 0 {
+		delete(r.pending, what)
+	}
+	if err != nil {
+		r.stuck = append(r.stuck, err)
+	}
+	close(r.done)
+	r.done = make(chan struct{})
+}
+
+// wait waits until something is true. Time in which faults leave no quorum does not
+// count: nothing can be expected then. Time in which only those who are on their way
+// back are missing does, or two of them would wait for each other for ever.
 func (l *Ledger) wait(ctx context.Context, is func(ctx context.Context) error) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -78,7 +113,7 @@ func (l *Ledger) wait(ctx context.Context, is func(ctx context.Context) error) e
 		case <-ctx.Done():
 			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
 		}
-		if l.Quorum() {
+		if l.Due() {
 			left -= time.Since(begun)
 		}
 		if left <= 0 {
@@ -89,11 +124,13 @@ func (l *Ledger) wait(ctx context.Context, is func(ctx context.Context) error) e
 }
 
 // Settle waits until every server that something was done to is as good as the
-// others again, and returns which were not (ErrStuck).
+// others again, and returns which were not (ErrStuck). A server that has not
+// noticed that its data is damaged is as good as the others: it is left as it is.
 func (l *Ledger) Settle(ctx context.Context) error {
 	r := &l.returns
 	for {
 		r.mu.Lock()
+		r.settling = true
 		left, done, stuck := len(r.pending), r.done, errors.Join(r.stuck...)
 		var names []string
 		for what := range r.pending {

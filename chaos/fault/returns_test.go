@@ -31,12 +31,12 @@ func TestAServerThatDoesNotComeBackIsStuck(t *testing.T) {
 		}
 
 		// While there is no quorum nothing can be expected of anybody.
-		release, err := l.Take(Harm{Down: []string{"b", "c"}})
+		down, err := l.Take(Harm{Down: []string{"b", "c"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(10 * returnLimit)
-		release()
+		down.Release()
 		close(back)
 		if err := l.Settle(t.Context()); err != nil || !released {
 			t.Errorf("settle: %v, released: %v", err, released)
@@ -61,6 +61,42 @@ func TestALedgerThatIsClosedWaitsForNobody(t *testing.T) {
 		l.Close()
 		if err := l.Settle(t.Context()); !errors.Is(err, ErrStuck) {
 			t.Errorf("settle: %v", err)
+		}
+	})
+}
+
+// Two that wait for each other to come back are stuck, and not for ever.
+func TestTimeInWhichOnlyThoseAreMissingThatComeBackCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLedger([]string{"a", "b", "c"})
+		defer l.Close()
+		for _, name := range []string{"a", "b"} {
+			h := l.Note(Harm{Doubtful: []string{name}})
+			l.await(name, func(context.Context) error { return errors.New("it is not there") }, h.Release)
+		}
+		begun := time.Now()
+		if err := l.Settle(t.Context()); !errors.Is(err, ErrStuck) {
+			t.Errorf("settle: %v", err)
+		}
+		if took := time.Since(begun); took < returnLimit || took > returnLimit+2*lookEvery {
+			t.Errorf("given up after %v", took)
+		}
+	})
+}
+
+func TestNothingIsBegunOnceThingsSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLedger([]string{"a"})
+		defer l.Close()
+		wrong := errors.New("its disk is gone")
+		if !l.operate("have a begin anew", func() error { return wrong }) {
+			t.Error("not done before")
+		}
+		if err := l.Settle(t.Context()); !errors.Is(err, wrong) || !errors.Is(err, ErrStuck) {
+			t.Errorf("settle: %v", err)
+		}
+		if l.operate("have a begin anew", func() error { t.Error("done"); return nil }) {
+			t.Error("said to be done")
 		}
 	})
 }

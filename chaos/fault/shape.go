@@ -66,7 +66,7 @@ func shaping(which ways, how shape) inject {
 			// A way has one shape at a time.
 			harm.Busy = append(harm.Busy, "the way from "+way.from+" to "+way.to)
 		}
-		h, err := w.Ledger.take(harm)
+		h, err := w.Ledger.Take(harm)
 		if err != nil {
 			return nil, err
 		}

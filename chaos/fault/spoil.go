@@ -9,8 +9,12 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/damage"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
+
+// wipeCosts is how many changes of leader it may cost to remove a server's data.
+const wipeCosts = 2
 
 // removeLimit is how long an operator tries to remove a server that is gone.
 const removeLimit = 10 * time.Second
@@ -25,8 +29,10 @@ func rebuilding(names []string) Harm { return Harm{Spoiled: names, Busy: names} 
 type spoil func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (detail string, err error)
 
 // spoiling kills a server, spoils its data and lets it find out by itself.
-func spoiling(do spoil) inject {
-	return to(leaderOrServer, spoilt, rebuilding, func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+func spoiling(do spoil) inject { return to(leaderOrServer, spoilt, rebuilding, spoils(do)) }
+
+func spoils(do spoil) deed {
+	return func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
 		if err := kill(p); err != nil {
 			return "", nil, err
 		}
@@ -35,7 +41,85 @@ func spoiling(do spoil) inject {
 		}
 		detail, err := do(ctx, w, step, p)
 		return p.Name + ": " + detail, nil, errors.Join(err, flush(w.Site.Data(p)))
+	}
+}
+
+// damaging is spoiling in a way that a server may not notice for long: it reads
+// little of what it has while it runs. Until it has begun anew, as another server,
+// it goes on counting.
+func damaging(do spoil) inject {
+	return func(ctx context.Context, w *World, step plan.Step) (*Active, error) {
+		var id string
+		return toThen(leaderOrServer, spoilt, rebuilding, spoils(func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (detail string, err error) {
+			if id, err = damage.ServerID(w.Site.Data(p)); err != nil {
+				return "", err
+			}
+			return do(ctx, w, step, p)
+		}), func(h *Hold, targets []*cluster.Process) { w.unnoticed(h, step, targets[0], id) })(ctx, w, step)
+	}
+}
+
+const (
+	// unnoticedLimit is for how long a server may have damaged data without knowing
+	// it, until its operator has it begin anew: no other server may lose its data
+	// meanwhile.
+	unnoticedLimit = 20 * time.Second
+	// noticeEvery is how often it is looked whether it knows.
+	noticeEvery = 500 * time.Millisecond
+)
+
+// unnoticed waits until a server that had one id knows that its data is damaged,
+// and is level again after that; the hold is given back then.
+func (w *World) unnoticed(h *Hold, step plan.Step, p *cluster.Process, id string) {
+	if w.noticed(p, id) {
+		h.Release()
+		return
+	}
+	servers := []*cluster.Process{p}
+	h.Become(late(names(servers)))
+	w.Ledger.later(func(ctx context.Context) {
+		for since := time.Now(); wait.For(ctx, noticeEvery) == nil; {
+			if w.noticed(p, id) {
+				w.returning(h, late, servers...)
+				return
+			}
+			if time.Since(since) < unnoticedLimit || h.Grow(spoilt(names(servers))) != nil {
+				continue
+			}
+			if !w.Ledger.operate("have "+p.Name+" begin anew", func() error { return w.renew(ctx, h, step, p) }) {
+				h.Become(late(names(servers)))
+				return
+			}
+			return
+		}
 	})
+}
+
+// noticed tells whether a server that had one id has begun anew since. One that
+// nothing can be read of has not.
+func (w *World) noticed(p *cluster.Process, id string) bool {
+	now, err := damage.ServerID(w.Site.Data(p))
+	return err == nil && now != id
+}
+
+// renew has a server begin anew, as its operator does who knows that its data is
+// damaged.
+func (w *World) renew(ctx context.Context, h *Hold, step plan.Step, p *cluster.Process) error {
+	losses, had := w.Ledger.Losses(), w.Ledger.Quorum()
+	deed := Deed{
+		Step: step.N, Kind: plan.WipeServer, Changes: wipeCosts, Target: p.Name, Leader: w.leading(ctx), Begun: time.Now(),
+		Detail: fmt.Sprintf("had not noticed within %v what was wrong with its data; its operator has it begin anew", unnoticedLimit),
+	}
+	dir := w.Site.Data(p)
+	deed.Err = errors.Join(kill(p), damage.Forgive(dir), damage.Forget(dir), flush(dir), w.start(p))
+	deed.Ended, deed.Quorum = time.Now(), had && w.Ledger.Quorum() && w.Ledger.Losses() == losses
+	if w.Did != nil {
+		w.Did(deed)
+	}
+	if deed.Err == nil {
+		w.returning(h, rebuilding, p)
+	}
+	return deed.Err
 }
 
 // flipBits changes bits in one file.

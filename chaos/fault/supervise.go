@@ -65,6 +65,7 @@ func (s *Supervisor) Restarts() []Restart {
 }
 
 func (s *Supervisor) watch(p *cluster.Process) {
+	absence, isServer := NewAbsence(s.world.Ledger, p.Name), slices.Contains(s.world.Cluster.Servers, p)
 	ticker := time.NewTicker(superviseEvery)
 	defer ticker.Stop()
 	wait := restartPause
@@ -73,9 +74,19 @@ func (s *Supervisor) watch(p *cluster.Process) {
 	for {
 		select {
 		case <-s.stop:
+			absence.Forget()
 			return
 		case now := <-ticker.C:
-			runs := p.Running() || s.world.Ledger.Down(p.Name)
+			running := p.Running()
+			runs := running || !absence.Away() && s.world.Ledger.Down(p.Name)
+			switch {
+			case running:
+				absence.End(func(level func()) {
+					s.world.Ledger.await(p.Name+", which had ended, to be level again", s.world.areLevel([]*cluster.Process{p}), level)
+				})
+			case !runs && !absence.Away() && isServer:
+				absence.Begin()
+			}
 			if runs != ran || changed.IsZero() {
 				ran, changed = runs, now
 			}

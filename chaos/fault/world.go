@@ -195,14 +195,19 @@ func (w *World) start(processes ...*cluster.Process) error {
 
 // returning gives back what was taken of servers when they are level with the
 // others again; until then it is another harm. Agents come back by themselves.
-func (w *World) returning(h *hold, until func(names []string) Harm, processes ...*cluster.Process) {
+func (w *World) returning(h *Hold, until harms, processes ...*cluster.Process) {
+	w.returningThen(h, until, h.Release, processes...)
+}
+
+// returningThen is like returning; what was taken is given back by then.
+func (w *World) returningThen(h *Hold, until harms, then func(), processes ...*cluster.Process) {
 	servers := slices.DeleteFunc(slices.Clone(processes), func(p *cluster.Process) bool { return !slices.Contains(w.Cluster.Servers, p) })
 	if len(servers) == 0 {
-		h.release()
+		h.Release()
 		return
 	}
-	h.become(until(names(servers)))
-	w.Ledger.await(fmt.Sprintf("%v to be level again", names(servers)), w.areLevel(servers), h.release)
+	h.Become(until(names(servers)))
+	w.Ledger.await(fmt.Sprintf("%v to be level again", names(servers)), w.areLevel(servers), then)
 }
 
 // areLevel checks whether servers have come as far as the others were when it was

@@ -102,26 +102,57 @@ func onAgent(do func(w *world, n *node, step plan.Step) (*effect, error)) strike
 	}
 }
 
-// take takes harm and gives it back when the effect is healed.
-func (w *world) take(harm fault.Harm, do func() (*effect, error)) (*effect, error) {
-	release, err := w.ledger.Take(harm)
+// take takes harm and gives it back when the effect is healed; of servers that
+// were down when they are level with the others again.
+func (w *world) take(harm fault.Harm, do func() (*effect, error), down ...*replica) (*effect, error) {
+	hold, err := w.ledger.Take(harm)
 	if err != nil {
 		return nil, err
 	}
 	e, err := do()
 	if err != nil {
-		release()
+		hold.Release()
 		return nil, err
 	}
 	heal := e.heal
 	e.heal = func(ctx context.Context) error {
-		defer release()
-		if heal == nil {
-			return nil
+		if heal != nil {
+			if err := heal(ctx); err != nil {
+				hold.Release()
+				return err
+			}
 		}
-		return heal(ctx)
+		w.comeBack(hold, down...)
+		return nil
 	}
 	return e, nil
+}
+
+// comeBack lets servers that were started again count as doubtful until they are
+// level with the others. One that never is does not count for ever, and the
+// simulation says so.
+func (w *world) comeBack(hold *fault.Hold, servers ...*replica) {
+	if len(servers) == 0 {
+		hold.Release()
+		return
+	}
+	var names []string
+	for _, r := range servers {
+		names = append(names, r.name)
+	}
+	hold.Become(fault.Harm{Doubtful: names})
+	w.await(hold.Release, servers...)
+}
+
+// await waits in the background until servers are level with the others, and calls
+// then in any case.
+func (w *world) await(then func(), servers ...*replica) {
+	w.comings.Go(func() {
+		defer then()
+		if err := w.until(w.open, servers, w.patience); w.open.Err() == nil {
+			w.fail(err)
+		}
+	})
 }
 
 // takeDown lets servers be down.
@@ -142,7 +173,7 @@ func (w *world) takeDown(rs []*replica, detail string, end func(*replica) error)
 			}
 			return nil
 		}}, nil
-	})
+	}, rs...)
 }
 
 func down(_ context.Context, w *world, r *replica, _ plan.Step, _ *rand.Rand) (*effect, error) {

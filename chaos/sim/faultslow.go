@@ -114,7 +114,7 @@ func breakDisk(_ context.Context, w *world, r *replica, step plan.Step, _ *rand.
 			r.start()
 			return nil
 		}}, nil
-	})
+	}, r)
 }
 
 func downAgent(power bool) func(w *world, n *node, step plan.Step) (*effect, error) {

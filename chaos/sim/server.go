@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/sim/fabric"
 	"github.com/argosy-cluster/argosy/server"
@@ -35,6 +36,8 @@ type replica struct {
 	life  atomic.Pointer[life] // nil while it is down
 	// returning is set while a fault that has spoiled its data lets it come back.
 	returning atomic.Bool
+	// absence is what is known of one that ended by itself.
+	absence *fault.Absence
 	// pause is for how long it is left alone when it ends by itself.
 	pause atomic.Int64
 }

@@ -53,14 +53,15 @@ func spoiling(do spoil) serverStrike {
 // level again.
 func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone bool, do func() (string, error)) (*effect, error) {
 	names := []string{r.name}
-	release, err := w.ledger.Take(fault.Harm{Down: names, Spoiled: names, Busy: names, Alone: alone})
+	hold, err := w.ledger.Take(fault.Harm{Down: names, Spoiled: names, Busy: names, Alone: alone})
 	if err != nil {
 		return nil, err
 	}
 	r.returning.Store(true)
 	id, err := damage.ServerID(r.dir)
 	if err != nil {
-		release()
+		r.returning.Store(false)
+		hold.Release()
 		return nil, err
 	}
 	heal := func() {
@@ -68,11 +69,11 @@ func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone boo
 		w.returns.Go(func() {
 			err := w.until(context.WithoutCancel(ctx), []*replica{r}, returnLimit)
 			r.returning.Store(false)
-			release()
-			w.fail(err)
-			if err == nil && spoils(step.Fault) {
-				w.fail(w.replace(context.WithoutCancel(ctx), r, step, id))
+			if err == nil && damages(step.Fault) {
+				err = w.unnoticed(context.WithoutCancel(ctx), hold, r, step, id)
 			}
+			hold.Release()
+			w.fail(err)
 		})
 	}
 	detail, err := do()
@@ -81,63 +82,65 @@ func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone boo
 			heal()
 		} else {
 			r.returning.Store(false)
-			release()
+			hold.Release()
 		}
 		return nil, err
 	}
 	return &effect{targets: names, detail: detail, heal: func(context.Context) error { heal(); return nil }}, nil
 }
 
-// spoils tells whether a fault damages what a server may not look at for long: all
+// damages tells whether a fault damages what a server may not look at for long: all
 // others are found at once or are no harm.
-func spoils(kind plan.Kind) bool { return kind == plan.FlipBits || kind == plan.CutFile }
+func damages(kind plan.Kind) bool { return kind == plan.FlipBits || kind == plan.CutFile }
 
-// replace gives a server that has not found yet what is wrong with its data some
+// unnoticed gives a server that has not found yet what is wrong with its data some
 // time to do so, and then has it begin anew, as its operator would. It counts as
-// spoiled meanwhile: it may find out at any time, and is of no use to anybody then.
-func (w *world) replace(ctx context.Context, r *replica, step plan.Step, id string) (err error) {
+// doubtful until it has begun anew and is level: it may find out at any time, and
+// is of no use to anybody then.
+func (w *world) unnoticed(ctx context.Context, hold *fault.Hold, r *replica, step plan.Step, id string) error {
 	names := []string{r.name}
-	kind, _ := fault.Of(plan.WipeServer)
-	f := history.Fault{Step: step.N, Kind: string(plan.WipeServer), Targets: names, Changes: kind.Changes, Begun: w.clock(), Struck: w.clock()}
-	defer func() {
-		f.Healing = w.clock()
-		f.Healed = f.Healing
-		if err == nil && f.Detail != "" {
-			w.record.Fault(f)
+	hold.Become(fault.Harm{Doubtful: names})
+	for left := w.pace(unfound); ; left -= returnLook {
+		if now, err := damage.ServerID(r.dir); err != nil {
+			return err
+		} else if now != id {
+			return w.until(ctx, []*replica{r}, returnLimit)
 		}
-	}()
-	count := w.pace(unfound)
-	for harm := (fault.Harm{Spoiled: names}); ; {
-		release, err := w.ledger.Take(harm)
-		if err != nil {
-			if err := wait.For(ctx, returnLook); err != nil {
-				return err
-			}
-			continue
+		if left <= 0 && hold.Grow(fault.Harm{Down: names, Spoiled: names, Busy: names}) == nil {
+			return w.renew(ctx, r, step)
 		}
-		if now, err := damage.ServerID(r.dir); err != nil || now != id {
-			release()
+		if err := wait.For(ctx, returnLook); err != nil {
 			return err
 		}
-		f.Detail = "had not found at once what was wrong with its data; its operator has it begin anew if it does not"
-		if harm.Down == nil {
-			_ = wait.For(ctx, count)
-			release()
-			harm.Down, harm.Busy = names, names
-			continue
-		}
-		defer release()
-		r.returning.Store(true)
-		defer r.returning.Store(false)
-		if err := errors.Join(r.kill(false), damage.Forgive(r.dir), damage.Forget(r.dir)); err != nil {
-			return err
-		}
-		r.start()
-		return w.until(ctx, []*replica{r}, returnLimit)
 	}
 }
 
-// until waits until servers are level with the others.
+// renew has a server begin anew, as its operator does who knows that its data is
+// damaged, and waits until it is level with the others.
+func (w *world) renew(ctx context.Context, r *replica, step plan.Step) error {
+	kind, _ := fault.Of(plan.WipeServer)
+	f := history.Fault{
+		Step: step.N, Kind: string(kind.Kind), Targets: []string{r.name}, Changes: kind.Changes, Begun: w.clock(), Struck: w.clock(),
+		Detail: "had not found at once what was wrong with its data; its operator has it begin anew",
+	}
+	r.returning.Store(true)
+	defer r.returning.Store(false)
+	err := errors.Join(r.kill(false), damage.Forgive(r.dir), damage.Forget(r.dir))
+	if err == nil {
+		r.start()
+		err = w.until(ctx, []*replica{r}, returnLimit)
+	}
+	f.Healing = w.clock()
+	f.Healed = f.Healing
+	if err != nil {
+		f.Error = err.Error()
+	}
+	w.record.Fault(f)
+	return err
+}
+
+// until waits until servers are level with the others, for no longer than a limit
+// in which faults leave a quorum.
 func (w *world) until(ctx context.Context, servers []*replica, limit time.Duration) error {
 	cl, err := w.connect()
 	if err != nil {
@@ -153,7 +156,7 @@ func (w *world) until(ctx context.Context, servers []*replica, limit time.Durati
 		if err := wait.For(ctx, returnLook); err != nil {
 			return err
 		}
-		if w.ledger.Quorum() {
+		if w.ledger.Due() {
 			left -= returnLook
 		}
 		if left <= 0 {
@@ -177,8 +180,8 @@ func (w *world) behind(ctx context.Context, cl *client.Client, servers []*replic
 	if *mark == 0 {
 		*mark = status.GetHeader().GetRevision()
 	}
-	var all []*argosyv1.StatusResponse
-	for _, r := range w.servers {
+	all := []*argosyv1.StatusResponse{status}
+	for _, r := range w.without(leader) {
 		asking, cancel := context.WithTimeout(ctx, w.pace(time.Second))
 		if one, err := cl.StatusOf(asking, r.endpoint()); err == nil {
 			all = append(all, one)

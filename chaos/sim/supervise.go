@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/wait"
 )
@@ -23,22 +22,25 @@ const (
 func (r *replica) supervise(l *life) {
 	began := time.Now()
 	<-l.done
+	over := func() bool { return l.ctx.Err() != nil || r.life.Load() != l || r.world.stopping.Load() }
+	if over() {
+		return
+	}
+	// What it has when it is back nobody knows: from now on until it is level with
+	// the others it counts as down, or as one that may have nothing.
+	r.miss()
 	pause := max(time.Duration(r.pause.Load()), restartPause)
 	if time.Since(began) >= steady {
 		pause = restartPause
 	}
 	r.pause.Store(int64(min(2*pause, restartMost)))
 	_ = wait.For(l.ctx, r.world.pace(pause))
-	if l.ctx.Err() != nil || r.life.Load() != l || r.world.stopping.Load() {
+	if over() {
+		r.absence.Forget()
 		return
 	}
-	if !r.returning.Load() {
-		// Whoever has it down starts it again.
-		release, err := r.world.ledger.Take(fault.Harm{Down: []string{r.name}})
-		if err != nil {
-			return
-		}
-		defer release()
+	if r.miss(); !r.absence.Away() && !r.returning.Load() {
+		return // Whoever has it down starts it again.
 	}
 	r.world.record.Line(history.Line{
 		Process: r.name, At: r.world.clock(), Kind: "error",
@@ -49,4 +51,12 @@ func (r *replica) supervise(l *life) {
 		return
 	}
 	r.start()
+	r.absence.End(func(level func()) { r.world.await(level, r) })
+}
+
+// miss notes that a server has ended by itself, unless a fault has it down.
+func (r *replica) miss() {
+	if !r.world.ledger.Down(r.name) {
+		r.absence.Begin()
+	}
 }

@@ -38,6 +38,13 @@ type world struct {
 	waiting chan struct{}
 	// graves are lives that have not noticed yet that they are over.
 	graves sync.WaitGroup
+	// open ends when nothing is waited for any more, by close; comings are servers that
+	// have not been seen to be level since they were down.
+	open    context.Context
+	close   context.CancelFunc
+	comings sync.WaitGroup
+	// patience is for how long that is waited for.
+	patience time.Duration
 	// returns are servers on their way back after their data was spoiled.
 	returns sync.WaitGroup
 	// stopping is set when nothing shall be started again.
@@ -66,6 +73,8 @@ func newWorld(p *plan.Plan, dir string, log slog.Handler, record *history.Record
 		plan: p, dir: dir, log: log, record: record, clock: history.ClockSince(time.Now()),
 		fabric: fabric.New(rand.New(rand.NewPCG(p.Seed, 2)), usualLink), waiting: make(chan struct{}, 1), reigns: map[string]uint64{},
 	}
+	w.open, w.close = context.WithCancel(context.Background())
+	w.patience = returnLimit
 	var names []string
 	for i := range p.Settings.Servers {
 		r := &replica{world: w, name: fmt.Sprint("server-", i+1), addr: serverAddr(i)}
@@ -75,6 +84,9 @@ func newWorld(p *plan.Plan, dir string, log slog.Handler, record *history.Record
 		names = append(names, r.name)
 	}
 	w.ledger = fault.NewLedger(names)
+	for _, r := range w.servers {
+		r.absence = fault.NewAbsence(w.ledger, r.name)
+	}
 	return w
 }
 
@@ -95,6 +107,7 @@ func (w *world) start(s *stage) {
 // stop stops everything in order and waits for the dead.
 func (w *world) stop() {
 	w.stopping.Store(true)
+	w.close()
 	var stops sync.WaitGroup
 	for _, n := range w.agents {
 		stops.Go(func() { w.fail(n.halt()) })
@@ -106,6 +119,7 @@ func (w *world) stop() {
 	stops.Wait()
 	w.clients.Die(false)
 	w.graves.Wait()
+	w.comings.Wait()
 }
 
 // fail notes what went wrong with the simulation itself, or with a process that

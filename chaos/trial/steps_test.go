@@ -38,13 +38,13 @@ func (f *fakes) find(kind plan.Kind) (fault.Fault, bool) {
 		if err := f.inject[kind]; err != nil {
 			return nil, err
 		}
-		release, err := w.Ledger.Take(f.harm[kind])
+		hold, err := w.Ledger.Take(f.harm[kind])
 		if err != nil {
 			return nil, err
 		}
 		f.note("inject", kind)
 		return &fault.Active{Targets: []string{"server-1"}, Leader: "server-1", Heal: func(ctx context.Context) error {
-			defer release()
+			defer hold.Release()
 			f.note("heal", kind)
 			return errors.Join(f.heal[kind], ctx.Err())
 		}}, nil

@@ -106,6 +106,7 @@ func (t *trial) play(ctx context.Context) error {
 		Podman: t.stage.podman,
 		Rand:   rand.New(rand.NewPCG(t.config.Plan.Seed, 0)),
 	}
+	world.Did = t.did
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watchers sync.WaitGroup
 	supervisor := fault.Supervise(&world)
@@ -138,6 +139,21 @@ func (t *trial) play(ctx context.Context) error {
 		return err
 	}
 	return t.calm(ctx)
+}
+
+// did records what was done beside the steps.
+func (t *trial) did(d fault.Deed) {
+	record := history.Fault{
+		Step: d.Step, Kind: string(d.Kind), Targets: []string{d.Target}, Leader: d.Leader, Changes: d.Changes, Detail: d.Detail, Quorum: d.Quorum,
+		Begun: t.moment(d.Begun), Struck: t.moment(d.Begun), Healing: t.moment(d.Ended),
+	}
+	if d.Err == nil {
+		record.Healed = record.Healing
+	} else {
+		record.Error = d.Err.Error()
+	}
+	t.recorder.Fault(record)
+	t.tell("        %3d %-17s %s: %s", d.Step, d.Kind, d.Target, d.Detail)
 }
 
 // moment is a wall time by the history's clock.
