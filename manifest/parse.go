@@ -65,11 +65,14 @@ func Parse(text []byte, options Options) (*Manifest, error) {
 // the documents of one.
 func ParseAll(sources []Source, options Options) (*Manifest, error) {
 	total, budget := 0, maxAliased
+	for _, source := range sources {
+		total += len(source.Text)
+	}
+	if len(sources) > 1 && total > MaxSize {
+		return nil, fmt.Errorf("%w: the manifests are %d bytes long together, at most %d are read: read them in several steps", ErrInvalid, total, MaxSize)
+	}
 	r := &reader{options: options, manifest: &Manifest{}, workloadAt: map[string]place{}, configAt: map[string]place{}}
 	for _, source := range sources {
-		if total += len(source.Text); total > MaxSize && len(source.Text) <= MaxSize {
-			return nil, fmt.Errorf("%w: the manifests are longer than %d bytes together: read them in several steps", ErrInvalid, MaxSize)
-		}
 		t := &text{name: source.Name, bytes: source.Text}
 		docs, err := t.documents(&budget)
 		if err != nil {
