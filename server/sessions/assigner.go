@@ -46,6 +46,8 @@ type target struct {
 	sent     map[string]uint64 // revision of each workload that it was sent or holds
 	revision uint64            // highest that it was told
 	reported bool              // its full report has come
+	// abilities are what the agent can do beyond the first release.
+	abilities uint32
 }
 
 func newAssigner(machine Machine, store *observed.Store, registrar Registrar, view *fsm.View, term uint64, cfg Config, log *slog.Logger) *assigner {
@@ -197,7 +199,7 @@ func (a *assigner) evaluate(touched []touch) {
 		sent, has := t.sent[touch.workload]
 		switch {
 		case exists && row.Group == touch.agent:
-			if has && sent == row.Revision || !has && a.blocked(row, touch.agent) {
+			if has && sent == row.Revision || a.unfit(t, row) || !has && a.blocked(row, touch.agent) {
 				continue
 			}
 			a.upsert(to(t), t, row)
@@ -221,6 +223,19 @@ func (a *assigner) evaluate(touched []touch) {
 // wait for a turn at the same moment would make Raft's heartbeats wait behind
 // them.
 const breather = 32
+
+// unfit tells whether an agent is too old for a workload: it would run it without
+// what it does not know of. An instance of an older version of it is left alone.
+func (a *assigner) unfit(t *target, row *fsm.Row) bool {
+	if t.abilities >= argosyv1.AbilityNeighbours || !needsAbilities(row.Value) {
+		return false
+	}
+	if _, known := a.held[row.Key]; !known {
+		a.log.Warn("workload held back: its agent is too old for dependencies, files and control interfaces; upgrade it", "workload", row.Key, "agent", t.session.name)
+		a.held[row.Key] = struct{}{}
+	}
+	return true
+}
 
 // blocked tells whether a workload is held back from an agent that does not
 // have it, and remembers that.
@@ -284,7 +299,7 @@ func (a *assigner) attach(s *session, hello *argosyv1.AgentHello, welcome *argos
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	view := a.machine.View()
-	t := &target{session: s, sent: map[string]uint64{}, revision: view.Revision()}
+	t := &target{session: s, sent: map[string]uint64{}, revision: view.Revision(), abilities: hello.GetAbilities()}
 	if old, ok := a.targets[s.name]; ok {
 		a.forget(old)
 	}
@@ -365,7 +380,7 @@ func (a *assigner) current(view *fsm.View, t *target, hello *argosyv1.AgentHello
 func (a *assigner) open(rows []*fsm.Row, t *target) []*fsm.Row {
 	var open []*fsm.Row
 	for _, row := range rows {
-		if !a.blocked(row, t.session.name) {
+		if !a.unfit(t, row) && !a.blocked(row, t.session.name) {
 			open = append(open, row)
 		}
 	}

@@ -155,15 +155,31 @@ func (n *neighbours) dependenciesOf(row *fsm.Row) map[string]argosyv1.Dependency
 	return w.GetDependencies()
 }
 
-// hasDependencies tells whether an encoded workload has dependencies, without
-// decoding it: a new leader looks at every one.
-func hasDependencies(value []byte) bool {
+// Numbers of fields of Workload.
+const (
+	fieldDependencies  = 7
+	fieldFiles         = 9
+	fieldControlAccess = 10
+)
+
+// hasDependencies tells whether an encoded workload has dependencies.
+func hasDependencies(value []byte) bool { return hasField(value, fieldDependencies) }
+
+// needsAbilities tells whether an encoded workload needs an agent that can do more
+// than those of the first release.
+func needsAbilities(value []byte) bool {
+	return hasField(value, fieldDependencies, fieldFiles, fieldControlAccess)
+}
+
+// hasField tells whether an encoded message has one of some fields, without
+// decoding it: a new leader looks at every workload.
+func hasField(value []byte, numbers ...protowire.Number) bool {
 	for len(value) > 0 {
 		number, kind, length := protowire.ConsumeTag(value)
 		if length < 0 {
 			return false
 		}
-		if number == fieldDependencies {
+		if slices.Contains(numbers, number) {
 			return true
 		}
 		value = value[length:]
@@ -174,9 +190,6 @@ func hasDependencies(value []byte) bool {
 	}
 	return false
 }
-
-// fieldDependencies is the number of Workload.dependencies.
-const fieldDependencies = 7
 
 // running returns the names that have to run, in order.
 func running(dependencies map[string]argosyv1.DependencyCondition) []string {

@@ -141,9 +141,15 @@ func TestAnAgentThatDoesNotKnowOfNeighboursIsToldNothing(t *testing.T) {
 		a.open(func(hello *argosyv1.AgentHello) { hello.Abilities = 0 })
 		w.settle()
 		w.want("db@a")
+		w.depending("web@a", "db")
+		a.holds("what it would run out of order is held back", "db")
 		if got := neighboursSent(a); got != 0 {
 			t.Errorf("it was sent %d messages", got)
 		}
+		a.runs("db")
+		a.lose()
+		a.connect()
+		a.holds("when it was upgraded", "db", "web")
 	})
 }
 
