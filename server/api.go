@@ -48,7 +48,8 @@ const streamWorkers = 256
 
 // openAPI makes the gRPC server with all its services.
 func (s *Server) openAPI() error {
-	service, err := api.New(api.Deps{
+	var err error
+	s.api, err = api.New(api.Deps{
 		Writes:   s.router,
 		Reads:    s.reader,
 		State:    s.machine,
@@ -72,7 +73,7 @@ func (s *Server) openAPI() error {
 	)
 	s.grpc = grpc.NewServer(options...)
 	s.health = health.NewServer()
-	argosyv1.RegisterClusterServiceServer(s.grpc, service)
+	argosyv1.RegisterClusterServiceServer(s.grpc, s.api)
 	argosyv1.RegisterOperatorServiceServer(s.grpc, operators)
 	argosyv1.RegisterPeerServiceServer(s.grpc, newPeerService(s))
 	sessions.Register(s.grpc, s.sessions, s.relay)
@@ -84,10 +85,13 @@ func (s *Server) openAPI() error {
 const peerMethods = "/argosy.v1.PeerService/"
 
 // admit refuses a caller that may not make a call: servers ask each other only
-// what servers may ask.
+// what servers may ask, and agents command nobody.
 func (s *Server) admit(ctx context.Context, method string) error {
-	if s.identity == nil || !strings.HasPrefix(method, peerMethods) {
+	if s.identity == nil {
 		return nil
+	}
+	if !strings.HasPrefix(method, peerMethods) {
+		return s.api.CheckAgent(ctx, method)
 	}
 	names, _ := identity.PeerNames(ctx)
 	for _, name := range names {

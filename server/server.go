@@ -20,6 +20,7 @@ import (
 	"github.com/argosy-cluster/argosy/membership/identity"
 	"github.com/argosy-cluster/argosy/network"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/server/api"
 	"github.com/argosy-cluster/argosy/server/audit"
 	"github.com/argosy-cluster/argosy/server/autopilot"
 	"github.com/argosy-cluster/argosy/server/backup"
@@ -65,6 +66,7 @@ type Server struct {
 	rebuilds rebuild.Rebuilds
 
 	listeners listeners
+	api       *api.Service
 	grpc      *grpc.Server
 	health    *health.Server
 	http      *http.Server

@@ -13,8 +13,12 @@ import (
 
 // check refuses a write that must not go on to the leader.
 func (s *Service) check(ctx context.Context, w forward.Write) error {
-	if err := checkBehalf(ctx, w.Apply.GetOnBehalfOf()); err != nil {
+	instance := w.Apply.GetOnBehalfOf()
+	if err := checkBehalf(ctx, instance); err != nil {
 		return err
+	}
+	if name, ok := s.callingAgent(ctx); ok && instance == nil {
+		return agentForbidden("write", name)
 	}
 	needs := argosyv1.FeatureBase
 	if w.Apply != nil {
