@@ -135,6 +135,13 @@ func (s *Store) Held() Held {
 	return Held{ClusterID: s.clusterID, Incarnation: s.incarnation, Term: s.term, Revision: s.revision, Hash: s.hash}
 }
 
+// Workload returns a workload as it was assigned last, nil when it is not.
+func (s *Store) Workload(name string) *argosyv1.Workload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.workloads[name]
+}
+
 // Accept takes a leader for the one to follow, or refuses it with
 // ErrOtherCluster, ErrLeftBehind or ErrStaleLeader. A cluster that was recovered
 // counts its terms and revisions anew: those of the servers that it left behind

@@ -105,13 +105,8 @@ func (h *hunt) run() (*link, error) {
 
 // refresh adds the servers that are known by now.
 func (h *hunt) refresh() {
-	for _, address := range slices.Concat(h.session.cfg.Servers, h.session.learned) {
+	for _, address := range h.session.Servers() {
 		h.prospect(address)
-	}
-	if d := h.session.deps.Directory; d != nil {
-		for _, address := range d.Servers() {
-			h.prospect(address)
-		}
 	}
 }
 

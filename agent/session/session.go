@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/argosy-cluster/argosy/network"
@@ -18,10 +20,13 @@ type Session struct {
 	deps   Deps
 	logger *slog.Logger
 
+	mu sync.Mutex
+	// learned are the addresses that the last leader told; Run's goroutine alone
+	// changes it.
+	learned []string
+
 	// What follows is known from former sessions; only Run's goroutine uses it.
 
-	// learned are the addresses that the last leader told.
-	learned []string
 	// last is the address of the last session, hint where a server sent the
 	// agent when it ended that session.
 	last, hint string
@@ -76,7 +81,8 @@ func (s *Session) Run(ctx context.Context) error {
 		}
 		s.logger.Info("session established", "server", link.address, "leader", link.welcome.GetLeaderId(),
 			"term", link.welcome.GetTerm(), "after", time.Since(lost).Round(time.Microsecond))
-		s.last, s.hint, s.term, s.learned = link.address, "", link.welcome.GetTerm(), link.welcome.GetServerAddresses()
+		s.last, s.hint, s.term = link.address, "", link.welcome.GetTerm()
+		s.learn(link.welcome.GetServerAddresses())
 		clear(s.complaints)
 		if s.deps.Directory != nil {
 			s.deps.Directory.SetCluster(link.welcome.GetClusterId(), link.welcome.GetIncarnation())
@@ -100,6 +106,24 @@ func (s *Session) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (s *Session) learn(addresses []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.learned = addresses
+}
+
+// Servers returns the addresses of all servers that are known, each once at least:
+// from the beginning, from the last leader, and from gossip.
+func (s *Session) Servers() []string {
+	s.mu.Lock()
+	known := slices.Concat(s.cfg.Servers, s.learned)
+	s.mu.Unlock()
+	if s.deps.Directory != nil {
+		known = append(known, s.deps.Directory.Servers()...)
+	}
+	return known
 }
 
 // spread waits for this agent's part of the time over which all agents shall come

@@ -103,8 +103,12 @@ func TestWhenTheLeaderDiesAllKnownServersAreAskedUntilOneLeads(t *testing.T) {
 	one.lead(3, func(w *argosyv1.Welcome) { w.ServerAddresses = []string{one.address, two.address, three.address} })
 	two.redirect(one.address, 3)
 	three.redirect(one.address, 3)
-	startAgent(t, servers(one)) // It learns of the others by the welcome.
+	a := startAgent(t, servers(one)) // It learns of the others by the welcome.
 	one.mustJoin(t)
+	eventually(t, "others of the agent's parts can ask them too", func() bool {
+		known := a.session.Servers()
+		return slices.Contains(known, two.address) && slices.Contains(known, three.address)
+	})
 	one.grpc.Stop()
 	// The followers know of nothing yet.
 	eventually(t, "both followers are asked more than once", func() bool { return len(two.asked()) > 1 && len(three.asked()) > 1 })
