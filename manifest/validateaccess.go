@@ -12,19 +12,35 @@ func validateAccess(w *argosyv1.Workload) *FieldError {
 	if given == nil {
 		return nil
 	}
+	_, err := compileAccess(given)
+	return err
+}
+
+// AccessRules makes the rules of a workload ready to judge by. It fails with
+// ErrInvalid.
+func AccessRules(given *argosyv1.ControlInterfaceAccess) (*access.Rules, error) {
+	rules, err := compileAccess(given)
+	if err != nil {
+		return nil, err
+	}
+	return rules, nil
+}
+
+func compileAccess(given *argosyv1.ControlInterfaceAccess) (*access.Rules, *FieldError) {
 	const path = "controlInterfaceAccess"
 	allow, err := accessList(given.GetAllowRules(), path+".allowRules")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	deny, err := accessList(given.GetDenyRules(), path+".denyRules")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := access.Compile(allow, deny); err != nil {
-		return wrongRules(given, path, err)
+	rules, problem := access.Compile(allow, deny)
+	if problem != nil {
+		return nil, wrongRules(given, path, problem)
 	}
-	return nil
+	return rules, nil
 }
 
 // accessList makes of the rules what is judged by.

@@ -1,0 +1,251 @@
+package asks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/argosy-cluster/argosy/client"
+	"github.com/argosy-cluster/argosy/manifest/complete"
+	"github.com/argosy-cluster/argosy/manifest/mask"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+)
+
+// feed is one watch that many subscribers share.
+type feed struct {
+	cfg     Config
+	servers *servers
+	logger  *slog.Logger
+	// joined is signalled when there is somebody to watch for.
+	joined chan struct{}
+
+	mu          sync.Mutex
+	subscribers map[*subscriber]struct{}
+	// snapshots counts those that were asked for. A subscriber is told of states
+	// since the one that it has asked for.
+	snapshots uint64
+	// mirror has the state while it is watched; watching is the snapshot that the
+	// watch began with, and whole tells whether the mirror may be looked at.
+	mirror   *complete.Mirror
+	watching uint64
+	whole    bool
+	// again ends the watch, so that the next one begins; nil when there is none.
+	again   context.CancelCauseFunc
+	failure error
+}
+
+// subscriber is one subscription.
+type subscriber struct {
+	feed  *feed
+	masks *mask.Set
+	// since is the snapshot that it has asked for.
+	since    uint64
+	observer *complete.Observer
+	events   []*complete.Event
+	// behind is set when the mirror was not looked at, since too many events wait.
+	behind bool
+	ready  chan struct{}
+}
+
+// errAgain ends a watch that has to begin anew.
+var errAgain = errors.New("watch begins anew")
+
+func newFeed(cfg Config, known *servers) *feed {
+	return &feed{
+		cfg: cfg, servers: known, logger: cfg.Logger,
+		joined: make(chan struct{}, 1), subscribers: map[*subscriber]struct{}{},
+	}
+}
+
+// join begins a subscription; leave must be called for it.
+func (f *feed) join(masks *mask.Set) *subscriber {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.snapshots++
+	s := &subscriber{feed: f, masks: masks, since: f.snapshots, observer: complete.NewObserver(masks), ready: make(chan struct{}, 1)}
+	f.subscribers[s] = struct{}{}
+	if f.whole {
+		// A snapshot that is on its way is waited for, or those who come one
+		// after the other would keep it from ever coming.
+		f.again(errAgain)
+	}
+	signal(f.joined)
+	return s
+}
+
+func (f *feed) leave(s *subscriber) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.subscribers, s)
+	if len(f.subscribers) == 0 && f.again != nil {
+		f.again(errAgain)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run watches while there are subscribers, until the context ends.
+func (f *feed) run(ctx context.Context) {
+	pause := pauseMin
+	for ctx.Err() == nil {
+		heard, err := f.watch(ctx)
+		if heard {
+			pause = pauseMin
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errAgain):
+		case err == nil: // nobody is there to watch for
+			select {
+			case <-ctx.Done():
+			case <-f.joined:
+			}
+		default:
+			f.logger.Warn("subscriptions of workloads wait for a server", "error", err)
+			sleep(ctx, pause/2+rand.N(pause))
+			pause = min(2*pause, pauseMax)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// watch follows the state from a snapshot until that fails, or somebody needs a
+// snapshot that is younger. It returns nil when there is nobody to watch for.
+func (f *feed) watch(ctx context.Context) (heard bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	request := f.begin(cancel)
+	if request == nil {
+		return false, nil
+	}
+	defer f.end(&err)
+	c, err := f.servers.take()
+	if err != nil {
+		return false, err
+	}
+	defer f.servers.giveBack(c)
+	err = c.Watch(ctx, request, func(message *argosyv1.WatchResponse) error {
+		heard = true
+		return f.take(message)
+	})
+	if errors.Is(context.Cause(ctx), errAgain) {
+		err = errAgain
+	}
+	return heard, err
+}
+
+// begin returns what is to be watched, nil for nothing.
+func (f *feed) begin(cancel context.CancelCauseFunc) *argosyv1.WatchRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.subscribers) == 0 {
+		f.mirror, f.failure = nil, nil
+		return nil
+	}
+	if f.mirror == nil {
+		f.mirror = complete.NewMirror()
+	}
+	var masks []mask.Mask
+	for s := range f.subscribers {
+		masks = append(masks, s.masks.Masks()...)
+	}
+	f.again, f.watching = cancel, f.snapshots
+	return complete.WatchRequest(mask.NewSet(masks...))
+}
+
+func (f *feed) end(err *error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.again, f.whole = nil, false
+	if *err != nil && !errors.Is(*err, errAgain) {
+		f.failure = *err
+	}
+}
+
+// take takes in a message of the watch, and lets everybody see what it changes.
+func (f *feed) take(message *argosyv1.WatchResponse) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.whole = f.mirror.Take(message); !f.whole {
+		return nil
+	}
+	f.failure = nil
+	for s := range f.subscribers {
+		if s.since <= f.watching {
+			s.look()
+		}
+	}
+	if f.snapshots != f.watching {
+		return errAgain
+	}
+	return nil
+}
+
+// look turns what has changed since it was told last into an event, unless too
+// many wait: then it looks again once one was taken. The feed is locked.
+func (s *subscriber) look() {
+	if s.behind = len(s.events) >= s.feed.cfg.MaxEvents; s.behind {
+		return
+	}
+	if event := s.observer.Look(s.feed.mirror); event != nil {
+		s.events = append(s.events, event)
+		signal(s.ready)
+	}
+}
+
+// next waits for the next event.
+func (s *subscriber) next(ctx context.Context) (*complete.Event, error) {
+	for {
+		if event := s.pop(); event != nil {
+			return event, nil
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *subscriber) pop() *complete.Event {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if len(s.events) == 0 {
+		return nil
+	}
+	event := s.events[0]
+	s.events = slices.Delete(s.events, 0, 1)
+	if s.behind && s.feed.whole && s.since <= s.feed.watching {
+		s.look()
+	}
+	return event
+}
+
+// excuse says why there is no snapshot.
+func (f *feed) excuse() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failure == nil {
+		return fmt.Errorf("%w: no server has sent the state within %v", ErrUnreachable, f.cfg.Timeout)
+	}
+	return fmt.Errorf("%w: %s", ErrUnreachable, client.Reason(f.failure))
+}
