@@ -60,6 +60,24 @@ func (c *Client) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*argo
 		})
 }
 
+// RemoveAgent forgets an agent that is gone for good. A request without an id is
+// given one.
+func (c *Client) RemoveAgent(ctx context.Context, req *argosyv1.RemoveAgentRequest) (*argosyv1.RemoveAgentResponse, error) {
+	if len(req.GetRequestId()) == 0 {
+		req = argosyv1.Shallow(req)
+		req.RequestId = NewRequestID()
+	}
+	made := writeOf("remove agent "+req.GetName(), req, false)
+	return call(ctx, c, made, func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.RemoveAgentResponse, error) {
+		if made.ambiguous.Load() {
+			again := argosyv1.Shallow(req)
+			again.Repeat = true
+			return stub.RemoveAgent(ctx, again, options...)
+		}
+		return stub.RemoveAgent(ctx, req, options...)
+	})
+}
+
 func writeOf(what string, req proto.Message, dry bool) *request {
 	return &request{what: what, size: proto.Size(req), write: !dry, remembered: !dry}
 }

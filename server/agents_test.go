@@ -100,3 +100,78 @@ func TestLogsOfNothingAreNotFoundOnAnyServer(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgentThatIsGoneForGoodIsRemoved(t *testing.T) {
+	all := mustCluster(t, 3, nil)
+	leader := mustLeader(t, all...)
+	follower := others(all, leader)[0]
+	mustApply(t, follower, applyOf(workload("w", "one")))
+	stream, _ := mustHello(t, leader, "a1")
+	running := &argosyv1.WorkloadState{
+		Instance:  argosyv1.InstanceOf(workload("w", "one")),
+		Execution: &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING, Substate: argosyv1.Substate_SUBSTATE_RUNNING_OK},
+	}
+	if err := stream.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_States{
+		States: &argosyv1.StateReport{Full: true, States: []*argosyv1.WorkloadState{running}}}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the state on the leader", func() bool {
+		return len(mustGet(t, leader, "w").GetStates()) == 1 && leader.store.Has(running.GetInstance().Key())
+	})
+
+	remove := func(r *replica, req *argosyv1.RemoveAgentRequest) (*argosyv1.RemoveAgentResponse, error) {
+		return r.RemoveAgent(requestContext(t), req)
+	}
+	refused := func(req *argosyv1.RemoveAgentRequest, want argosyv1.ErrorCode) {
+		t.Helper()
+		for _, r := range all {
+			again := &argosyv1.RemoveAgentRequest{RequestId: newID(), Name: req.GetName(), Force: req.GetForce()}
+			if _, err := remove(r, again); argosyv1.CodeOf(err) != want {
+				t.Errorf("removal of %q through %s: %v, want %s", req.GetName(), r.cfg.Name, err, want)
+			}
+		}
+	}
+	refused(&argosyv1.RemoveAgentRequest{Name: "a1"}, argosyv1.ErrorCode_ERROR_CODE_CONFLICT)
+	refused(&argosyv1.RemoveAgentRequest{Name: "nobody", Force: true}, argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND)
+	refused(&argosyv1.RemoveAgentRequest{}, argosyv1.ErrorCode_ERROR_CODE_INVALID)
+
+	req := &argosyv1.RemoveAgentRequest{RequestId: newID(), Name: "a1", Force: true}
+	for attempt, r := range []*replica{follower, leader} {
+		response, err := remove(r, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forgotten := response.GetForgotten(); len(forgotten) != 1 || forgotten[0].GetInstance().GetWorkload() != "w" || response.GetReplayed() != (attempt > 0) {
+			t.Errorf("attempt %d was answered %v", attempt, response)
+		}
+	}
+	for err := error(nil); ; {
+		if _, err = stream.Recv(); err != nil {
+			if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
+				t.Errorf("the session of the agent ended: %v", err)
+			}
+			break
+		}
+	}
+	eventually(t, "every server to forget the agent", func() bool {
+		for _, r := range all {
+			if _, known := r.store.Agent("a1"); known || r.store.Has(running.GetInstance().Key()) {
+				return false
+			}
+		}
+		return true
+	})
+
+	// It comes back: what it has of others, or of nobody, is not in what it is told.
+	moved := workload("w", "one")
+	moved.Agent = "a2"
+	mustApply(t, follower, applyOf(moved))
+	back, _ := mustHello(t, leader, "a1")
+	assigned, err := back.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told := assigned.GetAssignments(); !told.GetFull() || len(told.GetUpserts()) != 0 {
+		t.Errorf("it is told %v", assigned)
+	}
+}

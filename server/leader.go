@@ -166,6 +166,7 @@ func (s *Server) renew(r *reign) error {
 		Render:         manifest.Render,
 		Full:           s.space.Full,
 		Elsewhere:      s.sessions.MayBeElsewhere,
+		Agent:          s.store.On,
 		Logger:         s.log.With("part", "writer", "term", r.term),
 		Meter:          s.metrics,
 	}, s.cfg.Writer)

@@ -89,6 +89,15 @@ func (s *Service) Delete(ctx context.Context, req *argosyv1.DeleteRequest) (*arg
 	return s.write(ctx, forward.Write{Principal: identity.PrincipalOf(ctx), Delete: req})
 }
 
+// RemoveAgent forgets an agent that is gone for good.
+func (s *Service) RemoveAgent(ctx context.Context, req *argosyv1.RemoveAgentRequest) (*argosyv1.RemoveAgentResponse, error) {
+	done, err := s.write(ctx, forward.Write{Principal: identity.PrincipalOf(ctx), Remove: req})
+	if err != nil {
+		return nil, err
+	}
+	return &argosyv1.RemoveAgentResponse{Header: done.GetHeader(), Forgotten: done.GetResult().GetForgotten(), Replayed: done.GetReplayed()}, nil
+}
+
 func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteResponse, error) {
 	if err := s.check(ctx, w); err != nil {
 		return nil, err

@@ -111,12 +111,13 @@ func (r *Router) TellRefused(told func(error)) { r.refused = told }
 // Waiting returns how many writes have no answer yet.
 func (r *Router) Waiting() int { return int(r.waiting.Load()) }
 
-// Write is one write of a user; exactly one of Apply and Delete is set. The
+// Write is one write of a user; exactly one of Apply, Delete and Remove is set. The
 // messages must not be changed after it was handed over.
 type Write struct {
 	Principal string
 	Apply     *argosyv1.ApplyRequest
 	Delete    *argosyv1.DeleteRequest
+	Remove    *argosyv1.RemoveAgentRequest
 }
 
 // dry tells whether the write is only to be judged: its fate is never in doubt.
@@ -206,6 +207,7 @@ func (r *Router) attempt(to Target, w Write, repeat bool, deadline time.Time, ti
 		Principal: w.Principal,
 		Apply:     w.Apply,
 		Delete:    w.Delete,
+		Remove:    w.Remove,
 		Repeat:    repeat,
 		Deadline:  deadline,
 		Done:      func(o writer.Outcome) { done <- o },

@@ -77,10 +77,11 @@ func (v *Receiver) submit(writes []*argosyv1.ForwardedWrite, out *answers[argosy
 			Principal: w.GetPrincipal(),
 			Apply:     w.GetApply(),
 			Delete:    w.GetDelete(),
+			Remove:    w.GetRemoveAgent(),
 			Repeat:    w.GetRepeat(),
 			Done:      func(o writer.Outcome) { out.add(resultOf(sequence, o)) },
 		}
-		if r.Apply == nil && r.Delete == nil {
+		if r.Apply == nil && r.Delete == nil && r.Remove == nil {
 			out.add(failed(sequence, argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
 				"the leader does not know this kind of write; upgrade all servers"))
 			continue

@@ -91,7 +91,7 @@ func (s *Stream) SubmitAll(requests []*writer.Request) {
 	all := make([]held, len(requests))
 	for i, r := range requests {
 		all[i].Request = r
-		all[i].size = proto.Size(r.Apply) + proto.Size(r.Delete)
+		all[i].size = proto.Size(r.Apply) + proto.Size(r.Delete) + proto.Size(r.Remove)
 	}
 	refused, err := s.hold(all)
 	for _, r := range refused {
@@ -206,9 +206,12 @@ func forwarded(sequence uint64, r *writer.Request) *argosyv1.ForwardedWrite {
 	if !r.Deadline.IsZero() {
 		w.TimeoutMs = uint64(max(time.Until(r.Deadline).Milliseconds(), 1))
 	}
-	if r.Apply != nil {
+	switch {
+	case r.Apply != nil:
 		w.Write = &argosyv1.ForwardedWrite_Apply{Apply: r.Apply}
-	} else {
+	case r.Remove != nil:
+		w.Write = &argosyv1.ForwardedWrite_RemoveAgent{RemoveAgent: r.Remove}
+	default:
 		w.Write = &argosyv1.ForwardedWrite_Delete{Delete: r.Delete}
 	}
 	return w

@@ -140,19 +140,21 @@ func (s *Store) reportedLocked(workload string) []*argosyv1.WorkloadState {
 	return states
 }
 
-// InstancesOf returns the names of the instances that an agent has, in no order.
-func (s *Store) InstancesOf(agent string) []*argosyv1.InstanceName {
+// On returns whether an agent is connected, and the states of the instances that
+// it is known to have, by workload and id.
+func (s *Store) On(agent string) (connected bool, states []*argosyv1.WorkloadState) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	a, ok := s.agents[agent]
 	if !ok {
-		return nil
+		return false, nil
 	}
-	names := make([]*argosyv1.InstanceName, 0, len(a.instances))
+	states = make([]*argosyv1.WorkloadState, 0, len(a.instances))
 	for _, i := range a.instances {
-		names = append(names, i.state.GetInstance())
+		states = append(states, i.state)
 	}
-	return names
+	slices.SortFunc(states, byInstance)
+	return a.status.GetConnected(), states
 }
 
 // Elsewhere returns an agent other than the named one that has an instance of a

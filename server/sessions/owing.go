@@ -344,8 +344,9 @@ func (a *assigner) owing(agent string) (*argosyv1.Owing, bool) {
 // being to have them.
 func (a *assigner) kept(view *fsm.View, agent string) map[string]struct{} {
 	names := map[string]struct{}{}
-	for _, instance := range a.store.InstancesOf(agent) {
-		names[instance.GetWorkload()] = struct{}{}
+	_, states := a.store.On(agent)
+	for _, state := range states {
+		names[state.GetInstance().GetWorkload()] = struct{}{}
 	}
 	for _, name := range a.handoff.flightsTo(agent) {
 		names[name] = struct{}{}

@@ -53,14 +53,18 @@ var (
 	deleteSteps = []func(*draft) refuse{
 		(*draft).level, (*draft).deleteConfigs, (*draft).deleteWorkloads, (*draft).renderUsers,
 	}
+	removeSteps = []func(*draft) refuse{(*draft).removeAgent}
 )
 
 // draft works out what a request would do.
 func (w *Writer) draft(r *Request) (*draft, refuse) {
 	d := &draft{Working: w.working, request: r, result: &argosyv1.WriteResult{}}
 	steps := applySteps
-	if r.Delete != nil {
+	switch {
+	case r.Delete != nil:
 		steps = deleteSteps
+	case r.Remove != nil:
+		steps = removeSteps
 	}
 	for _, step := range steps {
 		if why := step(d); why != nil {

@@ -81,6 +81,12 @@ func (w *Writer) prepare(r *Request) error {
 		r.level = r.Delete.NeedsLevel()
 		return w.prepareDelete(r)
 	}
+	if r.Remove != nil {
+		if r.Remove.GetName() == "" {
+			return invalid("remove agent: the request names none")
+		}
+		return nil
+	}
 	r.level = r.Apply.NeedsLevel()
 	return w.prepareApply(r)
 }

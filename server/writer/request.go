@@ -7,7 +7,7 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// Request is one write. Exactly one of Apply, Delete and Change is set. The
+// Request is one write. Exactly one of Apply, Delete, Remove and Change is set. The
 // messages are never written to, so that a request may be repeated elsewhere
 // while this one is still under way.
 type Request struct {
@@ -17,6 +17,8 @@ type Request struct {
 	Apply *argosyv1.ApplyRequest
 	// Delete is a user's Delete.
 	Delete *argosyv1.DeleteRequest
+	// Remove is a user's removal of an agent.
+	Remove *argosyv1.RemoveAgentRequest
 	// Change is a change by another service of the leader; see Writer.Mutate.
 	Change func(*Working) error
 	// Deadline is when nobody waits any more; zero means never. A request is not
@@ -72,7 +74,7 @@ func (r *Request) answer(o Outcome) { r.Done(o) }
 
 // repeats tells whether there may be other copies of the request.
 func (r *Request) repeats() bool {
-	return r.Repeat || r.Apply.GetRepeat() || r.Delete.GetRepeat()
+	return r.Repeat || r.Apply.GetRepeat() || r.Delete.GetRepeat() || r.Remove.GetRepeat()
 }
 
 // dry tells whether the request is only to be judged.
@@ -85,6 +87,8 @@ func (r *Request) id() []byte {
 		return r.Apply.GetRequestId()
 	case r.Delete != nil:
 		return r.Delete.GetRequestId()
+	case r.Remove != nil:
+		return r.Remove.GetRequestId()
 	}
 	return nil
 }

@@ -41,6 +41,8 @@ type Working struct {
 	// may still have them.
 	departed  departed
 	elsewhere func(workload, agent string, deleted uint64) bool
+	// agent tells what is known of an agent.
+	agent func(name string) (connected bool, states []*argosyv1.WorkloadState)
 	// expired is the revision up to which outcomes are forgotten, entries in
 	// flight included.
 	expired uint64

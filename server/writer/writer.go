@@ -91,6 +91,10 @@ type Deps struct {
 	// never. It is called by the one goroutine that does everything, and must not
 	// block.
 	Elsewhere func(workload, agent string, deleted uint64) bool
+	// Agent tells whether an agent is connected, and which instances it is known to
+	// have. Nil for none. It is called by the one goroutine that does everything, and
+	// must not block.
+	Agent func(name string) (connected bool, states []*argosyv1.WorkloadState)
 	// Now is the clock that entries are stamped by; nil means time.Now.
 	Now func() time.Time
 	// Uptime is the clock that ages are measured by: it never jumps, whatever is
@@ -126,6 +130,7 @@ type Writer struct {
 	render      Renderer
 	full        func() error
 	where       func(workload, agent string, deleted uint64) bool
+	agent       func(name string) (connected bool, states []*argosyv1.WorkloadState)
 	now         func() time.Time
 	uptime      func() time.Duration
 	meter       Meter
@@ -170,6 +175,7 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 		render:      deps.Render,
 		full:        deps.Full,
 		where:       deps.Elsewhere,
+		agent:       deps.Agent,
 		now:         deps.Now,
 		uptime:      deps.Uptime,
 		meter:       deps.Meter,
@@ -189,6 +195,9 @@ func New(deps Deps, cfg Config) (*Writer, error) {
 	}
 	if w.full == nil {
 		w.full = func() error { return nil }
+	}
+	if w.agent == nil {
+		w.agent = func(string) (bool, []*argosyv1.WorkloadState) { return false, nil }
 	}
 	if w.where == nil {
 		w.where = func(string, string, uint64) bool { return false }
@@ -272,7 +281,7 @@ func (w *Writer) Discard() { w.finish(ErrNotDone) }
 // of earlier terms was applied. It returns the reason, never nil.
 func (w *Writer) Run(ctx context.Context) error {
 	w.working = newWorking(w.state.View())
-	w.working.writer, w.working.elsewhere = w, w.where
+	w.working.writer, w.working.elsewhere, w.working.agent = w, w.where, w.agent
 	w.stamp = w.working.view.NewestProposed()
 	w.ages.note(w.working.view.Revision(), w.uptime())
 	err := w.run(ctx)

@@ -69,6 +69,7 @@ when it is started again, it takes over what it finds.`,
 	flags.StringSliceVar(&o.join, "join", nil, "gossip addresses of servers, host[:port] (default: the hosts of --server)")
 	flags.StringVar(&o.keyring, "keyring-file", "", "keys of gossip, a JSON list of base64 texts")
 	o.logs.addFlags(flags)
+	cmd.AddCommand(a.listAgentsCommand(), a.removeAgentCommand())
 	return cmd
 }
 

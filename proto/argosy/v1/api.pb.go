@@ -999,8 +999,11 @@ type RemoveAgentResponse struct {
 	// Who answered.
 	Header *ResponseHeader `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// States of instances that were last known on the agent. Nothing is known of
-	// them any more: should the machine still run them, they may run twice.
-	Forgotten     []*WorkloadState `protobuf:"bytes,2,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
+	// them any more: should the machine still run them, they may run twice. As in
+	// WriteResult.forgotten.
+	Forgotten []*WorkloadState `protobuf:"bytes,2,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
+	// Whether this is the remembered answer to an earlier request of this id.
+	Replayed      bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1047,6 +1050,13 @@ func (x *RemoveAgentResponse) GetForgotten() []*WorkloadState {
 		return x.Forgotten
 	}
 	return nil
+}
+
+func (x *RemoveAgentResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
 }
 
 // ConfigChange is what a write did to one config.
@@ -1228,7 +1238,10 @@ type WriteResult struct {
 	Configs []*ConfigChange `protobuf:"bytes,3,rep,name=configs,proto3" json:"configs,omitempty"`
 	// Workloads that it does not name, but that are rendered to something else by
 	// the configs that it changed, by name.
-	Rendered      []*WorkloadChange `protobuf:"bytes,4,rep,name=rendered,proto3" json:"rendered,omitempty"`
+	Rendered []*WorkloadChange `protobuf:"bytes,4,rep,name=rendered,proto3" json:"rendered,omitempty"`
+	// Instances that were last known on an agent that it removed, with their states
+	// and nothing more of these, by name.
+	Forgotten     []*WorkloadState `protobuf:"bytes,5,rep,name=forgotten,proto3" json:"forgotten,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1287,6 +1300,13 @@ func (x *WriteResult) GetConfigs() []*ConfigChange {
 func (x *WriteResult) GetRendered() []*WorkloadChange {
 	if x != nil {
 		return x.Rendered
+	}
+	return nil
+}
+
+func (x *WriteResult) GetForgotten() []*WorkloadState {
+	if x != nil {
+		return x.Forgotten
 	}
 	return nil
 }
@@ -3053,10 +3073,11 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x03 \x01(\bR\x05force\x12\x16\n" +
-	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"\x80\x01\n" +
+	"\x06repeat\x18\x04 \x01(\bR\x06repeat\"\x9c\x01\n" +
 	"\x13RemoveAgentResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x126\n" +
-	"\tforgotten\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\tforgotten\"K\n" +
+	"\tforgotten\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\tforgotten\x12\x1a\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"K\n" +
 	"\fConfigChange\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.argosy.v1.ChangeKindR\x04kind\"\xb1\x02\n" +
@@ -3069,12 +3090,13 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x06effect\x18\x05 \x01(\x0e2\x11.argosy.v1.EffectR\x06effect\x12%\n" +
 	"\x0eprevious_agent\x18\x06 \x01(\tR\rpreviousAgent\x120\n" +
 	"\x14previous_instance_id\x18\a \x01(\tR\x12previousInstanceId\x12%\n" +
-	"\x0echanged_fields\x18\b \x03(\tR\rchangedFields\"\xda\x01\n" +
+	"\x0echanged_fields\x18\b \x03(\tR\rchangedFields\"\x92\x02\n" +
 	"\vWriteResult\x123\n" +
 	"\achanges\x18\x01 \x03(\v2\x19.argosy.v1.WorkloadChangeR\achanges\x12,\n" +
 	"\arefusal\x18\x02 \x01(\v2\x12.argosy.v1.RefusalR\arefusal\x121\n" +
 	"\aconfigs\x18\x03 \x03(\v2\x17.argosy.v1.ConfigChangeR\aconfigs\x125\n" +
-	"\brendered\x18\x04 \x03(\v2\x19.argosy.v1.WorkloadChangeR\brendered\"S\n" +
+	"\brendered\x18\x04 \x03(\v2\x19.argosy.v1.WorkloadChangeR\brendered\x126\n" +
+	"\tforgotten\x18\x05 \x03(\v2\x18.argosy.v1.WorkloadStateR\tforgotten\"S\n" +
 	"\aRefusal\x12.\n" +
 	"\x06detail\x18\x01 \x01(\v2\x16.argosy.v1.ErrorDetailR\x06detail\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x8e\x01\n" +
@@ -3342,68 +3364,69 @@ var file_argosy_v1_api_proto_depIdxs = []int32{
 	16, // 13: argosy.v1.WriteResult.refusal:type_name -> argosy.v1.Refusal
 	13, // 14: argosy.v1.WriteResult.configs:type_name -> argosy.v1.ConfigChange
 	14, // 15: argosy.v1.WriteResult.rendered:type_name -> argosy.v1.WorkloadChange
-	36, // 16: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
-	6,  // 17: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
-	15, // 18: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
-	19, // 19: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
-	7,  // 20: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
-	10, // 21: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
-	6,  // 22: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
-	21, // 23: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
-	15, // 24: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
-	36, // 25: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
-	0,  // 26: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
-	6,  // 27: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 28: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	42, // 29: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
-	0,  // 30: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
-	6,  // 31: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 32: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	42, // 33: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	43, // 34: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	44, // 35: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
-	39, // 36: argosy.v1.GetStateResponse.configs:type_name -> argosy.v1.Config
-	6,  // 37: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 38: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	42, // 39: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	44, // 40: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
-	39, // 41: argosy.v1.WatchResponse.configs:type_name -> argosy.v1.Config
-	43, // 42: argosy.v1.WatchResponse.registered_agents:type_name -> argosy.v1.Agent
-	30, // 43: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	40, // 44: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
-	6,  // 45: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	45, // 46: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	46, // 47: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
-	33, // 48: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
-	37, // 49: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
-	4,  // 50: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
-	6,  // 51: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	5,  // 52: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	7,  // 53: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	10, // 54: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	18, // 55: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
-	22, // 56: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	24, // 57: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	26, // 58: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	28, // 59: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	31, // 60: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	11, // 61: argosy.v1.ClusterService.RemoveAgent:input_type -> argosy.v1.RemoveAgentRequest
-	34, // 62: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	17, // 63: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	17, // 64: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	20, // 65: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
-	23, // 66: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	25, // 67: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	27, // 68: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	29, // 69: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	32, // 70: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	12, // 71: argosy.v1.ClusterService.RemoveAgent:output_type -> argosy.v1.RemoveAgentResponse
-	35, // 72: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	63, // [63:73] is the sub-list for method output_type
-	53, // [53:63] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	42, // 16: argosy.v1.WriteResult.forgotten:type_name -> argosy.v1.WorkloadState
+	36, // 17: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
+	6,  // 18: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
+	15, // 19: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
+	19, // 20: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
+	7,  // 21: argosy.v1.NumberedWrite.apply:type_name -> argosy.v1.ApplyRequest
+	10, // 22: argosy.v1.NumberedWrite.delete:type_name -> argosy.v1.DeleteRequest
+	6,  // 23: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
+	21, // 24: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
+	15, // 25: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
+	36, // 26: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
+	0,  // 27: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
+	6,  // 28: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 29: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	42, // 30: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	0,  // 31: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
+	6,  // 32: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 33: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	42, // 34: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	43, // 35: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	44, // 36: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	39, // 37: argosy.v1.GetStateResponse.configs:type_name -> argosy.v1.Config
+	6,  // 38: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
+	38, // 39: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	42, // 40: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	44, // 41: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	39, // 42: argosy.v1.WatchResponse.configs:type_name -> argosy.v1.Config
+	43, // 43: argosy.v1.WatchResponse.registered_agents:type_name -> argosy.v1.Agent
+	30, // 44: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
+	40, // 45: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	6,  // 46: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
+	45, // 47: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	46, // 48: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	33, // 49: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
+	37, // 50: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
+	4,  // 51: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	6,  // 52: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	5,  // 53: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	7,  // 54: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	10, // 55: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	18, // 56: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	22, // 57: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	24, // 58: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	26, // 59: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	28, // 60: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	31, // 61: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	11, // 62: argosy.v1.ClusterService.RemoveAgent:input_type -> argosy.v1.RemoveAgentRequest
+	34, // 63: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	17, // 64: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	17, // 65: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	20, // 66: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	23, // 67: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	25, // 68: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	27, // 69: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	29, // 70: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	32, // 71: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	12, // 72: argosy.v1.ClusterService.RemoveAgent:output_type -> argosy.v1.RemoveAgentResponse
+	35, // 73: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	64, // [64:74] is the sub-list for method output_type
+	54, // [54:64] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }

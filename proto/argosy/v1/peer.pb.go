@@ -173,6 +173,7 @@ type ForwardedWrite struct {
 	//
 	//	*ForwardedWrite_Apply
 	//	*ForwardedWrite_Delete
+	//	*ForwardedWrite_RemoveAgent
 	Write isForwardedWrite_Write `protobuf_oneof:"write"`
 	// Whether the follower has sent it before and does not know what came of
 	// that, as ApplyRequest.repeat.
@@ -257,6 +258,15 @@ func (x *ForwardedWrite) GetDelete() *DeleteRequest {
 	return nil
 }
 
+func (x *ForwardedWrite) GetRemoveAgent() *RemoveAgentRequest {
+	if x != nil {
+		if x, ok := x.Write.(*ForwardedWrite_RemoveAgent); ok {
+			return x.RemoveAgent
+		}
+	}
+	return nil
+}
+
 func (x *ForwardedWrite) GetRepeat() bool {
 	if x != nil {
 		return x.Repeat
@@ -278,9 +288,17 @@ type ForwardedWrite_Delete struct {
 	Delete *DeleteRequest `protobuf:"bytes,5,opt,name=delete,proto3,oneof"`
 }
 
+type ForwardedWrite_RemoveAgent struct {
+	// The removal of an agent. A leader of an older release refuses it
+	// (INCOMPATIBLE).
+	RemoveAgent *RemoveAgentRequest `protobuf:"bytes,7,opt,name=remove_agent,json=removeAgent,proto3,oneof"`
+}
+
 func (*ForwardedWrite_Apply) isForwardedWrite_Write() {}
 
 func (*ForwardedWrite_Delete) isForwardedWrite_Write() {}
+
+func (*ForwardedWrite_RemoveAgent) isForwardedWrite_Write() {}
 
 // ForwardResponse is a batch of answers.
 type ForwardResponse struct {
@@ -1375,14 +1393,15 @@ const file_argosy_v1_peer_proto_rawDesc = "" +
 	"\rfeature_level\x18\x05 \x01(\rR\ffeatureLevel\"{\n" +
 	"\x0eForwardRequest\x126\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.argosy.v1.PeerHandshakeR\thandshake\x121\n" +
-	"\x06writes\x18\x02 \x03(\v2\x19.argosy.v1.ForwardedWriteR\x06writes\"\xef\x01\n" +
+	"\x06writes\x18\x02 \x03(\v2\x19.argosy.v1.ForwardedWriteR\x06writes\"\xb3\x02\n" +
 	"\x0eForwardedWrite\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x03 \x01(\x04R\ttimeoutMs\x12/\n" +
 	"\x05apply\x18\x04 \x01(\v2\x17.argosy.v1.ApplyRequestH\x00R\x05apply\x122\n" +
-	"\x06delete\x18\x05 \x01(\v2\x18.argosy.v1.DeleteRequestH\x00R\x06delete\x12\x16\n" +
+	"\x06delete\x18\x05 \x01(\v2\x18.argosy.v1.DeleteRequestH\x00R\x06delete\x12B\n" +
+	"\fremove_agent\x18\a \x01(\v2\x1d.argosy.v1.RemoveAgentRequestH\x00R\vremoveAgent\x12\x16\n" +
 	"\x06repeat\x18\x06 \x01(\bR\x06repeatB\a\n" +
 	"\x05write\"\x7f\n" +
 	"\x0fForwardResponse\x126\n" +
@@ -1508,11 +1527,12 @@ var file_argosy_v1_peer_proto_goTypes = []any{
 	(*VersionRange)(nil),             // 19: argosy.v1.VersionRange
 	(*ApplyRequest)(nil),             // 20: argosy.v1.ApplyRequest
 	(*DeleteRequest)(nil),            // 21: argosy.v1.DeleteRequest
-	(*WriteResult)(nil),              // 22: argosy.v1.WriteResult
-	(*ErrorDetail)(nil),              // 23: argosy.v1.ErrorDetail
-	(*WorkloadState)(nil),            // 24: argosy.v1.WorkloadState
-	(*AgentStatus)(nil),              // 25: argosy.v1.AgentStatus
-	(*ServerStatus)(nil),             // 26: argosy.v1.ServerStatus
+	(*RemoveAgentRequest)(nil),       // 22: argosy.v1.RemoveAgentRequest
+	(*WriteResult)(nil),              // 23: argosy.v1.WriteResult
+	(*ErrorDetail)(nil),              // 24: argosy.v1.ErrorDetail
+	(*WorkloadState)(nil),            // 25: argosy.v1.WorkloadState
+	(*AgentStatus)(nil),              // 26: argosy.v1.AgentStatus
+	(*ServerStatus)(nil),             // 27: argosy.v1.ServerStatus
 }
 var file_argosy_v1_peer_proto_depIdxs = []int32{
 	19, // 0: argosy.v1.PeerHandshake.protocol:type_name -> argosy.v1.VersionRange
@@ -1520,42 +1540,43 @@ var file_argosy_v1_peer_proto_depIdxs = []int32{
 	2,  // 2: argosy.v1.ForwardRequest.writes:type_name -> argosy.v1.ForwardedWrite
 	20, // 3: argosy.v1.ForwardedWrite.apply:type_name -> argosy.v1.ApplyRequest
 	21, // 4: argosy.v1.ForwardedWrite.delete:type_name -> argosy.v1.DeleteRequest
-	0,  // 5: argosy.v1.ForwardResponse.handshake:type_name -> argosy.v1.PeerHandshake
-	4,  // 6: argosy.v1.ForwardResponse.results:type_name -> argosy.v1.ForwardedResult
-	22, // 7: argosy.v1.ForwardedResult.result:type_name -> argosy.v1.WriteResult
-	23, // 8: argosy.v1.ForwardedResult.error:type_name -> argosy.v1.ErrorDetail
-	0,  // 9: argosy.v1.ReadIndexRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	0,  // 10: argosy.v1.MirrorRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	0,  // 11: argosy.v1.MirrorResponse.handshake:type_name -> argosy.v1.PeerHandshake
-	24, // 12: argosy.v1.MirrorResponse.states:type_name -> argosy.v1.WorkloadState
-	25, // 13: argosy.v1.MirrorResponse.agents:type_name -> argosy.v1.AgentStatus
-	0,  // 14: argosy.v1.ContactRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	0,  // 15: argosy.v1.PrepareBootstrapRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	0,  // 16: argosy.v1.JoinRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	0,  // 17: argosy.v1.DescribeRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	26, // 18: argosy.v1.DescribeResponse.server:type_name -> argosy.v1.ServerStatus
-	0,  // 19: argosy.v1.StateHashRequest.handshake:type_name -> argosy.v1.PeerHandshake
-	1,  // 20: argosy.v1.PeerService.Forward:input_type -> argosy.v1.ForwardRequest
-	5,  // 21: argosy.v1.PeerService.ReadIndex:input_type -> argosy.v1.ReadIndexRequest
-	7,  // 22: argosy.v1.PeerService.Mirror:input_type -> argosy.v1.MirrorRequest
-	9,  // 23: argosy.v1.PeerService.Contact:input_type -> argosy.v1.ContactRequest
-	11, // 24: argosy.v1.PeerService.PrepareBootstrap:input_type -> argosy.v1.PrepareBootstrapRequest
-	13, // 25: argosy.v1.PeerService.Join:input_type -> argosy.v1.JoinRequest
-	15, // 26: argosy.v1.PeerService.Describe:input_type -> argosy.v1.DescribeRequest
-	17, // 27: argosy.v1.PeerService.StateHash:input_type -> argosy.v1.StateHashRequest
-	3,  // 28: argosy.v1.PeerService.Forward:output_type -> argosy.v1.ForwardResponse
-	6,  // 29: argosy.v1.PeerService.ReadIndex:output_type -> argosy.v1.ReadIndexResponse
-	8,  // 30: argosy.v1.PeerService.Mirror:output_type -> argosy.v1.MirrorResponse
-	10, // 31: argosy.v1.PeerService.Contact:output_type -> argosy.v1.ContactResponse
-	12, // 32: argosy.v1.PeerService.PrepareBootstrap:output_type -> argosy.v1.PrepareBootstrapResponse
-	14, // 33: argosy.v1.PeerService.Join:output_type -> argosy.v1.JoinResponse
-	16, // 34: argosy.v1.PeerService.Describe:output_type -> argosy.v1.DescribeResponse
-	18, // 35: argosy.v1.PeerService.StateHash:output_type -> argosy.v1.StateHashResponse
-	28, // [28:36] is the sub-list for method output_type
-	20, // [20:28] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	22, // 5: argosy.v1.ForwardedWrite.remove_agent:type_name -> argosy.v1.RemoveAgentRequest
+	0,  // 6: argosy.v1.ForwardResponse.handshake:type_name -> argosy.v1.PeerHandshake
+	4,  // 7: argosy.v1.ForwardResponse.results:type_name -> argosy.v1.ForwardedResult
+	23, // 8: argosy.v1.ForwardedResult.result:type_name -> argosy.v1.WriteResult
+	24, // 9: argosy.v1.ForwardedResult.error:type_name -> argosy.v1.ErrorDetail
+	0,  // 10: argosy.v1.ReadIndexRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	0,  // 11: argosy.v1.MirrorRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	0,  // 12: argosy.v1.MirrorResponse.handshake:type_name -> argosy.v1.PeerHandshake
+	25, // 13: argosy.v1.MirrorResponse.states:type_name -> argosy.v1.WorkloadState
+	26, // 14: argosy.v1.MirrorResponse.agents:type_name -> argosy.v1.AgentStatus
+	0,  // 15: argosy.v1.ContactRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	0,  // 16: argosy.v1.PrepareBootstrapRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	0,  // 17: argosy.v1.JoinRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	0,  // 18: argosy.v1.DescribeRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	27, // 19: argosy.v1.DescribeResponse.server:type_name -> argosy.v1.ServerStatus
+	0,  // 20: argosy.v1.StateHashRequest.handshake:type_name -> argosy.v1.PeerHandshake
+	1,  // 21: argosy.v1.PeerService.Forward:input_type -> argosy.v1.ForwardRequest
+	5,  // 22: argosy.v1.PeerService.ReadIndex:input_type -> argosy.v1.ReadIndexRequest
+	7,  // 23: argosy.v1.PeerService.Mirror:input_type -> argosy.v1.MirrorRequest
+	9,  // 24: argosy.v1.PeerService.Contact:input_type -> argosy.v1.ContactRequest
+	11, // 25: argosy.v1.PeerService.PrepareBootstrap:input_type -> argosy.v1.PrepareBootstrapRequest
+	13, // 26: argosy.v1.PeerService.Join:input_type -> argosy.v1.JoinRequest
+	15, // 27: argosy.v1.PeerService.Describe:input_type -> argosy.v1.DescribeRequest
+	17, // 28: argosy.v1.PeerService.StateHash:input_type -> argosy.v1.StateHashRequest
+	3,  // 29: argosy.v1.PeerService.Forward:output_type -> argosy.v1.ForwardResponse
+	6,  // 30: argosy.v1.PeerService.ReadIndex:output_type -> argosy.v1.ReadIndexResponse
+	8,  // 31: argosy.v1.PeerService.Mirror:output_type -> argosy.v1.MirrorResponse
+	10, // 32: argosy.v1.PeerService.Contact:output_type -> argosy.v1.ContactResponse
+	12, // 33: argosy.v1.PeerService.PrepareBootstrap:output_type -> argosy.v1.PrepareBootstrapResponse
+	14, // 34: argosy.v1.PeerService.Join:output_type -> argosy.v1.JoinResponse
+	16, // 35: argosy.v1.PeerService.Describe:output_type -> argosy.v1.DescribeResponse
+	18, // 36: argosy.v1.PeerService.StateHash:output_type -> argosy.v1.StateHashResponse
+	29, // [29:37] is the sub-list for method output_type
+	21, // [21:29] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_peer_proto_init() }
@@ -1568,6 +1589,7 @@ func file_argosy_v1_peer_proto_init() {
 	file_argosy_v1_peer_proto_msgTypes[2].OneofWrappers = []any{
 		(*ForwardedWrite_Apply)(nil),
 		(*ForwardedWrite_Delete)(nil),
+		(*ForwardedWrite_RemoveAgent)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
