@@ -127,7 +127,6 @@ func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse]) (*arg
 			whole.Header = chunk.GetHeader()
 		}
 		whole.Workloads = append(whole.Workloads, chunk.GetWorkloads()...)
-		whole.Configs = append(whole.Configs, chunk.GetConfigs()...)
 		whole.States = append(whole.States, chunk.GetStates()...)
 		whole.Agents = append(whole.Agents, chunk.GetAgents()...)
 		whole.AgentStatuses = append(whole.AgentStatuses, chunk.GetAgentStatuses()...)

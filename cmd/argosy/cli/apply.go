@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -162,6 +163,11 @@ func (a *app) apply(ctx context.Context, request *argosyv1.ApplyRequest, wait wa
 	if err != nil {
 		return err
 	}
+	return a.applied(ctx, c, request, response, wait)
+}
+
+// applied tells what a write did, and waits for what it asks for.
+func (a *app) applied(ctx context.Context, c *client.Client, request *argosyv1.ApplyRequest, response *argosyv1.WriteResponse, wait waitOptions) error {
 	if request.GetDryRun() {
 		a.printPlan(response)
 		return nil
@@ -189,8 +195,12 @@ func (a *app) apply(ctx context.Context, request *argosyv1.ApplyRequest, wait wa
 }
 
 func countsText(counts map[argosyv1.ChangeKind]int) string {
-	return fmt.Sprintf("%d created, %d changed, %d unchanged", counts[argosyv1.ChangeKind_CHANGE_KIND_CREATED],
+	text := fmt.Sprintf("%d created, %d changed, %d unchanged", counts[argosyv1.ChangeKind_CHANGE_KIND_CREATED],
 		counts[argosyv1.ChangeKind_CHANGE_KIND_UPDATED], counts[argosyv1.ChangeKind_CHANGE_KIND_UNCHANGED])
+	if deleted := counts[argosyv1.ChangeKind_CHANGE_KIND_DELETED]; deleted > 0 {
+		text += fmt.Sprintf(", %d deleted", deleted)
+	}
+	return text
 }
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -201,10 +211,12 @@ func (a *app) deleteCommand() *cobra.Command {
 		wait          waitOptions
 	)
 	cmd := &cobra.Command{
-		Use:               "delete NAME...",
-		Short:             "Remove workloads",
-		Long:              "Delete removes workloads by name, or those that a manifest names, all of them or none, and waits until they are gone.",
-		Example:           "  argosy delete web\n  argosy delete -f web.yaml",
+		Use:   "delete NAME...",
+		Short: "Remove workloads or configs",
+		Long: `Delete removes workloads by name, or those that a manifest names, all of them or
+none, and waits until they are gone. Of a workload that is named as one of the
+commands below, such as config, write: argosy delete -- config`,
+		Example:           "  argosy delete web\n  argosy delete -f web.yaml\n  argosy delete config web-settings",
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(files) > 0 {
@@ -228,6 +240,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&ignoreMissing, "ignore-missing", false, "take a workload that does not exist for deleted")
 	expect.addFlags(cmd)
 	wait.addFlags(cmd)
+	cmd.AddCommand(a.deleteConfigCommand())
 	return cmd
 }
 
@@ -256,11 +269,14 @@ func (a *app) delete(ctx context.Context, request *argosyv1.DeleteRequest, wait 
 			configs++
 		}
 	}
-	text := plural(deleted, "workload")
-	if configs > 0 {
-		text += ", " + plural(configs, "config")
+	var parts []string
+	if len(request.GetNames()) > 0 {
+		parts = append(parts, plural(deleted, "workload"))
 	}
-	fmt.Fprintf(a.out, "deleted at revision %d: %s\n", response.GetHeader().GetRevision(), text)
+	if len(request.GetConfigs()) > 0 {
+		parts = append(parts, plural(configs, "config"))
+	}
+	fmt.Fprintf(a.out, "deleted at revision %d: %s\n", response.GetHeader().GetRevision(), strings.Join(parts, ", "))
 	if wait.noWait {
 		return nil
 	}

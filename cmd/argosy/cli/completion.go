@@ -34,7 +34,7 @@ func (a *app) readForCompletion(cmd *cobra.Command, request *argosyv1.GetStateRe
 }
 
 func (a *app) completeWorkloads(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	state := a.readForCompletion(cmd, &argosyv1.GetStateRequest{OmitStates: true, OmitAgents: true})
+	state := a.readForCompletion(cmd, &argosyv1.GetStateRequest{OmitStates: true, OmitConfigs: true, OmitAgents: true})
 	var names []string
 	for _, w := range state.GetWorkloads() {
 		names = append(names, w.GetName())
@@ -43,7 +43,7 @@ func (a *app) completeWorkloads(cmd *cobra.Command, _ []string, _ string) ([]str
 }
 
 func (a *app) completeAgents(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	state := a.readForCompletion(cmd, &argosyv1.GetStateRequest{OmitStates: true, OmitWorkloads: true})
+	state := a.readForCompletion(cmd, &argosyv1.GetStateRequest{OmitStates: true, OmitWorkloads: true, OmitConfigs: true})
 	var names []string
 	for _, agent := range state.GetAgents() {
 		names = append(names, agent.GetName())

@@ -44,7 +44,7 @@ depends on it, and how these are now; and whether its agent is connected.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.withClient(func(c *client.Client) error {
 				// All of it, since whoever depends on it may be anywhere.
-				state, err := c.GetState(cmd.Context(), &argosyv1.GetStateRequest{Consistency: o.consistency()})
+				state, err := c.GetState(cmd.Context(), &argosyv1.GetStateRequest{Consistency: o.consistency(), OmitConfigs: true})
 				if err != nil {
 					return err
 				}

@@ -42,14 +42,14 @@ func (o *getOptions) check(formats ...string) error {
 
 func (a *app) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "get workloads|agents|servers|state",
+		Use:   "get workloads|configs|agents|servers|state|events",
 		Short: "Show what there is",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("say what to get: workloads, agents, servers or state")
+			return usagef("say what to get: workloads, configs, agents, servers, state or events")
 		},
 	}
-	cmd.AddCommand(a.getWorkloadsCommand(), a.getAgentsCommand(), a.getServersCommand(), a.getStateCommand())
+	cmd.AddCommand(a.getWorkloadsCommand(), a.getConfigsCommand(), a.getAgentsCommand(), a.getServersCommand(), a.getStateCommand(), a.getEventsCommand())
 	return cmd
 }
 
@@ -69,7 +69,7 @@ func (a *app) getWorkloadsCommand() *cobra.Command {
 					return a.watchWorkloads(cmd.Context(), c, names, o)
 				}
 				state, err := c.GetState(cmd.Context(), &argosyv1.GetStateRequest{
-					Consistency: o.consistency(), Names: names, Agent: o.agent, OmitAgents: true,
+					Consistency: o.consistency(), Names: names, Agent: o.agent, OmitConfigs: true, OmitAgents: true,
 				})
 				if err != nil {
 					return err
@@ -211,7 +211,7 @@ func short(id string) string {
 // watchWorkloads prints the list and then a line for each change.
 func (a *app) watchWorkloads(ctx context.Context, c *client.Client, names []string, o getOptions) error {
 	desired := map[string]*argosyv1.Workload{}
-	err := c.Watch(ctx, &argosyv1.WatchRequest{Names: names}, func(message *argosyv1.WatchResponse) error {
+	err := c.Watch(ctx, &argosyv1.WatchRequest{Names: names, OmitConfigs: true, OmitAgents: true}, func(message *argosyv1.WatchResponse) error {
 		if message.GetSnapshotBegin() {
 			clear(desired)
 		}

@@ -38,7 +38,7 @@ func (a *app) getAgentsCommand() *cobra.Command {
 				return err
 			}
 			return a.withClient(func(c *client.Client) error {
-				state, err := c.GetState(cmd.Context(), &argosyv1.GetStateRequest{Consistency: o.consistency(), OmitWorkloads: true})
+				state, err := c.GetState(cmd.Context(), &argosyv1.GetStateRequest{Consistency: o.consistency(), OmitWorkloads: true, OmitConfigs: true})
 				if err != nil {
 					return err
 				}
@@ -54,7 +54,7 @@ func (a *app) getAgentsCommand() *cobra.Command {
 func agentRows(state *argosyv1.GetStateResponse) []agentRow {
 	rows := map[string]*agentRow{}
 	for _, registered := range state.GetAgents() {
-		rows[registered.GetName()] = &agentRow{Name: registered.GetName(), Tags: registered.GetTags(), Runtimes: []string{}}
+		rows[registered.GetName()] = &agentRow{Name: registered.GetName(), Tags: registered.TagsInForce(), Runtimes: []string{}}
 	}
 	for _, status := range state.GetAgentStatuses() {
 		row, ok := rows[status.GetName()]

@@ -94,7 +94,7 @@ Try it:    argosy dev          a whole cluster on this machine
 		&cobra.Group{ID: "run", Title: "Run a cluster:"},
 	)
 	for _, cmd := range []*cobra.Command{
-		a.applyCommand(), a.diffCommand(), a.deleteCommand(), a.runCommand(), a.getCommand(), a.describeCommand(),
+		a.applyCommand(), a.diffCommand(), a.setCommand(), a.deleteCommand(), a.runCommand(), a.getCommand(), a.describeCommand(),
 		a.logsCommand(), a.explainCommand(), a.statusCommand(),
 	} {
 		cmd.GroupID = "use"
