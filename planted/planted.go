@@ -66,6 +66,8 @@ const (
 	LeftBehind Bug = "left-behind"
 	// FalseAlarm logs as an error what is none.
 	FalseAlarm Bug = "false-alarm"
+	// HastyLevel has a leader use what a server that it does not hear may not know.
+	HastyLevel Bug = "hasty-level"
 	// OldOrders lets agents obey a leader that was replaced.
 	OldOrders Bug = "old-orders"
 )
@@ -75,7 +77,7 @@ func All() []Bug {
 	return []Bug{
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
-		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, OldOrders, RepeatedLine,
+		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, HastyLevel, OldOrders, RepeatedLine,
 	}
 }
 

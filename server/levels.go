@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	"github.com/argosy-cluster/argosy/membership"
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server/consensus"
 	"github.com/argosy-cluster/argosy/server/writer"
@@ -50,8 +52,11 @@ func commonLevel(levels []uint32) uint32 {
 	if len(levels) == 0 {
 		return 0
 	}
-	lowest := levels[0]
+	lowest := slices.Max(levels)
 	for _, level := range levels {
+		if level == 0 && planted.On(planted.HastyLevel) {
+			continue
+		}
 		lowest = min(lowest, level)
 	}
 	return lowest

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -68,13 +70,14 @@ func (a *account) spoiled(server string) bool {
 }
 
 // versions judges S12: when servers of several versions ran together, all that
-// is said of data holds as well.
+// is said of data holds as well, and nothing was used that not all of them know.
 func versions(a *account) Result {
 	f := find("S12")
 	if len(a.h.Meta.Versions) < 2 {
 		return f.result
 	}
 	f.result.Checked = int64(len(a.h.Operations))
+	a.levels(f)
 	for _, c := range checkers() {
 		if !strings.HasPrefix(c.Invariant, "S") || c.Invariant == "S12" {
 			continue
@@ -92,4 +95,26 @@ func versions(a *account) Result {
 		}
 	}
 	return f.result
+}
+
+// levels holds what a cluster was made to use against what its servers knew then,
+// whether they ran or not. One whose data was spoiled may have been removed from the
+// cluster until it began anew: nothing can be said of it.
+func (a *account) levels(f *findings) {
+	knows := map[string]history.Level{}
+	for _, l := range a.h.Levels {
+		if l.Knows > 0 {
+			knows[l.Server] = l
+			continue
+		}
+		f.result.Checked++
+		for _, name := range slices.Sorted(maps.Keys(knows)) {
+			if k := knows[name]; k.Knows < l.Raised && !a.spoiled(name) {
+				f.add(l.At, []string{
+					a.when(k.At) + ": " + name + " was started, and knows no more than feature level " + strconv.FormatUint(uint64(k.Knows), 10),
+					a.when(l.At) + ": " + l.Server + " had the cluster use feature level " + strconv.FormatUint(uint64(l.Raised), 10),
+				}, "the cluster was made to use feature level %d, which %s did not know", l.Raised, name)
+			}
+		}
+	}
 }

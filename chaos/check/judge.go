@@ -25,7 +25,7 @@ func checkers() []Checker {
 		{Invariant: "S9", What: "replicas that have carried out the same entries are equal", judge: replicas},
 		{Invariant: "S10", What: "a snapshot that is restored is what the log leads to", judge: snapshots},
 		{Invariant: "S11", What: "what was damaged on a disk is found, and never served", judge: damage},
-		{Invariant: "S12", What: "all of that holds for servers of several versions together", judge: versions},
+		{Invariant: "S12", What: "all of that holds for servers of several versions together, and nothing is used that not all of them know", judge: versions},
 		{Invariant: "A1", What: "no two instances of a workload run at once", judge: together},
 		{Invariant: "A2", What: "a change of leader or agent starts no workload twice", judge: startedTwice},
 		{Invariant: "A3", What: "workloads run on, whatever becomes of the servers", judge: abandoned},
@@ -127,6 +127,8 @@ func countOf(h *history.History, kind string) int {
 		return len(h.Samples)
 	case history.KindStandings:
 		return len(h.Standings)
+	case history.KindLevels:
+		return len(h.Levels)
 	}
 	return 0
 }

@@ -440,6 +440,14 @@ func TestReplicasThatDifferAreFound(t *testing.T) {
 			h.Meta.Versions = []string{"1", "2"}
 			h.Replicas[1].Hash = "other"
 		}},
+		{"what one does not know is used", "S12", func(h *history.History) {
+			h.Meta.Versions = []string{"1", "2"}
+			h.Levels = []history.Level{{Server: "server-1", Knows: 2}, {Server: "server-2", Knows: 1}, {Server: "server-1", At: 5, Raised: 2}, {Server: "server-2", At: 6, Knows: 2}}
+		}},
+		{"what all know is used", "", func(h *history.History) {
+			h.Meta.Versions = []string{"1", "2"}
+			h.Levels = []history.Level{{Server: "server-1", Knows: 1}, {Server: "server-1", At: 1, Raised: 1}, {Server: "server-1", At: 4, Knows: 2}, {Server: "server-1", At: 5, Raised: 2}}
+		}},
 		{"versions together agree", "", func(h *history.History) { h.Meta.Versions = []string{"1", "2"} }},
 		{"no order explains what was read", "P1", func(h *history.History) {
 			// It reads what was there before; by no revision could it be told.

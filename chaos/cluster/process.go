@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,20 @@ type Process struct {
 	exit error
 	// signalled is set when it was told to end, or killed.
 	signalled bool
+}
+
+// Set has a flag that it was given another value, from its next start on. It reports
+// false when it was not given the flag, or has that value already.
+func (p *Process) Set(flag, value string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.Index(p.args, flag) + 1
+	if at == 0 || at == len(p.args) || p.args[at] == value {
+		return false
+	}
+	p.args = slices.Clone(p.args)
+	p.args[at] = value
+	return true
 }
 
 // Start starts the process; it does not wait until it answers.

@@ -40,6 +40,9 @@ func Collect(ctx context.Context, to *history.Recorder, clock func(time.Time) hi
 		for _, l := range found.Leaderships {
 			to.Leadership(l)
 		}
+		for _, l := range found.Levels {
+			to.Level(l)
+		}
 		for _, l := range found.Lines {
 			to.Line(l)
 		}

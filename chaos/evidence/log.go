@@ -16,6 +16,8 @@ import (
 // Testimony is what a log says that matters.
 type Testimony struct {
 	Leaderships []history.Leadership
+	// Levels are the feature levels that it had the cluster use.
+	Levels []history.Level
 	// Lines are those that should not be there.
 	Lines []history.Line
 }
@@ -26,6 +28,7 @@ const (
 	messageBegan  = "leadership began"
 	messageEnded  = "leadership ended"
 	messageWon    = "raft: election won"
+	messageRaised = "settings of the cluster were brought up to date"
 )
 
 // crashes are what a program prints that has broken down, and what that is.
@@ -98,6 +101,11 @@ func (r *logReader) line(line string) {
 			r.Leaderships = append(r.Leaderships, history.Leadership{
 				Server: r.process, ID: r.id, Term: term, Gained: fields["msg"] == messageBegan, Elected: fields["msg"] == messageWon, At: r.at,
 			})
+		}
+	}
+	if fields["msg"] == messageRaised {
+		if level, err := strconv.ParseUint(fields["feature_level"], 10, 32); err == nil {
+			r.Levels = append(r.Levels, history.Level{Server: r.process, At: r.at, Raised: uint32(level)})
 		}
 	}
 	if fields["level"] == "ERROR" {

@@ -14,6 +14,7 @@ import (
 func TestALogTellsWhoLedAndWhatShouldNotBeThere(t *testing.T) {
 	const text = `time=2026-01-02T03:04:05.100Z level=INFO msg=opened server=server-1 part=raft id=one cluster="" log-store=boltdb
 time=2026-01-02T03:04:05.200Z level=INFO msg="leadership began" server=server-1 term=4
+time=2026-01-02T03:04:05.250Z level=INFO msg="settings of the cluster were brought up to date" server=server-1 feature_level=3 incarnation=""
 time=2026-01-02T03:04:05.300Z level=ERROR msg="disk does not answer: \"falling\" silent" server=server-1 part=raft limit=500ms
 time=2026-01-02T03:04:05.400Z level=INFO msg="leadership ended" server=server-1 term=4 reason="leadership began"
 time=2026-01-02T03:04:05.500Z level=WARN msg="it has seen level=ERROR" server=server-1
@@ -46,6 +47,9 @@ time=2026-01-02T03:04:08Z level=INFO msg="leadership began" ser`
 	}
 	if !slices.Equal(found.Leaderships, want) {
 		t.Errorf("leaderships %+v", found.Leaderships)
+	}
+	if raised := []history.Level{{Server: "server-1", Raised: 3, At: 251_000}}; !slices.Equal(found.Levels, raised) {
+		t.Errorf("levels %+v", found.Levels)
 	}
 	var kinds []string
 	for _, l := range found.Lines {

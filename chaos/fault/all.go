@@ -16,6 +16,7 @@ var table = []Fault{
 	{plan.StopLeader, "stop the leader in order and start it again", 1, always, to(theLeader, down, late, stopped)},
 	{plan.TransferLeader, "have the leader give leadership away", 1, always, transferLeader},
 	{plan.RollServers, "restart one server after the other, in order", 1, always, rollServers},
+	{plan.UpgradeServers, "restart one server after the other as one of a newer version", 1, always, upgradeServers},
 	{plan.PauseLeader, "freeze the leader and let it go on", 1, always, to(theLeader, down, late, paused)},
 	{plan.PauseFollower, "freeze a follower and let it go on", 0, always, to(aFollower, down, late, paused)},
 	{plan.PauseAgent, "freeze an agent and let it go on", 0, anyAgents, to(anAgent, down, late, paused)},

@@ -96,6 +96,27 @@ func transferLeader(ctx context.Context, w *World, _ plan.Step) (*Active, error)
 // operator does for an upgrade. Another fault may be in its way: then that server
 // is left out.
 func rollServers(ctx context.Context, w *World, step plan.Step) (*Active, error) {
+	return rolling(ctx, w, step, stopped, "restarting")
+}
+
+// upgradeServers is rollServers of servers that come back as those of the newest
+// version.
+func upgradeServers(ctx context.Context, w *World, step plan.Step) (*Active, error) {
+	if w.Upgrade == nil {
+		return nil, fmt.Errorf("%w: all servers are of the newest version", ErrNoTarget)
+	}
+	return rolling(ctx, w, step, func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+		detail, undo, err := stopped(ctx, w, step, p)
+		if err == nil && w.Upgrade(p) {
+			detail += ", and upgraded it"
+		}
+		return detail, undo, err
+	}, "upgrading")
+}
+
+// rolling does something that ends it to one server after the other, the leader
+// last.
+func rolling(ctx context.Context, w *World, step plan.Step, do deed, what string) (*Active, error) {
 	leader, err := w.leader(ctx)
 	if err != nil {
 		return nil, err
@@ -103,8 +124,8 @@ func rollServers(ctx context.Context, w *World, step plan.Step) (*Active, error)
 	order := append(without(w.Cluster.Servers, leader), leader)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- roll(ctx, w, step, order) }()
-	return &Active{Targets: names(order), Leader: leader.Name, Detail: fmt.Sprintf("restarting %v in turn", names(order)), Heal: func(healing context.Context) error {
+	go func() { done <- roll(ctx, w, step, order, do) }()
+	return &Active{Targets: names(order), Leader: leader.Name, Detail: fmt.Sprintf("%s %v in turn", what, names(order)), Heal: func(healing context.Context) error {
 		defer cancel()
 		select {
 		case err := <-done:
@@ -116,11 +137,11 @@ func rollServers(ctx context.Context, w *World, step plan.Step) (*Active, error)
 	}}, nil
 }
 
-func roll(ctx context.Context, w *World, step plan.Step, order []*cluster.Process) error {
+func roll(ctx context.Context, w *World, step plan.Step, order []*cluster.Process, do deed) error {
 	for _, p := range order {
 		restart := to(func(context.Context, *World, plan.Step) ([]*cluster.Process, error) {
 			return []*cluster.Process{p}, nil
-		}, down, late, stopped)
+		}, down, late, do)
 		active, err := restart(ctx, w, step)
 		switch {
 		case errors.Is(err, ErrBudget):

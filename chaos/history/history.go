@@ -43,6 +43,8 @@ type History struct {
 	// Samples and Standings by their time.
 	Samples   []Sample
 	Standings []Standing
+	// Levels by their time.
+	Levels []Level
 	// Stalls by their beginning.
 	Stalls []Stall
 	// Cut names what is not whole. Nothing may be called right that rests on it.
@@ -76,6 +78,7 @@ func Read(dir string) (*History, error) {
 		load(h, dir, looksFile, &h.Looks, false), load(h, dir, linesFile, &h.Lines, false),
 		load(h, dir, replicasFile, &h.Replicas, false), load(h, dir, samplesFile, &h.Samples, false),
 		load(h, dir, standingsFile, &h.Standings, false), load(h, dir, stallsFile, &h.Stalls, false),
+		load(h, dir, levelsFile, &h.Levels, false),
 		h.loadBeats(dir))
 	if err != nil {
 		return nil, err
@@ -141,6 +144,7 @@ func (h *History) sort() {
 	slices.SortStableFunc(h.Looks, func(a, b Look) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Samples, func(a, b Sample) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Standings, func(a, b Standing) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Levels, func(a, b Level) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Stalls, func(a, b Stall) int { return cmp.Compare(a.From, b.From) })
 	slices.SortStableFunc(h.Lines, func(a, b Line) int { return cmp.Compare(a.At, b.At) })
 }

@@ -23,6 +23,7 @@ const (
 	replicasFile    = "replicas.jsonl"
 	samplesFile     = "samples.jsonl"
 	standingsFile   = "standings.jsonl"
+	levelsFile      = "levels.jsonl"
 	stallsFile      = "stalls.jsonl"
 	beatsDir        = "beats"
 	// PlanFile is the plan of the trial, LogDir what its processes printed.
@@ -107,6 +108,9 @@ func (r *Recorder) Sample(s Sample) { record(r, samplesFile, &r.memory.Samples, 
 
 // Standing records what a server said of its state.
 func (r *Recorder) Standing(s Standing) { record(r, standingsFile, &r.memory.Standings, s) }
+
+// Level records what a server knows of feature levels, or makes of them.
+func (r *Recorder) Level(l Level) { record(r, levelsFile, &r.memory.Levels, l) }
 
 // Stall records that the machine kept somebody waiting.
 func (r *Recorder) Stall(s Stall) { record(r, stallsFile, &r.memory.Stalls, s) }

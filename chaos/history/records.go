@@ -349,6 +349,21 @@ type Standing struct {
 	Hash  string `json:"hash"`
 }
 
+// Level is what a server knows of feature levels from a moment on, or that it has
+// the cluster use one.
+type Level struct {
+	// Server is its name.
+	Server string `json:"server"`
+	// At is when.
+	At Micros `json:"at"`
+	// Knows is the highest feature level that it knows, since it was started then; 0
+	// when this is of another thing.
+	Knows uint32 `json:"knows,omitempty"`
+	// Raised is the level that the cluster is at by an entry that it has written as
+	// leader; 0 when this is of another thing.
+	Raised uint32 `json:"raised,omitempty"`
+}
+
 // Stall is a time in which the machine did not do what it was asked for. It is
 // not a fault of the plan, and nothing that the cluster could help.
 type Stall struct {
@@ -381,6 +396,8 @@ const (
 	KindReplicas    = "replicas"
 	KindSamples     = "samples"
 	KindStandings   = "standings"
+	// KindLevels is promised where servers of several feature levels run together.
+	KindLevels = "levels"
 	// KindLines is promised by who has read the logs for lines that should not be
 	// there: there may be none.
 	KindLines = "lines"

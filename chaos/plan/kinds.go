@@ -5,7 +5,7 @@ import "slices"
 // kinds are all faults, in the order of the constants.
 var kinds = []Kind{
 	KillLeader, KillServer, KillTwice, KillAll,
-	StopLeader, TransferLeader, RollServers,
+	StopLeader, TransferLeader, RollServers, UpgradeServers,
 	PauseLeader, PauseFollower, PauseAgent,
 	CutLeader, Halves, Bridge, Ring, CutIn, CutOut, CutPair, Isolate, Swizzle,
 	SlowNetwork, BlackHole, Flap, ResetAll, NarrowNetwork,
@@ -28,6 +28,8 @@ func (k Kind) fits(s Settings) bool {
 	case k == Ring:
 		// Of three servers, each that reaches a majority reaches all.
 		return s.Servers >= 5
+	case k == UpgradeServers:
+		return s.OldLevel > 0
 	case k == KillPodman:
 		return s.Podman
 	case k.needsShaping():

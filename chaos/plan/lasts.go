@@ -18,7 +18,7 @@ func (m *maker) lasts(kind Kind) time.Duration {
 		return 0
 	case KillLeader, KillServer, KillTwice, KillAll, StopLeader, KillAgent, KillForMemory:
 		return m.between(100*time.Millisecond, 2*time.Second)
-	case RollServers, FlipBits, CutFile, OldFile, WipeServer:
+	case RollServers, UpgradeServers, FlipBits, CutFile, OldFile, WipeServer:
 		// The process is down for that long, once or a few times.
 		return m.between(50*time.Millisecond, 500*time.Millisecond)
 	case PowerLeader, PowerServer, PowerAll, PowerAgent:

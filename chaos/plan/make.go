@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Make makes the plan of a seed and a profile.
@@ -31,6 +33,7 @@ func MakeFor(seed uint64, name string, duration time.Duration) (*Plan, error) {
 	p := &Plan{Version: Version, Seed: seed, Profile: name, DurationMs: duration.Milliseconds(), Settings: m.settings(), Load: profile.load}
 	m.pace = p.Settings.TimingMultiplier
 	p.Steps = m.steps(p.Settings, duration)
+	Mix(p)
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("make plan of seed %d, profile %s: %w", seed, name, err)
 	}
@@ -159,3 +162,15 @@ func (m *maker) step(weights []Kind) Step {
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// Mix has half of all plans in which servers are restarted in turn begin with
+// servers of an older version: the first time is an upgrade then.
+func Mix(p *Plan) {
+	// What else a seed makes stays as it is.
+	chance := rand.New(rand.NewPCG(p.Seed, 12))
+	first := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Fault == RollServers })
+	if chance.IntN(2) == 0 && first >= 0 {
+		p.Settings.OldLevel = argosyv1.FeatureBase + chance.Uint32N(argosyv1.FeatureLevel-argosyv1.FeatureBase)
+		p.Steps[first].Fault = UpgradeServers
+	}
+}

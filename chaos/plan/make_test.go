@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 func mustMake(t *testing.T, seed uint64, profile string) *Plan {
@@ -39,6 +41,9 @@ func TestCIPlanHasEveryFaultOfEveryMachine(t *testing.T) {
 			t.Errorf("plan of seed %d has %d steps in %v", seed, len(p.Steps), p.Duration())
 		}
 		for _, kind := range ciFaults {
+			if kind == RollServers && p.Settings.OldLevel > 0 {
+				kind = UpgradeServers
+			}
 			if has := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Fault == kind }); has != kind.fits(p.Settings) {
 				t.Errorf("plan of seed %d has %s: %v, with %+v", seed, kind, has, p.Settings)
 			}
@@ -132,5 +137,29 @@ func TestKindsAreAllThereAre(t *testing.T) {
 	}
 	if Kind("nonsense").Known() {
 		t.Error("nonsense is known")
+	}
+}
+
+func TestHalfOfThePlansUpgradeServersThatAreOld(t *testing.T) {
+	mixed, levels := 0, map[uint32]bool{}
+	const plans = 100
+	for seed := range uint64(plans) {
+		p := mustMake(t, seed, CI)
+		upgrades := 0
+		for _, step := range p.Steps {
+			if step.Fault == UpgradeServers {
+				upgrades++
+			}
+		}
+		if upgrades > 1 || (upgrades == 1) != (p.Settings.OldLevel > 0) {
+			t.Errorf("plan of seed %d begins at level %d and has %d upgrades", seed, p.Settings.OldLevel, upgrades)
+		}
+		if upgrades > 0 {
+			mixed++
+			levels[p.Settings.OldLevel] = true
+		}
+	}
+	if mixed < plans/3 || mixed > 2*plans/3 || len(levels) != int(argosyv1.FeatureLevel-argosyv1.FeatureBase) {
+		t.Errorf("%d of %d plans upgrade servers, of levels %v", mixed, plans, levels)
 	}
 }

@@ -23,6 +23,9 @@ const (
 	StopLeader     Kind = "stop-leader"
 	TransferLeader Kind = "transfer-leader"
 	RollServers    Kind = "roll-servers"
+	// UpgradeServers restarts one server after the other as one of the newest version
+	// (31).
+	UpgradeServers Kind = "upgrade-servers"
 	// PauseLeader, PauseFollower and PauseAgent freeze a process (5).
 	PauseLeader   Kind = "pause-leader"
 	PauseFollower Kind = "pause-follower"
@@ -165,6 +168,9 @@ type Settings struct {
 	Shaped bool `json:"shaped"`
 	// DiskMB is the size of each server's disk in MiB.
 	DiskMB int64 `json:"disk_mb"`
+	// OldLevel is the feature level that servers know until they are upgraded, as if
+	// they were of an older version; 0 for servers that are all of the newest.
+	OldLevel uint32 `json:"old_level,omitempty"`
 	// Podman lets agents run containers beside processes.
 	Podman bool `json:"podman,omitempty"`
 }

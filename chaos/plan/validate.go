@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Bounds of what a plan may ask for. They are far from what makes sense, and keep
@@ -64,6 +66,8 @@ func (s Settings) validate() error {
 		return fmt.Errorf("%w: timing_multiplier %v: it must be from 0.25 to 100", ErrInvalid, s.TimingMultiplier)
 	case s.LogStore != BoltDB && s.LogStore != WAL:
 		return fmt.Errorf("%w: log_store %q: it must be %q or %q", ErrInvalid, s.LogStore, BoltDB, WAL)
+	case s.OldLevel >= argosyv1.FeatureLevel:
+		return fmt.Errorf("%w: old_level %d: this program knows %d, it must be less", ErrInvalid, s.OldLevel, argosyv1.FeatureLevel)
 	case s.DiskMB < 32 || s.DiskMB > 1<<20:
 		return fmt.Errorf("%w: disk_mb %d: it must be from 32 to %d", ErrInvalid, s.DiskMB, 1<<20)
 	}

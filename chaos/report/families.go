@@ -11,7 +11,7 @@ type family struct {
 
 var families = []family{
 	{"process", "processes", []plan.Kind{
-		plan.KillLeader, plan.KillServer, plan.KillTwice, plan.KillAll, plan.StopLeader, plan.TransferLeader, plan.RollServers,
+		plan.KillLeader, plan.KillServer, plan.KillTwice, plan.KillAll, plan.StopLeader, plan.TransferLeader, plan.RollServers, plan.UpgradeServers,
 		plan.PauseLeader, plan.PauseFollower,
 	}},
 	{"network", "network", []plan.Kind{

@@ -5,6 +5,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/planted"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // pace is by how much everything takes longer in simulations: what costs there is
@@ -61,6 +62,8 @@ func simulations() []Case {
 		{Bug: planted.TakenForCurrent, What: "an agent that comes back is not told what has changed", Invariants: []string{"A5"}, Plan: moves},
 		{Bug: planted.FalseAlarm, What: "what is no error is logged as one", Invariants: []string{"Q1"},
 			Plan: simulationOf(30*second, wandering, nil)},
+		{Bug: planted.HastyLevel, What: "a leader uses what a server that is away may not know", Invariants: []string{"S12"},
+			Plan: simulationOf(30*second, plain, []plan.Step{step(2*second, plan.KillServer, 25*second, 0), step(4*second, plan.UpgradeServers, second, 0)}, older)},
 		{Bug: planted.DeafLeader, What: "a leader whose disk does not answer goes on with heartbeats", Invariants: []string{"L1"},
 			Plan: simulationOf(480*second, plain, one(160*second, 3, plan.StallDisk, 150*second))},
 		{Bug: planted.LoneAccuser, What: "a server takes leadership when it alone does not hear the leader", Invariants: []string{"L2"},
@@ -80,6 +83,8 @@ func simulations() []Case {
 	}
 	return cases
 }
+
+func older(p *plan.Plan) { p.Settings.OldLevel = argosyv1.FeatureBase }
 
 func fiveServers(p *plan.Plan) { p.Settings.Servers = 5 }
 

@@ -38,6 +38,7 @@ var strikes = map[plan.Kind]strike{
 	plan.StopLeader:     onLeader(stopServer),
 	plan.TransferLeader: onLeader(transfer),
 	plan.RollServers:    roll,
+	plan.UpgradeServers: upgrade,
 	plan.CutLeader:      onLeader(cutOff),
 	plan.CutIn:          onServer(cutIn),
 	plan.CutOut:         onServer(cutOut),

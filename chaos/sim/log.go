@@ -43,6 +43,14 @@ func (l *listener) Handle(ctx context.Context, r slog.Record) error {
 			Server: l.process, ID: *l.id.Load(), Term: term, Gained: r.Message == "leadership began", At: l.world.clock(),
 		})
 	}
+	if r.Message == "settings of the cluster were brought up to date" {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "feature_level" {
+				l.world.record.Level(history.Level{Server: l.process, At: l.world.clock(), Raised: uint32(a.Value.Uint64())})
+			}
+			return true
+		})
+	}
 	if r.Level >= slog.LevelError {
 		l.world.record.Line(history.Line{Process: l.process, At: l.world.clock(), Kind: "error", Text: text(r)})
 	}

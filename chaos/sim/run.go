@@ -112,6 +112,9 @@ func Run(cfg Config) (result *Result, err error) {
 // promised is what there must be in the history of a plan.
 func promised(p *plan.Plan) []string {
 	kinds := []string{history.KindSights, history.KindLeaderships, history.KindLines, history.KindReplicas}
+	if p.Settings.OldLevel > 0 {
+		kinds = append(kinds, history.KindLevels)
+	}
 	if p.Settings.Agents > 0 {
 		kinds = append(kinds, history.KindLooks)
 		if p.Load.Probes > 0 {

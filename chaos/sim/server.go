@@ -36,6 +36,8 @@ type replica struct {
 	life  atomic.Pointer[life] // nil while it is down
 	// returning is set while a fault that has spoiled its data lets it come back.
 	returning atomic.Bool
+	// level is the feature level that it knows from its next life on.
+	level atomic.Uint32
 	// absence is what is known of one that ended by itself.
 	absence *fault.Absence
 	// pause is for how long it is left alone when it ends by itself.
@@ -86,6 +88,7 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 	cfg.SnapshotThreshold, cfg.TrailingLogs = s.SnapshotThreshold, s.TrailingLogs
 	// The machine's own disk is none of the simulation's business.
 	cfg.DiskFloor = 0
+	cfg.FeatureLevel = r.level.Load()
 	cfg.Network = l.host
 	cfg.Disk = r.disk.attach(l.host.Dead(), filepath.Join(r.dir, "raft"), r.world.still)
 	cfg.Logger = log

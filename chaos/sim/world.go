@@ -80,6 +80,11 @@ func newWorld(p *plan.Plan, dir string, log slog.Handler, record *history.Record
 		r := &replica{world: w, name: fmt.Sprint("server-", i+1), addr: serverAddr(i)}
 		r.disk = newDisk(rand.New(rand.NewPCG(random.Uint64(), 3)), usualFlush)
 		r.dir = w.dataDir(r.name, 0)
+		r.level.Store(argosyv1.FeatureLevel)
+		if old := p.Settings.OldLevel; old > 0 {
+			r.level.Store(old)
+			record.Level(history.Level{Server: r.name, At: w.clock(), Knows: old})
+		}
 		w.servers = append(w.servers, r)
 		names = append(names, r.name)
 	}

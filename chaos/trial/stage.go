@@ -22,6 +22,9 @@ const machinesDir = "machines"
 // metricsAddress is where each server has its metrics.
 const metricsAddress = "127.0.0.1:25554"
 
+// levelFlag is the server's flag that makes it one of an older version.
+const levelFlag = "--feature-level"
+
 // stage is what a trial is played on: hosts, disks, and the processes on them.
 type stage struct {
 	site    *lab.Site
@@ -53,6 +56,9 @@ func build(ctx context.Context, config Config) (*stage, error) {
 			"--http-address", metricsAddress,
 		},
 		StartTimeout: config.Patience, Logger: config.Logger,
+	}
+	if settings.OldLevel > 0 {
+		built.ServerArgs = append(built.ServerArgs, levelFlag, strconv.FormatUint(uint64(settings.OldLevel), 10))
 	}
 	if settings.Podman {
 		if err := s.startPodman(ctx, config.Prober); err != nil {

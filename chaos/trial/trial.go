@@ -11,10 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/argosy-cluster/argosy/chaos/cluster"
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/plan"
 	"github.com/argosy-cluster/argosy/chaos/traffic"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // trial is one that is under way.
@@ -51,6 +53,9 @@ func begin(ctx context.Context, config Config) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Settings.OldLevel > 0 {
+		t.recorder.Update(func(m *history.Meta) { m.Promised = append(m.Promised, history.KindLevels) })
+	}
 	if p.Settings.Agents > 0 {
 		t.recorder.Update(func(m *history.Meta) { m.Promised = append(m.Promised, history.KindLooks) })
 	}
@@ -71,7 +76,7 @@ func settingsOf(s plan.Settings) map[string]string {
 		"snapshot threshold": strconv.FormatUint(s.SnapshotThreshold, 10), "trailing logs": strconv.FormatUint(s.TrailingLogs, 10),
 		"timing multiplier": strconv.FormatFloat(s.TimingMultiplier, 'g', -1, 64), "log store": s.LogStore,
 		"TLS": strconv.FormatBool(s.TLS), "shaped": strconv.FormatBool(s.Shaped), "disk MiB": strconv.FormatInt(s.DiskMB, 10),
-		"podman": strconv.FormatBool(s.Podman),
+		"podman": strconv.FormatBool(s.Podman), "old level": strconv.FormatUint(uint64(s.OldLevel), 10),
 	}
 }
 
@@ -87,6 +92,9 @@ func describe(p *plan.Plan) string {
 	}
 	if s.Podman {
 		text += ", podman"
+	}
+	if s.OldLevel > 0 {
+		text += fmt.Sprintf(", at feature level %d until they are upgraded", s.OldLevel)
 	}
 	return fmt.Sprintf("%s; %d faults in %v", text, len(p.Steps), p.Duration())
 }
@@ -107,6 +115,12 @@ func (t *trial) play(ctx context.Context) error {
 		Rand:   rand.New(rand.NewPCG(t.config.Plan.Seed, 0)),
 	}
 	world.Did = t.did
+	if t.config.Plan.Settings.OldLevel > 0 {
+		world.Upgrade = t.upgrade
+		for _, p := range t.stage.cluster.Servers {
+			t.recorder.Level(history.Level{Server: p.Name, At: t.clock(), Knows: t.config.Plan.Settings.OldLevel})
+		}
+	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watchers sync.WaitGroup
 	supervisor := fault.Supervise(&world)
@@ -139,6 +153,18 @@ func (t *trial) play(ctx context.Context) error {
 		return err
 	}
 	return t.calm(ctx)
+}
+
+// upgrade has a server know the newest feature level from its next start on.
+func (t *trial) upgrade(p *cluster.Process) bool {
+	if !p.Set(levelFlag, strconv.FormatUint(uint64(argosyv1.FeatureLevel), 10)) {
+		return false
+	}
+	t.recorder.Level(history.Level{Server: p.Name, At: t.clock(), Knows: argosyv1.FeatureLevel})
+	t.recorder.Update(func(m *history.Meta) {
+		m.Versions = []string{fmt.Sprint("feature level ", t.config.Plan.Settings.OldLevel), fmt.Sprint("feature level ", argosyv1.FeatureLevel)}
+	})
+	return true
 }
 
 // did records what was done beside the steps.

@@ -7,6 +7,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 	"github.com/argosy-cluster/argosy/server/rebuild"
@@ -39,6 +40,9 @@ server that is given --join alone joins one.`,
 			}
 			if config.HTTPAddress == "off" {
 				config.HTTPAddress = ""
+			}
+			if config.FeatureLevel > argosyv1.FeatureLevel {
+				return usagef("--feature-level %d is more than this program knows: it knows %d", config.FeatureLevel, argosyv1.FeatureLevel)
 			}
 			logger, err := logs.logger(a.err)
 			if err != nil {
@@ -80,6 +84,7 @@ server that is given --join alone joins one.`,
 	flags.StringVar(&logStore, "log-store", logStore, "store of the log: boltdb or wal")
 	flags.Uint64Var(&config.SnapshotThreshold, "snapshot-threshold", config.SnapshotThreshold, "log entries between snapshots")
 	flags.Uint64Var(&config.TrailingLogs, "trailing-logs", config.TrailingLogs, "log entries kept after a snapshot")
+	flags.Uint32Var(&config.FeatureLevel, "feature-level", config.FeatureLevel, "use no more than this feature level, so that servers of an older version can take over again")
 	flags.Var((*byteSize)(&config.DiskFloor), "disk-floor", "free space below which users' writes are refused, or 5% of the disk if that is less; 0 for never")
 	flags.StringVar(&config.Backup.Dir, "backup-dir", "", "save the state to this directory by itself (default: not)")
 	flags.DurationVar(&config.Backup.Interval, "backup-interval", config.Backup.Interval, "how long after a backup the next is taken, when anything has changed")
