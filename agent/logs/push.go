@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
@@ -21,13 +22,24 @@ import (
 const (
 	// maxPushes bounds the pushes at once.
 	maxPushes = 256
-	// Lines that wait to be sent, and how much of them travels at once.
+	// Lines that wait to be sent, by number and by bytes, and how much of them
+	// travels at once.
 	queueLines = 256
+	queueBytes = 4 << 20
 	batchLines = 512
 	batchBytes = 128 << 10
-	// maxLine is where a line is cut.
-	maxLine = 256 << 10
+	// maxReason is where the reason for an end is cut.
+	maxReason = 64 << 10
 )
+
+// What is told of lines that are too long, in the words of Ankaios.
+const (
+	truncated     = " [truncated]"
+	wasTruncated  = "The previous message was truncated due to exceeding the maximum 2 MB size."
+	closesTooLong = "The previous log message exceeded the maximum 50 MB size. Closing the log campaign."
+)
+
+var errNoPlaces = errors.New("its runtime cannot go on after a line that was read before; read the log from its beginning")
 
 var errStopped = errors.New("nobody wants these logs any more")
 
@@ -72,7 +84,7 @@ func (p *Pusher) Start(ctx context.Context, client argosyv1.AgentServiceClient, 
 	}
 	crowded := len(p.pushes) >= maxPushes
 	ctx, cancel := context.WithCancelCause(ctx)
-	one := &push{id: id, instance: request.GetInstance(), options: options(request.GetOptions()), cancel: cancel}
+	one := &push{id: id, instance: request.GetInstance(), options: options(request), cancel: cancel}
 	p.pushes[id] = one
 	p.running.Go(func() {
 		err := p.run(ctx, client, one, crowded)
@@ -104,9 +116,10 @@ func (p *Pusher) run(ctx context.Context, client argosyv1.AgentServiceClient, on
 		return fmt.Errorf("open push: %w", err)
 	}
 	lines := make(chan *argosyv1.LogLine, queueLines)
+	room := semaphore.NewWeighted(queueBytes)
 	sent := make(chan error, 1)
 	go func() {
-		err := send(stream, one.id, lines)
+		err := send(stream, one.id, lines, room)
 		if err != nil {
 			// The reader must not wait for room for ever.
 			one.cancel(err)
@@ -114,6 +127,9 @@ func (p *Pusher) run(ctx context.Context, client argosyv1.AgentServiceClient, on
 		sent <- err
 	}()
 	err = p.read(ctx, one, crowded, func(line *argosyv1.LogLine) error {
+		if room.Acquire(ctx, int64(len(line.GetLine()))) != nil {
+			return context.Cause(ctx)
+		}
 		select {
 		case lines <- line:
 			return nil
@@ -135,11 +151,7 @@ func (p *Pusher) read(ctx context.Context, one *push, crowded bool, emit func(*a
 	case !found:
 		err = runtime.ErrNotFound
 	default:
-		err = reader.Logs(ctx, one.instance, one.options, func(line runtime.LogLine) error {
-			return emit(&argosyv1.LogLine{
-				Instance: one.instance, Line: cut(line.Line), Stderr: line.Stderr, UnixNanos: nanos(line.Time),
-			})
-		})
+		err = reader.Logs(ctx, one.instance, one.options, func(line runtime.LogLine) error { return one.tell(line, emit) })
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -148,14 +160,39 @@ func (p *Pusher) read(ctx context.Context, one *push, crowded bool, emit func(*a
 	switch {
 	case errors.Is(err, runtime.ErrNotFound):
 		end.Line = []byte("there is no log: the instance does not exist at its runtime")
+	case errors.Is(err, runtime.ErrLineTooLong):
+		end.Line = []byte(closesTooLong)
 	case err != nil:
-		end.Line = cut([]byte(err.Error()))
+		text := err.Error()
+		end.Line = []byte(text[:min(len(text), maxReason)])
 	}
 	return emit(end)
 }
 
+// tell emits a line, and another one when it is not whole.
+func (one *push) tell(line runtime.LogLine, emit func(*argosyv1.LogLine) error) error {
+	if after := one.options.After.Position; after != 0 && line.Position <= after {
+		return errNoPlaces
+	}
+	told := &argosyv1.LogLine{
+		Instance: one.instance, Stderr: line.Stderr, UnixNanos: nanos(line.Time), Position: line.Position,
+		// A runtime may use its memory again.
+		Line: bytes.Clone(line.Line),
+	}
+	if !line.Truncated {
+		return emit(told)
+	}
+	told.Line = append(told.Line, truncated...)
+	if err := emit(told); err != nil {
+		return err
+	}
+	return emit(&argosyv1.LogLine{
+		Instance: one.instance, Stderr: line.Stderr, UnixNanos: told.GetUnixNanos(), Position: line.Position, Line: []byte(wasTruncated),
+	})
+}
+
 // send sends lines in batches: as many as wait, at once.
-func send(stream grpc.ClientStreamingClient[argosyv1.PushLogsRequest, argosyv1.PushLogsResponse], id string, lines <-chan *argosyv1.LogLine) error {
+func send(stream grpc.ClientStreamingClient[argosyv1.PushLogsRequest, argosyv1.PushLogsResponse], id string, lines <-chan *argosyv1.LogLine, room *semaphore.Weighted) error {
 	// The first message tells the server that the push has begun, also when the
 	// workload prints nothing for hours.
 	if err := stream.Send(&argosyv1.PushLogsRequest{StreamId: id}); err != nil {
@@ -180,6 +217,7 @@ func send(stream grpc.ClientStreamingClient[argosyv1.PushLogsRequest, argosyv1.P
 		if err := stream.Send(batch); err != nil {
 			return ended(stream)
 		}
+		room.Release(int64(size))
 	}
 	if _, err := stream.CloseAndRecv(); err != nil {
 		return fmt.Errorf("push logs: %w", err)
@@ -196,10 +234,16 @@ func ended(stream grpc.ClientStreamingClient[argosyv1.PushLogsRequest, argosyv1.
 	return fmt.Errorf("push logs: %w", err)
 }
 
-func options(request *argosyv1.LogsRequest) runtime.LogOptions {
+func options(start *argosyv1.StartLogs) runtime.LogOptions {
+	request := start.GetOptions()
 	o := runtime.LogOptions{Follow: request.GetFollow(), Tail: -1, Since: moment(request.GetSinceUnixNanos()), Until: moment(request.GetUntilUnixNanos())}
 	if request.GetHasTail() {
 		o.Tail = int(request.GetTail())
+	}
+	for _, place := range request.GetAfter() {
+		if place.GetInstance().Key() == start.GetInstance().Key() {
+			o.After = runtime.LogPlace{Position: place.GetPosition(), Time: moment(place.GetUnixNanos())}
+		}
 	}
 	return o
 }
@@ -217,6 +261,3 @@ func nanos(t time.Time) int64 {
 	}
 	return t.UnixNano()
 }
-
-// cut copies a line, since a runtime may use its memory again.
-func cut(line []byte) []byte { return bytes.Clone(line[:min(len(line), maxLine)]) }

@@ -256,3 +256,72 @@ func (e *endless) Logs(_ context.Context, _ *argosyv1.InstanceName, _ runtime.Lo
 		e.mu.Unlock()
 	}
 }
+
+// fixed is an instance with these lines.
+type fixed struct {
+	lines  []runtime.LogLine
+	err    error
+	places bool
+	asked  chan runtime.LogOptions
+}
+
+func (f *fixed) Locate(*argosyv1.InstanceName) (runtime.LogReader, bool) { return f, true }
+
+func (f *fixed) Logs(_ context.Context, _ *argosyv1.InstanceName, options runtime.LogOptions, emit func(runtime.LogLine) error) error {
+	if f.asked != nil {
+		f.asked <- options
+	}
+	for i, line := range f.lines {
+		if f.places {
+			line.Position = uint64(i + 10)
+		}
+		if err := emit(line); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func TestLinesThatAreTooLongAreSaidToBe(t *testing.T) {
+	s, client := startSink(t)
+	long := strings.Repeat("x", runtime.MaxLine)
+	p := New(&fixed{lines: []runtime.LogLine{{Line: []byte(long)}, {Line: []byte(long), Truncated: true}}, err: runtime.ErrLineTooLong}, nil)
+	p.Start(t.Context(), client, &argosyv1.StartLogs{StreamId: "1", Instance: &argosyv1.InstanceName{Workload: "web"}})
+	p.Wait()
+	want := []string{
+		long, long + " [truncated]",
+		"The previous message was truncated due to exceeding the maximum 2 MB size.",
+		"END The previous log message exceeded the maximum 50 MB size. Closing the log campaign.",
+	}
+	if got := s.got("1"); !slices.Equal(got, want) {
+		for _, line := range got {
+			t.Errorf("%d bytes, %q", len(line), line[max(0, len(line)-90):])
+		}
+	}
+}
+
+func TestAReadingGoesOnWhereThereArePlaces(t *testing.T) {
+	s, client := startSink(t)
+	instance := &argosyv1.InstanceName{Workload: "web", Agent: "a", Id: "1"}
+	request := &argosyv1.LogsRequest{After: []*argosyv1.LogPlace{
+		{Instance: &argosyv1.InstanceName{Workload: "web", Agent: "b", Id: "1"}, Position: 3},
+		{Instance: instance, Position: 9, UnixNanos: 7},
+	}}
+	reader := &fixed{lines: []runtime.LogLine{{Line: []byte("one")}, {Line: []byte("two")}}, places: true, asked: make(chan runtime.LogOptions, 1)}
+	p := New(reader, nil)
+	p.Start(t.Context(), client, &argosyv1.StartLogs{StreamId: "1", Instance: instance, Options: request})
+	p.Wait()
+	if asked := <-reader.asked; asked.After.Position != 9 || asked.After.Time.UnixNano() != 7 {
+		t.Errorf("asked for %+v", asked)
+	}
+	if got := s.got("1"); !slices.Equal(got, []string{"one", "two", "END "}) || s.lines["1"][1].GetPosition() != 11 {
+		t.Errorf("lines: %q", s.lines["1"])
+	}
+	// A runtime without places would show from the beginning what was read already.
+	p = New(&fixed{lines: reader.lines}, nil)
+	p.Start(t.Context(), client, &argosyv1.StartLogs{StreamId: "2", Instance: instance, Options: request})
+	p.Wait()
+	if got := s.got("2"); len(got) != 1 || !strings.HasPrefix(got[0], "END its runtime cannot go on") {
+		t.Errorf("lines: %q", got)
+	}
+}

@@ -19,6 +19,12 @@ var (
 	// ErrUnavailable is returned when the runtime itself does not answer (its
 	// service is down or hangs); nothing is known of its instances then.
 	ErrUnavailable = errors.New("runtime unavailable")
+	// ErrLineTooLong is returned when a log has a line that is longer than
+	// MaxLineRead; its beginning was emitted.
+	ErrLineTooLong = errors.New("line too long")
+	// ErrPlaceGone is returned when a log does not have the line any more after
+	// which it was to be read.
+	ErrPlaceGone = errors.New("place in the log gone")
 	// ErrNotFound is returned when an instance does not exist.
 	ErrNotFound = errors.New("instance not found")
 )
@@ -73,6 +79,14 @@ type StartOptions struct {
 	Reuse bool
 }
 
+// Limits of lines in bytes, which are those of Ankaios.
+const (
+	// MaxLine is how much is emitted of one line.
+	MaxLine = 2_000_000
+	// MaxLineRead is how long a line may be before a log ends at it.
+	MaxLineRead = 50_000_000
+)
+
 // LogOptions tell which lines are wanted.
 type LogOptions struct {
 	// Follow goes on with new lines until the context ends, or until the
@@ -82,16 +96,32 @@ type LogOptions struct {
 	Tail int
 	// Since and Until limit the time; zero means no limit.
 	Since, Until time.Time
+	// After is a place that an earlier reading told: only what comes after it is
+	// wanted. Zero means no limit. Only runtimes that tell places know it.
+	After LogPlace
+}
+
+// LogPlace is the place of a line in the log of an instance.
+type LogPlace struct {
+	// Position is higher than that of every line before; zero when the runtime has
+	// no such thing.
+	Position uint64
+	// Time is that of the line.
+	Time time.Time
 }
 
 // LogLine is one line of an instance.
 type LogLine struct {
-	// Line without its end.
+	// Line without its end, MaxLine bytes of it at the most.
 	Line []byte
+	// Truncated is set when the line was longer.
+	Truncated bool
 	// Stderr is set when it came from standard error.
 	Stderr bool
 	// Time it was printed; zero when not known.
 	Time time.Time
+	// Position is that of its LogPlace.
+	Position uint64
 }
 
 // Starter starts and removes instances. Every call is idempotent by name.

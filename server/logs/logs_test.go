@@ -200,7 +200,7 @@ func send(t *testing.T, stream pushStream, lines ...*argosyv1.LogLine) {
 	}
 }
 
-// all reads to the end; each line is "workload@agent text" or ends in " END".
+// all reads to the end; each line is "workload@agent text" or ends in " END" or " LOST".
 func all(t *testing.T, stream userStream) (lines []string, err error) {
 	t.Helper()
 	for {
@@ -213,7 +213,10 @@ func all(t *testing.T, stream userStream) (lines []string, err error) {
 		}
 		for _, l := range m.GetLines() {
 			text := l.GetInstance().GetWorkload() + "@" + l.GetInstance().GetAgent() + " " + string(l.GetLine())
-			if l.GetEnd() {
+			switch {
+			case l.GetInterrupted():
+				text += " LOST"
+			case l.GetEnd():
 				text += " END"
 			}
 			lines = append(lines, text)
@@ -250,6 +253,33 @@ func TestLinesOfOneInstanceComeInOrderAndEnd(t *testing.T) {
 	wantLines(t, stream, "web@a one", "web@a two", "web@a three", "web@a exit END")
 	if _, err := push.CloseAndRecv(); err != nil {
 		t.Errorf("the push ended with %v", err)
+	}
+}
+
+func TestAnAgentIsToldThePlaceOfItsInstanceAlone(t *testing.T) {
+	r := newRig(t)
+	a, b := r.connect("a", "web"), r.connect("b", "web")
+	place := &argosyv1.LogPlace{Instance: &argosyv1.InstanceName{Workload: "web", Agent: "a", Id: "1"}, Position: 3, UnixNanos: 4}
+	other := &argosyv1.LogPlace{Instance: &argosyv1.InstanceName{Workload: "db", Agent: "a", Id: "1"}, Position: 5}
+	stream, _ := r.read(&argosyv1.LogsRequest{Names: []string{"web"}, After: []*argosyv1.LogPlace{other, place}})
+	toA, toB := <-a.starts, <-b.starts
+	if got := toA.GetOptions().GetAfter(); len(got) != 1 || got[0].GetPosition() != 3 || got[0].GetUnixNanos() != 4 {
+		t.Errorf("a was told %v", got)
+	}
+	if got := toB.GetOptions().GetAfter(); len(got) != 0 {
+		t.Errorf("b was told %v", got)
+	}
+	for _, start := range []*argosyv1.StartLogs{toA, toB} {
+		send(t, r.push(start.GetStreamId()), &argosyv1.LogLine{End: true})
+	}
+	if _, err := all(t, stream); err != nil {
+		t.Error(err)
+	}
+
+	r = newRig(t, func(c *Config) { c.MaxInstances = 1 })
+	stream, _ = r.read(&argosyv1.LogsRequest{Names: []string{"web"}, After: []*argosyv1.LogPlace{other, place}})
+	if _, err := all(t, stream); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INVALID {
+		t.Errorf("too many places: %v", err)
 	}
 }
 
@@ -325,13 +355,13 @@ func TestWhateverHappensToAnAgentItsLinesEnd(t *testing.T) {
 		{"it is lost before it answered", func(_ *rig, a *link, _ func() string) {
 			<-a.starts
 			a.lose(errors.New("no sign of life"))
-		}, []string{"lost agent a: no sign of life END"}},
+		}, []string{"lost agent a: no sign of life LOST"}},
 		{"it is lost in the middle", func(r *rig, a *link, next func() string) {
 			push := r.push((<-a.starts).GetStreamId())
 			send(r.t, push, line("one"))
 			next()
 			a.lose(errors.New("no sign of life"))
-		}, []string{"one", "lost agent a: no sign of life END"}},
+		}, []string{"one", "lost agent a: no sign of life LOST"}},
 		{"it does not answer", func(r *rig, a *link, _ func() string) { <-a.starts },
 			[]string{"agent a did not answer within 50ms END"}},
 		{"it says why there are none", func(r *rig, a *link, _ func() string) {
@@ -348,14 +378,14 @@ func TestWhateverHappensToAnAgentItsLinesEnd(t *testing.T) {
 			}
 			next()
 			cancel()
-		}, []string{"one", "lost the log stream of agent a: rpc error: code = Canceled desc = context canceled END"}},
+		}, []string{"one", "lost the log stream of agent a: rpc error: code = Canceled desc = context canceled LOST"}},
 		{"it ends its stream and does not say that the log ended", func(r *rig, a *link, _ func() string) {
 			push := r.push((<-a.starts).GetStreamId())
 			send(r.t, push, line("one"))
 			if _, err := push.CloseAndRecv(); err != nil {
 				r.t.Error(err)
 			}
-		}, []string{"one", "agent a pushes no more of it; the instance may go on END"}},
+		}, []string{"one", "agent a pushes no more of it; the instance may go on LOST"}},
 	}
 	for _, c := range cases {
 		t.Run(c.what, func(t *testing.T) {
@@ -405,7 +435,7 @@ func TestAnAgentWithoutASessionEndsItsPartOnly(t *testing.T) {
 		t.Error(err)
 	}
 	slices.Sort(got)
-	if want := []string{"web@a  END", "web@a one", `web@b lost agent b: agent "b" is not connected END`}; !slices.Equal(got, want) {
+	if want := []string{"web@a  END", "web@a one", `web@b lost agent b: agent "b" is not connected LOST`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -61,7 +61,15 @@ func (p *push) giveLocked(lines []*argosyv1.LogLine) bool {
 
 // end hands the one end line to the user, with what came just before it.
 func (p *push) end(reason string, before ...*argosyv1.LogLine) {
-	line := &argosyv1.LogLine{Instance: p.instance, Line: []byte(reason), End: true}
+	p.endWith(&argosyv1.LogLine{Instance: p.instance, Line: []byte(reason), End: true}, before...)
+}
+
+// interrupt ends the lines though the log has not ended.
+func (p *push) interrupt(reason string) {
+	p.endWith(&argosyv1.LogLine{Instance: p.instance, Line: []byte(reason), End: true, Interrupted: true})
+}
+
+func (p *push) endWith(line *argosyv1.LogLine, before ...*argosyv1.LogLine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.giveLocked(append(before, line)) {
@@ -80,7 +88,7 @@ func (r *Relay) follow(reader *reader, instance *argosyv1.InstanceName, options 
 	r.add(p)
 	defer r.remove(p)
 	err = link.Send(&argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_StartLogs{StartLogs: &argosyv1.StartLogs{
-		StreamId: p.id, Instance: instance, Options: options,
+		StreamId: p.id, Instance: instance, Options: optionsFor(instance, options),
 	}}})
 	if err != nil {
 		p.fail(err)
@@ -98,6 +106,18 @@ func (r *Relay) follow(reader *reader, instance *argosyv1.InstanceName, options 
 			r.log.Debug("agent not told to stop logs", "agent", instance.GetAgent(), "error", err)
 		}
 	}
+}
+
+// optionsFor leaves out what is said of other instances.
+func optionsFor(instance *argosyv1.InstanceName, options *argosyv1.LogsRequest) *argosyv1.LogsRequest {
+	for _, place := range options.GetAfter() {
+		if place.GetInstance().Key() == instance.Key() {
+			options = argosyv1.Shallow(options)
+			options.After = []*argosyv1.LogPlace{place}
+			return options
+		}
+	}
+	return argosyv1.Shallow(options, "after")
 }
 
 // await returns when the push is over.
@@ -132,7 +152,7 @@ func (p *push) fail(err error) {
 		p.reader.fail(api)
 		return
 	}
-	p.end("lost agent " + p.instance.GetAgent() + ": " + err.Error())
+	p.interrupt("lost agent " + p.instance.GetAgent() + ": " + err.Error())
 }
 
 func (r *Relay) add(p *push) {
@@ -206,7 +226,7 @@ func (r *Relay) receive(stream grpc.ClientStreamingServer[argosyv1.PushLogsReque
 			if !errors.Is(err, io.EOF) {
 				reason = "lost the log stream of agent " + p.instance.GetAgent() + ": " + err.Error()
 			}
-			p.end(reason)
+			p.interrupt(reason)
 			return
 		}
 	}

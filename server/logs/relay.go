@@ -49,6 +49,9 @@ type UserStream interface {
 // instance, and with NOT_LEADER when this server does not lead, or stops to
 // while lines come.
 func (r *Relay) Logs(request *argosyv1.LogsRequest, stream UserStream) error {
+	if n := len(request.GetAfter()); n > r.cfg.MaxInstances {
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INVALID, "read logs: %d places, at most %d are taken; name fewer workloads", n, r.cfg.MaxInstances)
+	}
 	instances, err := r.instances(request.GetNames())
 	if err != nil {
 		return err

@@ -1,20 +1,16 @@
 package libpod
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
 )
-
-// maxLine bounds what is kept of a line that does not end: longer ones are
-// handed out in parts.
-const maxLine = 2 << 20
 
 // Log reads the log of a container, as runtime.LogReader does that of an
 // instance. Following ends when the container ends.
@@ -50,7 +46,8 @@ type logReader struct {
 }
 
 type pendingLine struct {
-	text []byte
+	text []byte // as much of it as is handed out
+	size int
 	time time.Time
 }
 
@@ -111,24 +108,28 @@ func (r *logReader) wanted(at time.Time) bool {
 func (r *logReader) add(stream int, piece string) error {
 	line := &r.pending[stream]
 	at, text := splitTime(piece)
-	if len(line.text) == 0 {
+	if line.size == 0 {
 		line.time = at
 	}
-	line.text = append(line.text, text...)
-	whole := bytes.HasSuffix(line.text, []byte("\n"))
-	if !whole && len(line.text) < maxLine {
+	text, whole := strings.CutSuffix(text, "\n")
+	line.size += len(text)
+	line.text = append(line.text, text[:min(len(text), runtime.MaxLine-len(line.text))]...)
+	if whole {
+		return r.flush(stream)
+	}
+	if line.size <= runtime.MaxLineRead {
 		return nil
 	}
-	if whole {
-		line.text = line.text[:len(line.text)-1]
+	if err := r.flush(stream); err != nil {
+		return err
 	}
-	return r.flush(stream)
+	return runtime.ErrLineTooLong
 }
 
 // finish hands out what had no end.
 func (r *logReader) finish() error {
 	for stream := range r.pending {
-		if len(r.pending[stream].text) == 0 {
+		if r.pending[stream].size == 0 {
 			continue
 		}
 		if r.failure = r.flush(stream); r.failure != nil {
@@ -140,12 +141,12 @@ func (r *logReader) finish() error {
 
 func (r *logReader) flush(stream int) error {
 	line := &r.pending[stream]
-	text := line.text
-	line.text = line.text[:0]
+	text, truncated := line.text, line.size > len(line.text)
+	line.text, line.size = line.text[:0], 0
 	if !r.wanted(line.time) {
 		return nil
 	}
-	return r.emit(runtime.LogLine{Line: text, Stderr: stream == 1, Time: line.time})
+	return r.emit(runtime.LogLine{Line: text, Truncated: truncated, Stderr: stream == 1, Time: line.time})
 }
 
 // splitTime takes the time from the beginning of a piece.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/logfile"
@@ -53,6 +54,8 @@ type logStream struct {
 	emit    func(runtime.LogLine) error
 	reader  *logfile.Reader
 	tailed  bool
+	// place tells that the line was met after which lines are wanted.
+	place bool
 }
 
 func (l *logStream) close() {
@@ -94,9 +97,20 @@ func (l *logStream) run(connection net.Conn) error {
 
 // read emits what is there; with ended, also lines that were not ended.
 func (l *logStream) read(ended bool) error {
-	if l.options.Tail >= 0 && !l.tailed {
+	after := l.options.After
+	if after.Position == 0 && l.options.Tail >= 0 && !l.tailed {
 		return l.readTail(ended)
 	}
+	if err := l.readOn(ended); err != nil {
+		return err
+	}
+	if after.Position != 0 && !l.place {
+		return fmt.Errorf("%w: its lines from %s and before were dropped since", runtime.ErrPlaceGone, after.Time.UTC().Format(time.RFC3339Nano))
+	}
+	return nil
+}
+
+func (l *logStream) readOn(ended bool) error {
 	for {
 		record, err := l.reader.Next()
 		if err != nil {
@@ -129,7 +143,12 @@ func (l *logStream) readTail(ended bool) error {
 		if l.options.Tail == 0 {
 			return nil
 		}
-		record := logfile.Record{Line: append([]byte(nil), line.Line...), Stderr: line.Stderr, Time: line.Time}
+		record := logfile.Record{
+			Line: append([]byte(nil), line.Line...), Stderr: line.Stderr, Time: line.Time, Position: line.Position, Size: len(line.Line),
+		}
+		if line.Truncated {
+			record.Size++
+		}
 		if len(last) < l.options.Tail {
 			last = append(last, record)
 			return nil
@@ -137,7 +156,7 @@ func (l *logStream) readTail(ended bool) error {
 		last = append(last[1:], record)
 		return nil
 	}
-	err := l.read(ended)
+	err := l.readOn(ended)
 	l.emit = emit
 	if err != nil {
 		return err
@@ -151,9 +170,24 @@ func (l *logStream) readTail(ended bool) error {
 }
 
 func (l *logStream) tell(record logfile.Record) error {
-	if !l.options.Since.IsZero() && record.Time.Before(l.options.Since) ||
-		!l.options.Until.IsZero() && record.Time.After(l.options.Until) {
+	switch after := l.options.After; {
+	case after.Position != 0:
+		if !l.place {
+			// A log of another instance of this name has another line there, if any.
+			l.place = record.Position == after.Position && record.Time.Equal(after.Time)
+			return nil
+		}
+	case !l.options.Since.IsZero() && record.Time.Before(l.options.Since):
 		return nil
 	}
-	return l.emit(runtime.LogLine{Line: record.Line, Stderr: record.Stderr, Time: record.Time})
+	if !l.options.Until.IsZero() && record.Time.After(l.options.Until) {
+		return nil
+	}
+	err := l.emit(runtime.LogLine{
+		Line: record.Line, Truncated: record.Size > len(record.Line), Stderr: record.Stderr, Time: record.Time, Position: record.Position,
+	})
+	if err == nil && record.Size > runtime.MaxLineRead {
+		err = runtime.ErrLineTooLong
+	}
+	return err
 }

@@ -2315,8 +2315,13 @@ type LogsRequest struct {
 	SinceUnixNanos int64 `protobuf:"varint,5,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
 	// Only lines until then, Unix time in nanoseconds; 0 means all.
 	UntilUnixNanos int64 `protobuf:"varint,6,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of these instances only what comes after a line that was read before; tail and
+	// since_unix_nanos mean nothing for them. An instance whose log does not have
+	// that line any more ends with that as the reason. At most as many as a call may
+	// have instances.
+	After         []*LogPlace `protobuf:"bytes,7,rep,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogsRequest) Reset() {
@@ -2391,6 +2396,77 @@ func (x *LogsRequest) GetUntilUnixNanos() int64 {
 	return 0
 }
 
+func (x *LogsRequest) GetAfter() []*LogPlace {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// LogPlace is the place of a line in the log of an instance.
+type LogPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which instance.
+	Instance *InstanceName `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// LogLine.position of the line. Not 0.
+	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// LogLine.unix_nanos of the line.
+	UnixNanos     int64 `protobuf:"varint,3,opt,name=unix_nanos,json=unixNanos,proto3" json:"unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPlace) Reset() {
+	*x = LogPlace{}
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPlace) ProtoMessage() {}
+
+func (x *LogPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPlace.ProtoReflect.Descriptor instead.
+func (*LogPlace) Descriptor() ([]byte, []int) {
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LogPlace) GetInstance() *InstanceName {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
+func (x *LogPlace) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LogPlace) GetUnixNanos() int64 {
+	if x != nil {
+		return x.UnixNanos
+	}
+	return 0
+}
+
 // LogsResponse is a batch of lines.
 type LogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2402,7 +2478,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2490,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[23]
+	mi := &file_argosy_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2503,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogsResponse) GetLines() []*LogLine {
@@ -2451,14 +2527,20 @@ type LogLine struct {
 	UnixNanos int64 `protobuf:"varint,4,opt,name=unix_nanos,json=unixNanos,proto3" json:"unix_nanos,omitempty"`
 	// Set in the last line of an instance: nothing follows. line is empty then,
 	// or says why the log ended.
-	End           bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	End bool `protobuf:"varint,5,opt,name=end,proto3" json:"end,omitempty"`
+	// Place of the line in the log of the instance, higher than that of every line
+	// before it; LogsRequest.after takes it. 0 when the runtime has no such place.
+	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	// Set with end when it is not the log that ended: who read it for the caller was
+	// lost. It may be asked for again.
+	Interrupted   bool `protobuf:"varint,7,opt,name=interrupted,proto3" json:"interrupted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2552,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[24]
+	mi := &file_argosy_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2565,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogLine) GetInstance() *InstanceName {
@@ -2521,6 +2603,20 @@ func (x *LogLine) GetEnd() bool {
 	return false
 }
 
+func (x *LogLine) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LogLine) GetInterrupted() bool {
+	if x != nil {
+		return x.Interrupted
+	}
+	return false
+}
+
 // StatusRequest asks for the state of the cluster itself.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2530,7 +2626,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[25]
+	mi := &file_argosy_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2638,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[25]
+	mi := &file_argosy_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2651,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 // StatusResponse is the state of the cluster as the answering server sees it.
@@ -2605,7 +2701,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[26]
+	mi := &file_argosy_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2713,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[26]
+	mi := &file_argosy_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2726,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusResponse) GetHeader() *ResponseHeader {
@@ -2776,7 +2872,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_argosy_v1_api_proto_msgTypes[27]
+	mi := &file_argosy_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +2884,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[27]
+	mi := &file_argosy_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +2897,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Problem) GetSeverity() Severity {
@@ -2843,7 +2939,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_argosy_v1_api_proto_msgTypes[28]
+	mi := &file_argosy_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +2951,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[28]
+	mi := &file_argosy_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +2964,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferLeadershipRequest) GetServerId() string {
@@ -2889,7 +2985,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_argosy_v1_api_proto_msgTypes[29]
+	mi := &file_argosy_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +2997,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[29]
+	mi := &file_argosy_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3010,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TransferLeadershipResponse) GetHeader() *ResponseHeader {
@@ -2948,7 +3044,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_argosy_v1_api_proto_msgTypes[30]
+	mi := &file_argosy_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3056,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_argosy_v1_api_proto_msgTypes[30]
+	mi := &file_argosy_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3069,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_argosy_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_argosy_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ErrorDetail) GetCode() ErrorCode {
@@ -3171,23 +3267,31 @@ const file_argosy_v1_api_proto_rawDesc = "" +
 	"\x11registered_agents\x18\n" +
 	" \x03(\v2\x10.argosy.v1.AgentR\x10registeredAgents\x12%\n" +
 	"\x0eremoved_agents\x18\v \x03(\tR\rremovedAgents\x12.\n" +
-	"\x13observed_unix_nanos\x18\f \x01(\x03R\x11observedUnixNanos\"\xbe\x01\n" +
+	"\x13observed_unix_nanos\x18\f \x01(\x03R\x11observedUnixNanos\"\xe9\x01\n" +
 	"\vLogsRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x12\n" +
 	"\x04tail\x18\x03 \x01(\x05R\x04tail\x12\x19\n" +
 	"\bhas_tail\x18\x04 \x01(\bR\ahasTail\x12(\n" +
 	"\x10since_unix_nanos\x18\x05 \x01(\x03R\x0esinceUnixNanos\x12(\n" +
-	"\x10until_unix_nanos\x18\x06 \x01(\x03R\x0euntilUnixNanos\"8\n" +
+	"\x10until_unix_nanos\x18\x06 \x01(\x03R\x0euntilUnixNanos\x12)\n" +
+	"\x05after\x18\a \x03(\v2\x13.argosy.v1.LogPlaceR\x05after\"z\n" +
+	"\bLogPlace\x123\n" +
+	"\binstance\x18\x01 \x01(\v2\x17.argosy.v1.InstanceNameR\binstance\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x1d\n" +
+	"\n" +
+	"unix_nanos\x18\x03 \x01(\x03R\tunixNanos\"8\n" +
 	"\fLogsResponse\x12(\n" +
-	"\x05lines\x18\x01 \x03(\v2\x12.argosy.v1.LogLineR\x05lines\"\x9b\x01\n" +
+	"\x05lines\x18\x01 \x03(\v2\x12.argosy.v1.LogLineR\x05lines\"\xd9\x01\n" +
 	"\aLogLine\x123\n" +
 	"\binstance\x18\x01 \x01(\v2\x17.argosy.v1.InstanceNameR\binstance\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\fR\x04line\x12\x16\n" +
 	"\x06stderr\x18\x03 \x01(\bR\x06stderr\x12\x1d\n" +
 	"\n" +
 	"unix_nanos\x18\x04 \x01(\x03R\tunixNanos\x12\x10\n" +
-	"\x03end\x18\x05 \x01(\bR\x03end\"\x0f\n" +
+	"\x03end\x18\x05 \x01(\bR\x03end\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\x12 \n" +
+	"\vinterrupted\x18\a \x01(\bR\vinterrupted\"\x0f\n" +
 	"\rStatusRequest\"\xa8\x06\n" +
 	"\x0eStatusResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x19.argosy.v1.ResponseHeaderR\x06header\x121\n" +
@@ -3297,7 +3401,7 @@ func file_argosy_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_argosy_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_argosy_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_argosy_v1_api_proto_goTypes = []any{
 	(Consistency)(0),                   // 0: argosy.v1.Consistency
 	(ObjectKind)(0),                    // 1: argosy.v1.ObjectKind
@@ -3328,35 +3432,36 @@ var file_argosy_v1_api_proto_goTypes = []any{
 	(*WatchRequest)(nil),               // 26: argosy.v1.WatchRequest
 	(*WatchResponse)(nil),              // 27: argosy.v1.WatchResponse
 	(*LogsRequest)(nil),                // 28: argosy.v1.LogsRequest
-	(*LogsResponse)(nil),               // 29: argosy.v1.LogsResponse
-	(*LogLine)(nil),                    // 30: argosy.v1.LogLine
-	(*StatusRequest)(nil),              // 31: argosy.v1.StatusRequest
-	(*StatusResponse)(nil),             // 32: argosy.v1.StatusResponse
-	(*Problem)(nil),                    // 33: argosy.v1.Problem
-	(*TransferLeadershipRequest)(nil),  // 34: argosy.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 35: argosy.v1.TransferLeadershipResponse
-	(*ErrorDetail)(nil),                // 36: argosy.v1.ErrorDetail
-	nil,                                // 37: argosy.v1.StatusResponse.WorkloadStatesEntry
-	(*Workload)(nil),                   // 38: argosy.v1.Workload
-	(*Config)(nil),                     // 39: argosy.v1.Config
-	(*InstanceName)(nil),               // 40: argosy.v1.InstanceName
-	(*Tags)(nil),                       // 41: argosy.v1.Tags
-	(*WorkloadState)(nil),              // 42: argosy.v1.WorkloadState
-	(*Agent)(nil),                      // 43: argosy.v1.Agent
-	(*AgentStatus)(nil),                // 44: argosy.v1.AgentStatus
-	(*ServerStatus)(nil),               // 45: argosy.v1.ServerStatus
-	(*VersionRange)(nil),               // 46: argosy.v1.VersionRange
+	(*LogPlace)(nil),                   // 29: argosy.v1.LogPlace
+	(*LogsResponse)(nil),               // 30: argosy.v1.LogsResponse
+	(*LogLine)(nil),                    // 31: argosy.v1.LogLine
+	(*StatusRequest)(nil),              // 32: argosy.v1.StatusRequest
+	(*StatusResponse)(nil),             // 33: argosy.v1.StatusResponse
+	(*Problem)(nil),                    // 34: argosy.v1.Problem
+	(*TransferLeadershipRequest)(nil),  // 35: argosy.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 36: argosy.v1.TransferLeadershipResponse
+	(*ErrorDetail)(nil),                // 37: argosy.v1.ErrorDetail
+	nil,                                // 38: argosy.v1.StatusResponse.WorkloadStatesEntry
+	(*Workload)(nil),                   // 39: argosy.v1.Workload
+	(*Config)(nil),                     // 40: argosy.v1.Config
+	(*InstanceName)(nil),               // 41: argosy.v1.InstanceName
+	(*Tags)(nil),                       // 42: argosy.v1.Tags
+	(*WorkloadState)(nil),              // 43: argosy.v1.WorkloadState
+	(*Agent)(nil),                      // 44: argosy.v1.Agent
+	(*AgentStatus)(nil),                // 45: argosy.v1.AgentStatus
+	(*ServerStatus)(nil),               // 46: argosy.v1.ServerStatus
+	(*VersionRange)(nil),               // 47: argosy.v1.VersionRange
 }
 var file_argosy_v1_api_proto_depIdxs = []int32{
-	38, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
-	39, // 1: argosy.v1.ApplyRequest.configs:type_name -> argosy.v1.Config
+	39, // 0: argosy.v1.ApplyRequest.workloads:type_name -> argosy.v1.Workload
+	40, // 1: argosy.v1.ApplyRequest.configs:type_name -> argosy.v1.Config
 	8,  // 2: argosy.v1.ApplyRequest.agent_tags:type_name -> argosy.v1.AgentTags
 	9,  // 3: argosy.v1.ApplyRequest.expected:type_name -> argosy.v1.ExpectedRevision
-	40, // 4: argosy.v1.ApplyRequest.on_behalf_of:type_name -> argosy.v1.InstanceName
-	41, // 5: argosy.v1.AgentTags.tags:type_name -> argosy.v1.Tags
+	41, // 4: argosy.v1.ApplyRequest.on_behalf_of:type_name -> argosy.v1.InstanceName
+	42, // 5: argosy.v1.AgentTags.tags:type_name -> argosy.v1.Tags
 	1,  // 6: argosy.v1.ExpectedRevision.kind:type_name -> argosy.v1.ObjectKind
 	6,  // 7: argosy.v1.RemoveAgentResponse.header:type_name -> argosy.v1.ResponseHeader
-	42, // 8: argosy.v1.RemoveAgentResponse.forgotten:type_name -> argosy.v1.WorkloadState
+	43, // 8: argosy.v1.RemoveAgentResponse.forgotten:type_name -> argosy.v1.WorkloadState
 	2,  // 9: argosy.v1.ConfigChange.kind:type_name -> argosy.v1.ChangeKind
 	2,  // 10: argosy.v1.WorkloadChange.kind:type_name -> argosy.v1.ChangeKind
 	3,  // 11: argosy.v1.WorkloadChange.effect:type_name -> argosy.v1.Effect
@@ -3364,8 +3469,8 @@ var file_argosy_v1_api_proto_depIdxs = []int32{
 	16, // 13: argosy.v1.WriteResult.refusal:type_name -> argosy.v1.Refusal
 	13, // 14: argosy.v1.WriteResult.configs:type_name -> argosy.v1.ConfigChange
 	14, // 15: argosy.v1.WriteResult.rendered:type_name -> argosy.v1.WorkloadChange
-	42, // 16: argosy.v1.WriteResult.forgotten:type_name -> argosy.v1.WorkloadState
-	36, // 17: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
+	43, // 16: argosy.v1.WriteResult.forgotten:type_name -> argosy.v1.WorkloadState
+	37, // 17: argosy.v1.Refusal.detail:type_name -> argosy.v1.ErrorDetail
 	6,  // 18: argosy.v1.WriteResponse.header:type_name -> argosy.v1.ResponseHeader
 	15, // 19: argosy.v1.WriteResponse.result:type_name -> argosy.v1.WriteResult
 	19, // 20: argosy.v1.WriteRequests.writes:type_name -> argosy.v1.NumberedWrite
@@ -3374,59 +3479,61 @@ var file_argosy_v1_api_proto_depIdxs = []int32{
 	6,  // 23: argosy.v1.WriteResponses.header:type_name -> argosy.v1.ResponseHeader
 	21, // 24: argosy.v1.WriteResponses.results:type_name -> argosy.v1.NumberedResult
 	15, // 25: argosy.v1.NumberedResult.result:type_name -> argosy.v1.WriteResult
-	36, // 26: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
+	37, // 26: argosy.v1.NumberedResult.error:type_name -> argosy.v1.ErrorDetail
 	0,  // 27: argosy.v1.GetWorkloadRequest.consistency:type_name -> argosy.v1.Consistency
 	6,  // 28: argosy.v1.GetWorkloadResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 29: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
-	42, // 30: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
+	39, // 29: argosy.v1.GetWorkloadResponse.workload:type_name -> argosy.v1.Workload
+	43, // 30: argosy.v1.GetWorkloadResponse.states:type_name -> argosy.v1.WorkloadState
 	0,  // 31: argosy.v1.GetStateRequest.consistency:type_name -> argosy.v1.Consistency
 	6,  // 32: argosy.v1.GetStateResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 33: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
-	42, // 34: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
-	43, // 35: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
-	44, // 36: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
-	39, // 37: argosy.v1.GetStateResponse.configs:type_name -> argosy.v1.Config
+	39, // 33: argosy.v1.GetStateResponse.workloads:type_name -> argosy.v1.Workload
+	43, // 34: argosy.v1.GetStateResponse.states:type_name -> argosy.v1.WorkloadState
+	44, // 35: argosy.v1.GetStateResponse.agents:type_name -> argosy.v1.Agent
+	45, // 36: argosy.v1.GetStateResponse.agent_statuses:type_name -> argosy.v1.AgentStatus
+	40, // 37: argosy.v1.GetStateResponse.configs:type_name -> argosy.v1.Config
 	6,  // 38: argosy.v1.WatchResponse.header:type_name -> argosy.v1.ResponseHeader
-	38, // 39: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
-	42, // 40: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
-	44, // 41: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
-	39, // 42: argosy.v1.WatchResponse.configs:type_name -> argosy.v1.Config
-	43, // 43: argosy.v1.WatchResponse.registered_agents:type_name -> argosy.v1.Agent
-	30, // 44: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
-	40, // 45: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
-	6,  // 46: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
-	45, // 47: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
-	46, // 48: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
-	33, // 49: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
-	37, // 50: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
-	4,  // 51: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
-	6,  // 52: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
-	5,  // 53: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
-	7,  // 54: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
-	10, // 55: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
-	18, // 56: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
-	22, // 57: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
-	24, // 58: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
-	26, // 59: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
-	28, // 60: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
-	31, // 61: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
-	11, // 62: argosy.v1.ClusterService.RemoveAgent:input_type -> argosy.v1.RemoveAgentRequest
-	34, // 63: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
-	17, // 64: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
-	17, // 65: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
-	20, // 66: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
-	23, // 67: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
-	25, // 68: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
-	27, // 69: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
-	29, // 70: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
-	32, // 71: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
-	12, // 72: argosy.v1.ClusterService.RemoveAgent:output_type -> argosy.v1.RemoveAgentResponse
-	35, // 73: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
-	64, // [64:74] is the sub-list for method output_type
-	54, // [54:64] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	39, // 39: argosy.v1.WatchResponse.workloads:type_name -> argosy.v1.Workload
+	43, // 40: argosy.v1.WatchResponse.states:type_name -> argosy.v1.WorkloadState
+	45, // 41: argosy.v1.WatchResponse.agents:type_name -> argosy.v1.AgentStatus
+	40, // 42: argosy.v1.WatchResponse.configs:type_name -> argosy.v1.Config
+	44, // 43: argosy.v1.WatchResponse.registered_agents:type_name -> argosy.v1.Agent
+	29, // 44: argosy.v1.LogsRequest.after:type_name -> argosy.v1.LogPlace
+	41, // 45: argosy.v1.LogPlace.instance:type_name -> argosy.v1.InstanceName
+	31, // 46: argosy.v1.LogsResponse.lines:type_name -> argosy.v1.LogLine
+	41, // 47: argosy.v1.LogLine.instance:type_name -> argosy.v1.InstanceName
+	6,  // 48: argosy.v1.StatusResponse.header:type_name -> argosy.v1.ResponseHeader
+	46, // 49: argosy.v1.StatusResponse.servers:type_name -> argosy.v1.ServerStatus
+	47, // 50: argosy.v1.StatusResponse.protocol:type_name -> argosy.v1.VersionRange
+	34, // 51: argosy.v1.StatusResponse.problems:type_name -> argosy.v1.Problem
+	38, // 52: argosy.v1.StatusResponse.workload_states:type_name -> argosy.v1.StatusResponse.WorkloadStatesEntry
+	4,  // 53: argosy.v1.Problem.severity:type_name -> argosy.v1.Severity
+	6,  // 54: argosy.v1.TransferLeadershipResponse.header:type_name -> argosy.v1.ResponseHeader
+	5,  // 55: argosy.v1.ErrorDetail.code:type_name -> argosy.v1.ErrorCode
+	7,  // 56: argosy.v1.ClusterService.Apply:input_type -> argosy.v1.ApplyRequest
+	10, // 57: argosy.v1.ClusterService.Delete:input_type -> argosy.v1.DeleteRequest
+	18, // 58: argosy.v1.ClusterService.Write:input_type -> argosy.v1.WriteRequests
+	22, // 59: argosy.v1.ClusterService.GetWorkload:input_type -> argosy.v1.GetWorkloadRequest
+	24, // 60: argosy.v1.ClusterService.GetState:input_type -> argosy.v1.GetStateRequest
+	26, // 61: argosy.v1.ClusterService.Watch:input_type -> argosy.v1.WatchRequest
+	28, // 62: argosy.v1.ClusterService.Logs:input_type -> argosy.v1.LogsRequest
+	32, // 63: argosy.v1.ClusterService.Status:input_type -> argosy.v1.StatusRequest
+	11, // 64: argosy.v1.ClusterService.RemoveAgent:input_type -> argosy.v1.RemoveAgentRequest
+	35, // 65: argosy.v1.ClusterService.TransferLeadership:input_type -> argosy.v1.TransferLeadershipRequest
+	17, // 66: argosy.v1.ClusterService.Apply:output_type -> argosy.v1.WriteResponse
+	17, // 67: argosy.v1.ClusterService.Delete:output_type -> argosy.v1.WriteResponse
+	20, // 68: argosy.v1.ClusterService.Write:output_type -> argosy.v1.WriteResponses
+	23, // 69: argosy.v1.ClusterService.GetWorkload:output_type -> argosy.v1.GetWorkloadResponse
+	25, // 70: argosy.v1.ClusterService.GetState:output_type -> argosy.v1.GetStateResponse
+	27, // 71: argosy.v1.ClusterService.Watch:output_type -> argosy.v1.WatchResponse
+	30, // 72: argosy.v1.ClusterService.Logs:output_type -> argosy.v1.LogsResponse
+	33, // 73: argosy.v1.ClusterService.Status:output_type -> argosy.v1.StatusResponse
+	12, // 74: argosy.v1.ClusterService.RemoveAgent:output_type -> argosy.v1.RemoveAgentResponse
+	36, // 75: argosy.v1.ClusterService.TransferLeadership:output_type -> argosy.v1.TransferLeadershipResponse
+	66, // [66:76] is the sub-list for method output_type
+	56, // [56:66] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_argosy_v1_api_proto_init() }
@@ -3445,7 +3552,7 @@ func file_argosy_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_argosy_v1_api_proto_rawDesc), len(file_argosy_v1_api_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,11 @@ type Record struct {
 	// Out and Err are how far the outputs had been read when the record was
 	// written, including the record itself.
 	Out, Err int64
+	// Size is how long the line is, of which Line may be the beginning; Position is
+	// its place in the log, higher than that of every record before. Both are told
+	// by a reader alone.
+	Size     int
+	Position uint64
 }
 
 const (

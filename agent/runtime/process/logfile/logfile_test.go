@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
 )
 
 func mustOpenWriter(t *testing.T, dir string, limit int64) *Writer {
@@ -224,4 +226,57 @@ func FuzzReaderSurvivesAnyFile(f *testing.F) {
 			t.Fatalf("lines after recovery: %q", got)
 		}
 	})
+}
+
+func TestPlacesRiseOverSegmentsAndStayTheSame(t *testing.T) {
+	dir := t.TempDir()
+	w := mustOpenWriter(t, dir, 1<<10)
+	for i := range 50 {
+		mustAppend(t, w, Record{Line: fmt.Appendf(nil, "line %d", i), Stderr: i%3 == 0, Time: at(1)})
+	}
+	places := func() (all []uint64) {
+		r := mustOpenReader(t, dir)
+		for {
+			record, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if record == nil {
+				return all
+			}
+			all = append(all, record.Position)
+		}
+	}
+	before := places()
+	if len(before) < 10 || before[0] == 0 || !slices.IsSorted(before) || len(slices.Compact(slices.Clone(before))) != len(before) {
+		t.Fatalf("places are %v", before)
+	}
+	mustAppend(t, w, Record{Line: []byte("next"), Time: at(1)})
+	after := places()
+	if !slices.Contains(after, before[len(before)-1]) || after[len(after)-1] <= before[len(before)-1] {
+		t.Fatalf("places are %v, before %v", after, before)
+	}
+}
+
+func TestLongLinesAreCutAndTheLongestEndTheLog(t *testing.T) {
+	for _, test := range []struct{ length, line, size int }{
+		{runtime.MaxLine, runtime.MaxLine, runtime.MaxLine},
+		{runtime.MaxLine + 1, runtime.MaxLine, runtime.MaxLine + 1},
+		{runtime.MaxLineRead, runtime.MaxLine, runtime.MaxLineRead},
+		// Reported as soon as that is known.
+		{runtime.MaxLineRead + 3*MaxPiece, runtime.MaxLine, (runtime.MaxLineRead/MaxPiece + 1) * MaxPiece},
+	} {
+		dir := t.TempDir()
+		w := mustOpenWriter(t, dir, 1<<30)
+		piece := make([]byte, MaxPiece)
+		left := test.length
+		for ; left > MaxPiece; left -= MaxPiece {
+			mustAppend(t, w, Record{Line: piece, Partial: true, Time: at(1)})
+		}
+		mustAppend(t, w, Record{Line: piece[:left], Time: at(1)})
+		record, err := mustOpenReader(t, dir).Next()
+		if err != nil || record == nil || len(record.Line) != test.line || record.Size != test.size {
+			t.Fatalf("%d bytes: %v, %v, want %d of %d", test.length, record, err, test.line, test.size)
+		}
+	}
 }

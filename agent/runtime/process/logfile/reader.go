@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"slices"
+
+	"github.com/argosy-cluster/argosy/agent/runtime"
 )
 
-// MaxLine is the longest line a reader puts together, in bytes. What is longer
-// comes as several lines.
-const MaxLine = 1 << 20
+// positionBits are those of a position that tell the place in its segment; the
+// others are the number of the segment.
+const positionBits = 40
 
 // Reader reads a log from its oldest record on. It holds the directory open, so
 // that it reads to the end of what it began even when the log is removed.
@@ -19,8 +21,29 @@ type Reader struct {
 	segment int
 	scan    scanner
 	// begun are the lines of the two streams that go on in later records.
-	begun [2][]byte
-	last  [2]Record
+	begun [2]line
+}
+
+// line is one that is put together from records.
+type line struct {
+	// text is as much of it as is handed out.
+	text []byte
+	size int
+	last Record
+}
+
+func (l *line) add(record *Record) {
+	l.text = append(l.text, record.Line[:min(len(record.Line), runtime.MaxLine-len(l.text))]...)
+	l.size += len(record.Line)
+	l.last = *record
+}
+
+// take returns the line and forgets it.
+func (l *line) take() *Record {
+	record := l.last
+	record.Line, record.Size = l.text, l.size
+	*l = line{}
+	return &record
 }
 
 // OpenReader opens the log in a directory.
@@ -38,25 +61,23 @@ func (r *Reader) Close() error {
 }
 
 // Next returns the next whole line, or nil when there is none yet. The line is
-// valid until the next call.
+// valid until the next call. Of a line that is too long it returns what is there
+// so far, with a Size above runtime.MaxLineRead.
 func (r *Reader) Next() (*Record, error) {
 	for {
 		record, err := r.nextRecord()
 		if err != nil || record == nil {
 			return nil, err
 		}
-		stream := streamOf(record)
-		begun := r.begun[stream]
-		if record.Partial && len(begun)+len(record.Line) < MaxLine {
-			r.begun[stream] = append(begun, record.Line...)
-			r.last[stream] = *record
-			continue
+		begun := &r.begun[streamOf(record)]
+		if !record.Partial && begun.size == 0 {
+			record.Size = len(record.Line)
+			return record, nil
 		}
-		if len(begun) > 0 {
-			record.Line = append(begun, record.Line...)
-			r.begun[stream] = nil
+		begun.add(record)
+		if !record.Partial || begun.size > runtime.MaxLineRead {
+			return begun.take(), nil
 		}
-		return record, nil
 	}
 }
 
@@ -64,12 +85,9 @@ func (r *Reader) Next() (*Record, error) {
 // nothing more will come.
 func (r *Reader) Rest() []Record {
 	var rest []Record
-	for stream, begun := range r.begun {
-		if len(begun) > 0 {
-			record := r.last[stream]
-			record.Line = begun
-			rest = append(rest, record)
-			r.begun[stream] = nil
+	for stream := range r.begun {
+		if begun := &r.begun[stream]; begun.size > 0 {
+			rest = append(rest, *begun.take())
 		}
 	}
 	return rest
@@ -85,7 +103,7 @@ func streamOf(r *Record) int {
 func (r *Reader) nextRecord() (*Record, error) {
 	for {
 		if r.scan.file != nil {
-			if record, err := r.scan.next(); err != nil || record != nil {
+			if record, err := r.scanned(); err != nil || record != nil {
 				return record, err
 			}
 		}
@@ -96,7 +114,7 @@ func (r *Reader) nextRecord() (*Record, error) {
 		if r.scan.file != nil {
 			// The writer may have added to this segment after it was read to its
 			// end, but not after it began the next.
-			if record, err := r.scan.next(); err != nil || record != nil {
+			if record, err := r.scanned(); err != nil || record != nil {
 				return record, err
 			}
 		}
@@ -104,6 +122,15 @@ func (r *Reader) nextRecord() (*Record, error) {
 			return nil, err
 		}
 	}
+}
+
+// scanned returns the next record of the present segment, with its place.
+func (r *Reader) scanned() (*Record, error) {
+	record, err := r.scan.next()
+	if record != nil {
+		record.Position = uint64(r.segment)<<positionBits | uint64(r.scan.offset)
+	}
+	return record, err
 }
 
 // following returns the number of the oldest segment after the present one, zero
