@@ -27,7 +27,7 @@ type scripted struct {
 	argosyv1.UnimplementedClusterServiceServer
 	apply func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
 	watch func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
-	logs  func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
+	logs  func(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
 	// write is what becomes of streams of writes; nil is a server that knows none.
 	write error
 	calls atomic.Int32
@@ -61,8 +61,8 @@ func (s *scripted) Watch(req *argosyv1.WatchRequest, stream grpc.ServerStreaming
 	return s.watch(req, stream)
 }
 
-func (s *scripted) Logs(_ *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
-	return s.logs(stream)
+func (s *scripted) Logs(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
+	return s.logs(req, stream)
 }
 
 func mustServe(t *testing.T, s *scripted) string {
@@ -431,7 +431,7 @@ func TestASnapshotThatBreaksOffIsBegunAgain(t *testing.T) {
 }
 
 func TestLogsThatBreakOffSaySo(t *testing.T) {
-	broken := &scripted{logs: func(stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
+	broken := &scripted{logs: func(_ *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error {
 		_ = stream.Send(&argosyv1.LogsResponse{})
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "the leader was lost")
 	}}

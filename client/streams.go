@@ -71,9 +71,8 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 		})
 }
 
-// Logs calls handle with what workloads print. It does not go on at another
-// server by itself, since lines would be lost or repeated: the error says where
-// it ended.
+// Logs calls handle with what workloads print. Once it has begun it does not go on
+// at another server by itself: FollowLogs does.
 func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle func(*argosyv1.LogsResponse) error) error {
 	begun := false
 	return c.stream(ctx, "read logs",

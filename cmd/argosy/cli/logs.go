@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +20,16 @@ func (a *app) logsCommand() *cobra.Command {
 		times        bool
 	)
 	cmd := &cobra.Command{
-		Use:               "logs NAME...",
-		Short:             "Show what workloads print",
+		Use:   "logs NAME...",
+		Short: "Show what workloads print",
+		Long: `Logs shows what workloads print, wherever they run. When there are several instances
+each line begins with the name of its workload, and with that of the agent where a
+workload has several.
+
+With --follow it goes on through the loss of servers and agents: of processes
+without a gap and without a line twice. Podman tells no places in its logs; there it
+ends with an error that says how to go on.`,
+		Example:           "  argosy logs web\n  argosy logs -f --tail 10 web db\n  argosy logs --since 10m --until 2026-01-02T15:04:05Z web",
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,13 +42,21 @@ func (a *app) logsCommand() *cobra.Command {
 			if request.UntilUnixNanos, err = parseTime("until", until); err != nil {
 				return err
 			}
-			printer := &linePrinter{app: a, names: names || len(args) > 1, times: times}
 			return a.withClient(func(c *client.Client) error {
-				err := c.Logs(cmd.Context(), &request, printer.print)
+				instances, err := instanceCounts(cmd.Context(), c, args)
+				if err != nil {
+					return err
+				}
+				printer := &linePrinter{app: a, names: names, times: times, instances: instances}
+				read := c.Logs
+				if request.GetFollow() {
+					read = c.FollowLogs
+				}
+				err = read(cmd.Context(), &request, printer.print)
 				if isCancelled(cmd.Context(), err) {
 					return nil
 				}
-				return err
+				return howToGoOn(err)
 			})
 		},
 	}
@@ -67,10 +85,50 @@ func parseTime(flag, text string) (int64, error) {
 	return time.Now().Add(-ago).UnixNano(), nil
 }
 
+// instanceCounts tells how many instances workloads have.
+func instanceCounts(ctx context.Context, c *client.Client, names []string) (map[string]int, error) {
+	state, err := c.GetState(ctx, &argosyv1.GetStateRequest{Names: names, OmitWorkloads: true, OmitAgents: true, OmitConfigs: true})
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int{}
+	for _, s := range state.GetStates() {
+		counts[s.GetInstance().GetWorkload()]++
+	}
+	return counts, nil
+}
+
+// howToGoOn tells a user what to do about a log that was lost on the way.
+func howToGoOn(err error) error {
+	var lost *client.LogsLostError
+	if !errors.As(err, &lost) {
+		return err
+	}
+	if lost.Last.IsZero() {
+		return fmt.Errorf("%w: begin again with: argosy logs -f %s", err, lost.Workload)
+	}
+	return fmt.Errorf("%w: go on with: argosy logs -f %s --since %s", err, lost.Workload, lost.Last.UTC().Format(time.RFC3339Nano))
+}
+
+// linePrinter prints lines, with the names of their instances where there are
+// several.
 type linePrinter struct {
-	app   *app
-	names bool
-	times bool
+	app       *app
+	names     bool
+	times     bool
+	instances map[string]int
+}
+
+// prefix is what a line of an instance begins with.
+func (p *linePrinter) prefix(instance *argosyv1.InstanceName) string {
+	name := instance.GetWorkload()
+	switch {
+	case p.instances[name] > 1:
+		return name + "@" + instance.GetAgent() + " "
+	case p.names || len(p.instances) > 1:
+		return name + " "
+	}
+	return ""
 }
 
 func (p *linePrinter) print(batch *argosyv1.LogsResponse) error {
@@ -88,10 +146,7 @@ func (p *linePrinter) print(batch *argosyv1.LogsResponse) error {
 		if p.times && line.GetUnixNanos() != 0 {
 			fmt.Fprint(out, time.Unix(0, line.GetUnixNanos()).UTC().Format(time.RFC3339Nano), " ")
 		}
-		if p.names {
-			fmt.Fprint(out, line.GetInstance().GetWorkload(), " ")
-		}
-		if _, err := fmt.Fprintf(out, "%s\n", line.GetLine()); err != nil {
+		if _, err := fmt.Fprintf(out, "%s%s\n", p.prefix(line.GetInstance()), line.GetLine()); err != nil {
 			return err
 		}
 	}
