@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"regexp"
 	"time"
 
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
-
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 	"github.com/argosy-cluster/argosy/proto/ankaios"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Handler does what workloads ask for. Handle is called in a goroutine of its own
@@ -96,19 +95,13 @@ func DefaultConfig() Config {
 	}
 }
 
-// Names that may be part of a path.
-var (
-	validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
-	validID   = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-)
-
 // Validate says what is wrong with the configuration.
 func (c Config) Validate() error {
 	var problems []error
 	if !filepath.IsAbs(c.Dir) {
 		problems = append(problems, fmt.Errorf("run folder %q is no absolute path", c.Dir))
 	}
-	if !validName.MatchString(c.Agent) {
+	if !runfolder.ValidAgent(c.Agent) {
 		problems = append(problems, fmt.Errorf("agent name %q is not 1 to 63 of a-z, A-Z, 0-9, _ and -", c.Agent))
 	}
 	if c.Handler == nil {

@@ -47,9 +47,6 @@ import "errors"
 var (
 	// ErrConfig is returned when a configuration cannot work.
 	ErrConfig = errors.New("invalid configuration")
-	// ErrUnsafe is returned when a folder belongs to somebody else or others may
-	// write to it.
-	ErrUnsafe = errors.New("folder is not the agent's alone")
 	// ErrEnded is returned by a Manager that has ended, and is the cause that
 	// ends requests when their interface is closed.
 	ErrEnded = errors.New("control interface closed")

@@ -3,14 +3,13 @@ package control
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 )
 
 // Names of an interface's files. Workloads write to output and read from input.
@@ -22,126 +21,24 @@ const (
 )
 
 const (
-	dirFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_RDONLY
 	// Everybody who is shown the folder of the pipes may use them; the folder
 	// above it keeps all others out.
 	pipeMode        = 0o666
 	pipesFolderMode = 0o755
-	instanceMode    = 0o700
-	// Passable, so that instances could belong to others; not to be listed.
-	passableMode = 0o711
 )
-
-// agentFolder is the folder of one agent in a run folder.
-type agentFolder struct {
-	dir, name string
-	logger    *slog.Logger
-}
-
-func newAgentFolder(dir, agent string, logger *slog.Logger) agentFolder {
-	return agentFolder{dir: dir, name: agent + "_io", logger: logger}
-}
-
-// open makes the folder if there is none. What is in the way is not removed: it
-// may be somebody's.
-func (a agentFolder) open() (*os.File, error) {
-	if err := os.MkdirAll(a.dir, passableMode); err != nil {
-		return nil, fmt.Errorf("make run folder: %w", err)
-	}
-	root, err := openFolder(unix.AT_FDCWD, a.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	if err := unix.Mkdirat(int(root.Fd()), a.name, passableMode); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("make folder %s in %s: %w", a.name, a.dir, err)
-	}
-	return openFolder(int(root.Fd()), a.name)
-}
-
-// openFolder opens a folder that is the process's own and that nobody else may
-// write to.
-func openFolder(parent int, name string) (*os.File, error) {
-	fd, err := unix.Openat(parent, name, dirFlags, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open folder %s: %w", name, err)
-	}
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("look at folder %s: %w", name, err)
-	}
-	if int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("%w: folder %s belongs to user %d and has mode %o; give it to user %d and let nobody else write to it",
-			ErrUnsafe, name, stat.Uid, stat.Mode&0o7777, os.Geteuid())
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
-// instances lists the names of what is in the folder.
-func (a agentFolder) instances() ([]string, error) {
-	folder, err := a.open()
-	if err != nil {
-		return nil, err
-	}
-	defer folder.Close()
-	names, err := folder.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", a.name, err)
-	}
-	return names, nil
-}
-
-// remove removes what is called so, following no link.
-func (a agentFolder) remove(name string) error {
-	folder, err := a.open()
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return removeAll(folder, name)
-}
-
-func removeAll(parent *os.File, name string) error {
-	root, err := os.OpenRoot(self(parent))
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
-	}
-	defer root.Close()
-	if err := root.RemoveAll(name); err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
-	}
-	return nil
-}
-
-// self is a path to an open file, whatever has become of its name.
-func self(file *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(file.Fd())) }
 
 // folder is the place of one interface.
 type folder struct {
-	agent agentFolder
-	name  string
-}
-
-func folderName(instance *argosyv1.InstanceName) string {
-	return instance.GetWorkload() + "." + instance.GetId()
+	agent  runfolder.Folder
+	name   string
+	logger *slog.Logger
 }
 
 // path of the folder of the pipes, which the workload is shown.
-func (f folder) path() string {
-	return f.agent.dir + "/" + f.agent.name + "/" + f.name + "/" + pipesFolder
-}
+func (f folder) path() string { return f.agent.Path(f.name, pipesFolder) }
 
 // open opens the interface's own folder, which workloads do not see.
-func (f folder) open() (*os.File, error) {
-	agent, err := f.agent.open()
-	if err != nil {
-		return nil, err
-	}
-	defer agent.Close()
-	return f.own(agent, f.name, instanceMode)
-}
+func (f folder) open() (*os.File, error) { return f.agent.OpenInstance(f.name) }
 
 // openPipes opens the folder of the pipes.
 func (f folder) openPipes() (*os.File, error) {
@@ -150,47 +47,7 @@ func (f folder) openPipes() (*os.File, error) {
 		return nil, err
 	}
 	defer above.Close()
-	return f.own(above, pipesFolder, pipesFolderMode)
-}
-
-// own opens a folder of ours in one that is ours alone. What else has its name was
-// left by nobody we know, and is removed.
-func (f folder) own(parent *os.File, name string, mode uint32) (*os.File, error) {
-	for range 3 {
-		if err := unix.Mkdirat(int(parent.Fd()), name, mode); err != nil && !errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("make folder %s: %w", name, err)
-		}
-		var stat unix.Stat_t
-		opened, err := openOwnFolder(parent, name, &stat)
-		if err == nil && stat.Mode&0o7777 != mode {
-			err = opened.Chmod(fs.FileMode(mode))
-		}
-		if err == nil {
-			return opened, nil
-		}
-		f.agent.logger.Warn("folder of a control interface was not as it was made; it is made anew", "folder", f.path(), "name", name, "reason", err)
-		if err := removeAll(parent, name); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%w: folder %s of %s is replaced again and again", ErrUnsafe, name, f.path())
-}
-
-func openOwnFolder(parent *os.File, name string, stat *unix.Stat_t) (*os.File, error) {
-	fd, err := unix.Openat(int(parent.Fd()), name, dirFlags, 0)
-	if err != nil {
-		return nil, err
-	}
-	opened := os.NewFile(uintptr(fd), name)
-	if err := unix.Fstat(fd, stat); err != nil {
-		_ = opened.Close()
-		return nil, err
-	}
-	if int(stat.Uid) != os.Geteuid() {
-		_ = opened.Close()
-		return nil, fmt.Errorf("it belongs to user %d", stat.Uid)
-	}
-	return opened, nil
+	return f.agent.Own(above, pipesFolder, pipesFolderMode)
 }
 
 // pipes makes both pipes if they are not there.
@@ -233,12 +90,12 @@ func (f folder) find(folder *os.File, name string) (int, error) {
 		if err != nil {
 			return -1, fmt.Errorf("look at pipe %s in %s: %w", name, f.path(), err)
 		}
-		f.agent.logger.Warn("pipe of a control interface was replaced; it is made anew", "folder", f.path(), "pipe", name, "reason", wrong)
-		if err := removeAll(folder, name); err != nil {
+		f.logger.Warn("pipe of a control interface was replaced; it is made anew", "folder", f.path(), "pipe", name, "reason", wrong)
+		if err := runfolder.RemoveAll(folder, name); err != nil {
 			return -1, err
 		}
 	}
-	return -1, fmt.Errorf("%w: pipe %s in %s is replaced again and again", ErrUnsafe, name, f.path())
+	return -1, fmt.Errorf("%w: pipe %s in %s is replaced again and again", runfolder.ErrUnsafe, name, f.path())
 }
 
 // checkPipe says what is wrong with a pipe of ours, and mends its mode.

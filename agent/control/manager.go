@@ -5,16 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 // Manager has the control interfaces of an agent.
 type Manager struct {
 	cfg   Config
-	agent agentFolder
+	agent runfolder.Folder
 
 	mu         sync.Mutex
 	interfaces map[string]*Interface // by name of the folder
@@ -31,9 +31,8 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Dir = filepath.Clean(cfg.Dir)
 	return &Manager{
-		cfg: cfg, agent: newAgentFolder(cfg.Dir, cfg.Agent, cfg.Logger),
+		cfg: cfg, agent: runfolder.New(cfg.Dir, cfg.Agent, cfg.Logger),
 		interfaces: make(map[string]*Interface),
 	}, nil
 }
@@ -128,7 +127,7 @@ func (m *Manager) Close(instance *argosyv1.InstanceName) error {
 	if i != nil {
 		i.end()
 	}
-	if err := m.agent.remove(place.name); err != nil {
+	if err := m.agent.Remove(place.name); err != nil {
 		return fmt.Errorf("close control interface of %s: %w", instance.Key(), err)
 	}
 	return nil
@@ -137,19 +136,22 @@ func (m *Manager) Close(instance *argosyv1.InstanceName) error {
 // Sweep removes what former agents left, for other instances than those that are to
 // be kept and those that are open.
 func (m *Manager) Sweep(keep []*argosyv1.InstanceName) error {
-	names, err := m.agent.instances()
+	names, err := m.agent.Names()
 	if err != nil {
 		return fmt.Errorf("sweep control interfaces: %w", err)
 	}
 	kept := make(map[string]bool, len(keep))
 	for _, instance := range keep {
-		kept[folderName(instance)] = true
+		name, err := runfolder.NameOf(instance)
+		if err == nil {
+			kept[name] = true
+		}
 	}
 	var problems []error
 	for _, name := range names {
 		m.mu.Lock()
 		if !kept[name] && m.interfaces[name] == nil {
-			problems = append(problems, m.agent.remove(name))
+			problems = append(problems, m.agent.Remove(name))
 		}
 		m.mu.Unlock()
 	}
@@ -159,11 +161,11 @@ func (m *Manager) Sweep(keep []*argosyv1.InstanceName) error {
 	return nil
 }
 
-// place says where an instance's interface is; the names become part of a path.
+// place says where an instance's interface is.
 func (m *Manager) place(instance *argosyv1.InstanceName) (folder, error) {
-	if !validName.MatchString(instance.GetWorkload()) || !validID.MatchString(instance.GetId()) {
-		return folder{}, fmt.Errorf("%w: instance %q cannot have a control interface: its names may have a-z, A-Z, 0-9, _ and - only",
-			ErrConfig, instance.Key())
+	name, err := runfolder.NameOf(instance)
+	if err != nil {
+		return folder{}, fmt.Errorf("%w: control interface: %w", ErrConfig, err)
 	}
-	return folder{agent: m.agent, name: folderName(instance)}, nil
+	return folder{agent: m.agent, name: name, logger: m.cfg.Logger}, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent/control"
 	"github.com/argosy-cluster/argosy/agent/control/controltest"
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -140,7 +141,7 @@ func TestAFolderThatIsNotTheAgentsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(spoil(w.cfg.Dir))
-			if _, err := w.manager.Open(instance("w")); !errors.Is(err, control.ErrUnsafe) {
+			if _, err := w.manager.Open(instance("w")); !errors.Is(err, runfolder.ErrUnsafe) {
 				t.Fatalf("got %v, want ErrUnsafe", err)
 			}
 		})

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 )
 
 // watchEvents: who opens a pipe, and what becomes of the pipes and their folder.
@@ -47,7 +49,7 @@ func (w *watcher) add(folder *os.File, i *Interface) error {
 	if err == nil {
 		controlErr := conn.Control(func(fd uintptr) {
 			var number int
-			if number, err = unix.InotifyAddWatch(int(fd), self(folder), watchEvents); err == nil {
+			if number, err = unix.InotifyAddWatch(int(fd), runfolder.Self(folder), watchEvents); err == nil {
 				w.watched[number] = i
 			}
 		})

@@ -77,6 +77,10 @@ type StartOptions struct {
 	// where the runtime can; without it an ended instance of the name is
 	// removed and made anew.
 	Reuse bool
+	// Mounts are what the instance is shown of the host, beside what its
+	// configuration asks for. One that runs keeps what it was started with, one
+	// that is started again as it is has the same.
+	Mounts []Mount
 }
 
 // Limits of lines in bytes, which are those of Ankaios.

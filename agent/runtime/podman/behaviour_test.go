@@ -83,6 +83,43 @@ func sleeping(options ...string) string {
 	return config(append([]string{"--network=none", "--stop-timeout=0"}, options...), "sleep", "100000")
 }
 
+func TestWhatIsShownCannotBeChanged(t *testing.T) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
+		p := mustOpen(t, s, "shown")
+		dir := t.TempDir()
+		file, pipes := filepath.Join(dir, "files/etc/a.conf"), filepath.Join(dir, "control_interface")
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("kept"), 0o444),
+			os.Mkdir(pipes, 0o755), syscall.Mkfifo(filepath.Join(pipes, "output"), 0o666), os.Chmod(dir, 0o700))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounts := []runtime.Mount{
+			{Source: file, Target: "/etc/a.conf", ReadOnly: true},
+			{Source: pipes, Target: runtime.ControlInterfaceTarget, ReadOnly: true},
+		}
+		// Each of these must fail.
+		script := `echo x >/etc/a.conf || rm -f /etc/a.conf || rm -f $c/output || echo x >$c/more || exit 42`
+		for name, options := range map[string][]string{
+			"root": nil, "nobody": {"--user=65534:65534"},
+		} {
+			w := workload(name, "shown", config(append(options, "--network=none", "-e", "c="+runtime.ControlInterfaceTarget), "sh", "-c", script))
+			events := watch(t, p)
+			instance, err := p.Start(t.Context(), w, runtime.StartOptions{Mounts: mounts})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			t.Cleanup(func() { mustRemove(t, p, argosyv1.InstanceOf(w)) })
+			if end := events.await(instance.Name, "its end", is(runtime.StatusExited)); end.Instance.ExitCode != 42 {
+				t.Errorf("%s: exit code %d, want that of one that could change nothing", name, end.Instance.ExitCode)
+			}
+		}
+		if content, err := os.ReadFile(file); err != nil || string(content) != "kept" {
+			t.Errorf("the file is %q, %v", content, err)
+		}
+	})
+}
+
 func TestOptionsReachTheContainer(t *testing.T) {
 	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
 		p := mustOpen(t, s, "options")

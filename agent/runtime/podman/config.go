@@ -46,7 +46,7 @@ const (
 
 // plan reads the configuration of a workload. ErrInvalidConfig says that it can
 // never work.
-func (p *Podman) plan(w *argosyv1.Workload) (_ *plan, err error) {
+func (p *Podman) plan(w *argosyv1.Workload, mounts []runtime.Mount) (_ *plan, err error) {
 	// Neither the YAML parser nor podman's own is meant for texts of strangers.
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -79,7 +79,10 @@ func (p *Podman) plan(w *argosyv1.Workload) (_ *plan, err error) {
 		spec.Labels = make(map[string]string)
 	}
 	spec.Labels[labelName], spec.Labels[labelAgent] = name.Key(), name.GetAgent()
-	spec.ContainerCreateCommand = commandLine(config, spec)
+	if err := addMounts(spec, mounts); err != nil {
+		return nil, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
+	}
+	spec.ContainerCreateCommand = commandLine(config, spec, mounts)
 	return &plan{name: name, spec: spec, options: options, image: string(config.Image), pull: pull}, nil
 }
 
@@ -105,10 +108,13 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 }
 
 // commandLine is the command that would do the same; podman shows it to people.
-func commandLine(config runtimeConfig, spec *specgen.SpecGenerator) []string {
+func commandLine(config runtimeConfig, spec *specgen.SpecGenerator, mounts []runtime.Mount) []string {
 	line := append([]string{"podman"}, libpod.Words(config.GeneralOptions)...)
 	line = append(line, "run", "--detach", "--name", spec.Name)
 	line = append(line, libpod.Words(config.CommandOptions)...)
+	for _, m := range mounts {
+		line = append(line, mountOption(m))
+	}
 	line = append(line, "--label="+labelName+"="+spec.Labels[labelName], "--label="+labelAgent+"="+spec.Labels[labelAgent])
 	return append(append(line, string(config.Image)), libpod.Words(config.CommandArgs)...)
 }

@@ -26,7 +26,7 @@ func TestPlanNamesAndLabelsTheContainer(t *testing.T) {
 	w := &argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: docker://img\n" +
 		"commandOptions: [--label, name=mine, -l, other=x, -p, 8080:80]\ncommandArgs:\n- sleep\n- 10\n- 1.50\n- true\n- 0755\n- \"q\\tq\"\n- |\n  two\n  lines\n"}
 	key := argosyv1.InstanceOf(w).Key()
-	plan, err := p.plan(w)
+	plan, err := p.plan(w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +43,50 @@ func TestPlanNamesAndLabelsTheContainer(t *testing.T) {
 	}
 	w.RuntimeConfig += "\n# --name wins"
 	w.RuntimeConfig = strings.Replace(w.RuntimeConfig, "-p,", "--name=mine, -p,", 1)
-	if plan, err = p.plan(w); err != nil || plan.spec.Name != "mine" {
+	if plan, err = p.plan(w, nil); err != nil || plan.spec.Name != "mine" {
 		t.Errorf("with --name: %+v, %v", plan, err)
+	}
+}
+
+func TestPlanMountsWhatTheInstanceIsShown(t *testing.T) {
+	p := mustNew(t, nil)
+	mounts := []runtime.Mount{
+		{Source: "/run/w/files/etc/a.conf", Target: "/etc/a.conf", ReadOnly: true},
+		{Source: "/run/w/control_interface", Target: runtime.ControlInterfaceTarget},
+	}
+	w := &argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: img\ncommandOptions: [-v, /data:/data]\n"}
+	plan, err := p.plan(w, mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range plan.spec.Mounts {
+		got = append(got, strings.TrimSpace(m.Type+" "+m.Source+" "+m.Destination+" "+strings.Join(m.Options, ",")))
+	}
+	for _, want := range []string{
+		"bind /run/w/files/etc/a.conf /etc/a.conf ro", "bind /run/w/control_interface /run/ankaios/control_interface",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no mount %q in %q", want, got)
+		}
+	}
+	if len(got) != 3 {
+		t.Errorf("mounts %q, want those and the option's", got)
+	}
+	line := strings.Join(plan.spec.ContainerCreateCommand, " ")
+	for _, want := range []string{
+		" --mount=type=bind,source=/run/w/files/etc/a.conf,destination=/etc/a.conf,readonly=true ",
+		" --mount=type=bind,source=/run/w/control_interface,destination=/run/ankaios/control_interface ",
+	} {
+		if !strings.Contains(line, want) {
+			t.Errorf("command line %q, want %q in it", line, want)
+		}
+	}
+	for _, option := range []string{"-v=/x:/etc/a.conf", "-v=named:/etc/a.conf", "--tmpfs=/etc/a.conf", "--mount=type=bind,source=/x,destination=/etc/a.conf", "-v=/x:/etc/a.conf:O"} {
+		w.RuntimeConfig = "image: img\ncommandOptions: ['" + option + "']\n"
+		if _, err := p.plan(w, mounts); !errors.Is(err, runtime.ErrInvalidConfig) || !strings.Contains(err.Error(), "/etc/a.conf") {
+			t.Errorf("with %s: error %v, want it to be refused", option, err)
+		}
 	}
 }
 
@@ -61,7 +103,7 @@ func TestPlanRefusesWhatCannotWork(t *testing.T) {
 		"image: x\ncommandOptions: [--pull=perhaps]": "--pull",
 		"image: x\ngeneralOptions: [--root=/x]":      "generalOptions: --root",
 	} {
-		_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: config})
+		_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: config}, nil)
 		if !errors.Is(err, runtime.ErrInvalidConfig) || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v, want one line that says %q", config, err, text)
 		}
@@ -71,7 +113,7 @@ func TestPlanRefusesWhatCannotWork(t *testing.T) {
 func TestUnknownKeysAreIgnoredWithAWarning(t *testing.T) {
 	var log bytes.Buffer
 	p := mustNew(t, slog.New(slog.NewTextHandler(&log, nil)))
-	_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: x\ncommandOption: [a]"})
+	_, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: "image: x\ncommandOption: [a]"}, nil)
 	if err != nil || !strings.Contains(log.String(), "commandOption") {
 		t.Errorf("error %v, log %q", err, log.String())
 	}
@@ -86,7 +128,7 @@ func FuzzPlan(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		plan, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: text})
+		plan, err := p.plan(&argosyv1.Workload{Name: "w", Agent: "agent", RuntimeConfig: text}, nil)
 		if err == nil && plan.spec.Labels[labelAgent] != "agent" {
 			t.Errorf("labels are %v", plan.spec.Labels)
 		}

@@ -18,7 +18,7 @@ import (
 
 // Start implements runtime.Starter.
 func (p *Podman) Start(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
-	plan, err := p.plan(w)
+	plan, err := p.plan(w, options.Mounts)
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
 	}

@@ -70,5 +70,6 @@ func TestConformance(t *testing.T) {
 		},
 		Failing: "command: /no/such/command\n",
 		Many:    200,
+		Mounts:  true,
 	})
 }

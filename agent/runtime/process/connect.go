@@ -255,7 +255,7 @@ func (r *Runtime) spawnKeeper() (answer *os.File, err error) {
 	args := append(r.cfg.KeeperCommand[:len(r.cfg.KeeperCommand):len(r.cfg.KeeperCommand)], "--dir", r.cfg.Dir)
 	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   append(environment(nil, r.cfg.Home), wire.EnvReady+"="+strconv.Itoa(len(files)-1)),
+		Env:   append(environment(nil, r.surroundings(runtime.StartOptions{})), wire.EnvReady+"="+strconv.Itoa(len(files)-1)),
 		Files: fds,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

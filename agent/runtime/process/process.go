@@ -10,6 +10,9 @@
 //
 // A process gets an environment of its own: PATH, HOME and what its
 // configuration says in env, and nothing of the agent's, where secrets may be.
+// It runs in the file system of the host, so that nothing can be mounted for it
+// alone: variables of the environment say where its files and its control
+// interface are (EnvFiles, EnvControlInterface).
 // Every call opens a connection of its own; a call that lost its connection is
 // repeated, as all calls are idempotent by the instance's name.
 //
@@ -39,6 +42,16 @@ const Name = "process"
 // ExitUnknown is the exit code of an instance that ended while no keeper was
 // there to see it; Detail says so.
 const ExitUnknown = wire.ExitUnknown
+
+// Variables of the environment by which a process finds what a container is shown
+// by mounts. They are set when there is such a thing.
+const (
+	// EnvFiles is the folder of its files: the one of mount point /etc/a.conf is
+	// $ARGOSY_FILES/etc/a.conf.
+	EnvFiles = "ARGOSY_FILES"
+	// EnvControlInterface is the folder of the pipes of its control interface.
+	EnvControlInterface = "ARGOSY_CONTROL_INTERFACE"
+)
 
 // Config of the runtime.
 type Config struct {
@@ -143,7 +156,7 @@ func (r *Runtime) start(ctx context.Context, workload *argosyv1.Workload, option
 	if workload.GetAgent() != r.cfg.AgentName {
 		return runtime.Instance{}, fmt.Errorf("%w: it is for agent %q, this is %q", runtime.ErrInvalidConfig, workload.GetAgent(), r.cfg.AgentName)
 	}
-	p, err := parseSpec(workload.GetRuntimeConfig(), r.cfg.Home)
+	p, err := parseSpec(workload.GetRuntimeConfig(), r.surroundings(options))
 	if err != nil {
 		return runtime.Instance{}, err
 	}
@@ -162,6 +175,19 @@ func (r *Runtime) start(ctx context.Context, workload *argosyv1.Workload, option
 		return runtime.Instance{}, fmt.Errorf("%w: keeper answered without an instance", runtime.ErrUnavailable)
 	}
 	return instanceOf(*response.Instance), nil
+}
+
+// surroundings are what the environment of a process says unless its configuration
+// says otherwise.
+func (r *Runtime) surroundings(options runtime.StartOptions) map[string]string {
+	env := map[string]string{"PATH": DefaultPath, "HOME": r.cfg.Home}
+	if folder := options.FilesFolder(); folder != "" {
+		env[EnvFiles] = folder
+	}
+	if folder := options.ControlInterface(); folder != "" {
+		env[EnvControlInterface] = folder
+	}
+	return env
 }
 
 // Remove stops a process and forgets it.

@@ -33,7 +33,8 @@ type spec struct {
 	Command string `yaml:"command"`
 	// Args are its arguments. Default: none.
 	Args []string `yaml:"args"`
-	// Env is set in its environment. Default: nothing but PATH and HOME.
+	// Env is set in its environment. Default: nothing but PATH, HOME, and where its
+	// files and its control interface are.
 	Env map[string]string `yaml:"env"`
 	// WorkingDir is where it starts, an absolute path. Default: /.
 	WorkingDir string `yaml:"workingDir"`
@@ -55,7 +56,7 @@ type parsed struct {
 
 // parseSpec reads a runtime configuration. Its errors are ErrInvalidConfig and
 // name the line.
-func parseSpec(text, home string) (_ parsed, err error) {
+func parseSpec(text string, surroundings map[string]string) (_ parsed, err error) {
 	// The YAML library panics on some texts with tags; a workload must not be
 	// able to end the agent.
 	defer func() {
@@ -74,10 +75,10 @@ func parseSpec(text, home string) (_ parsed, err error) {
 	if err := yaml.UnmarshalWithOptions([]byte(text), &s, yaml.Strict()); err != nil {
 		return parsed{}, invalid(err)
 	}
-	return s.check(file, home)
+	return s.check(file, surroundings)
 }
 
-func (s spec) check(file *ast.File, home string) (parsed, error) {
+func (s spec) check(file *ast.File, surroundings map[string]string) (parsed, error) {
 	at := func(field, format string, args ...any) error {
 		return invalidAt(find(file, field), field+": "+fmt.Sprintf(format, args...))
 	}
@@ -119,14 +120,14 @@ func (s spec) check(file *ast.File, home string) (parsed, error) {
 			return p, at("env", "%q is no name of a variable, or its value contains a zero byte", name)
 		}
 	}
-	p.env = environment(s.Env, home)
+	p.env = environment(s.Env, surroundings)
 	return p, nil
 }
 
-// environment is all that a process gets: what the user asked for, PATH and HOME.
-// Nothing of the agent's own environment, where secrets may be.
-func environment(asked map[string]string, home string) []string {
-	all := map[string]string{"PATH": DefaultPath, "HOME": home}
+// environment is all that a process gets: what the user asked for, and for the rest
+// its surroundings. Nothing of the agent's own environment, where secrets may be.
+func environment(asked, surroundings map[string]string) []string {
+	all := maps.Clone(surroundings)
 	maps.Copy(all, asked)
 	env := make([]string, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {

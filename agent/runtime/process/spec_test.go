@@ -10,14 +10,36 @@ import (
 	"github.com/argosy-cluster/argosy/agent/runtime"
 )
 
+func at(home string) map[string]string { return map[string]string{"PATH": DefaultPath, "HOME": home} }
+
 func TestSpecDefaults(t *testing.T) {
-	p, err := parseSpec("command: ls\n", "/home/me")
+	p, err := parseSpec("command: ls\n", at("/home/me"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(p.args, []string{"ls"}) || p.dir != "/" || p.stopSignal != syscall.SIGTERM || p.stopTimeout != 10*time.Second ||
 		!slices.Equal(p.env, []string{"HOME=/home/me", "PATH=" + DefaultPath}) {
 		t.Fatalf("parsed as %+v", p)
+	}
+}
+
+func TestAProcessIsToldWhereItsFilesAre(t *testing.T) {
+	r := &Runtime{cfg: Config{Home: "/"}}
+	options := runtime.StartOptions{Mounts: []runtime.Mount{
+		{Source: "/run/w/control_interface", Target: runtime.ControlInterfaceTarget},
+		{Source: "/run/w/files/etc/a.conf", Target: "/etc/a.conf", ReadOnly: true},
+		{Source: "/run/w/files/b", Target: "/b", ReadOnly: true},
+	}}
+	p, err := parseSpec("command: ls\n", r.surroundings(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ARGOSY_CONTROL_INTERFACE=/run/w/control_interface", "ARGOSY_FILES=/run/w/files", "HOME=/", "PATH=" + DefaultPath}
+	if !slices.Equal(p.env, want) {
+		t.Errorf("environment %q, want %q", p.env, want)
+	}
+	if p, err = parseSpec("command: ls\nenv: {ARGOSY_FILES: mine}\n", r.surroundings(options)); err != nil || !slices.Contains(p.env, "ARGOSY_FILES=mine") {
+		t.Errorf("what the configuration says does not win: %q, %v", p.env, err)
 	}
 }
 
@@ -31,7 +53,7 @@ env:
 workingDir: /srv
 stopSignal: 2
 stopTimeout: 0s
-`, "/")
+`, at("/"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +70,7 @@ func FuzzSpec(f *testing.F) {
 	f.Add("- command\n")
 	f.Add("command: ls\nargs: !tag value\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parseSpec(text, "/")
+		p, err := parseSpec(text, at("/"))
 		if err != nil {
 			if !errors.Is(err, runtime.ErrInvalidConfig) {
 				t.Fatalf("error %v is not %v", err, runtime.ErrInvalidConfig)

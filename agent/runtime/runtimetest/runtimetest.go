@@ -52,6 +52,9 @@ type Harness struct {
 	ReuseKeepsID bool
 	// NeverReuses says that an ended instance is made anew also with Reuse.
 	NeverReuses bool
+	// Mounts says that the runtime shows an instance what StartOptions.Mounts say:
+	// by mounts, or by variables that are set to where it is.
+	Mounts bool
 	// LogsVanish says that the last lines of an instance may be lost to a
 	// follower when the instance is removed.
 	LogsVanish bool
@@ -83,6 +86,9 @@ func Run(t *testing.T, harness Harness) {
 		{"without reuse an ended instance is made anew", testRecreate},
 		{"invalid configurations are refused for good", testInvalid},
 		{"a start that fails may be tried again", testFailing},
+		{"files and pipes of the host are shown", testMounts},
+		{"an instance that is started again is shown what is there then", testMountsAgain},
+		{"an instance that is made anew is shown other files", testMountsAnew},
 		{"watch begins with resync and tells every change", testWatch},
 		{"watch ends with its context", testWatchEnds},
 		{"two watchers see the same", testTwoWatchers},

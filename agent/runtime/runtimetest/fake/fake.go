@@ -40,6 +40,7 @@ type Runtime struct {
 
 type instance struct {
 	runtime.Instance
+	mounts  []runtime.Mount
 	lines   []runtime.LogLine
 	printed chan struct{}
 }
@@ -127,6 +128,16 @@ func (r *Runtime) Get(name *argosyv1.InstanceName) (runtime.Instance, bool) {
 	return runtime.Instance{}, false
 }
 
+// Mounts returns what an instance was made with.
+func (r *Runtime) Mounts(name *argosyv1.InstanceName) []runtime.Mount {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := r.instances[name.Key()]; i != nil {
+		return slices.Clone(i.mounts)
+	}
+	return nil
+}
+
 // Count tells how many instances there are.
 func (r *Runtime) Count() int {
 	r.mu.Lock()
@@ -202,7 +213,7 @@ func (r *Runtime) Start(ctx context.Context, w *argosyv1.Workload, options runti
 		if i != nil {
 			r.drop(name)
 		}
-		i = &instance{Instance: runtime.Instance{Name: name, RuntimeID: r.id()}, printed: make(chan struct{})}
+		i = &instance{Instance: runtime.Instance{Name: name, RuntimeID: r.id()}, mounts: options.Mounts, printed: make(chan struct{})}
 		r.instances[name.Key()] = i
 	}
 	i.Status, i.ExitCode, i.StartedAt = runtime.StatusRunning, 0, time.Now()
