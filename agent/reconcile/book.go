@@ -25,6 +25,15 @@ type book struct {
 	reason   string
 	// invalid says why the instance can never be created.
 	invalid string
+	// file is the mount point of the file that invalid or reason is about; empty
+	// when it is not about one.
+	file string
+	// prepared is set once what serves the instance is there in this life.
+	prepared bool
+	// adoptions counts failed attempts to take that up from an earlier life, and
+	// adoptAt is the earliest time of the next.
+	adoptions int
+	adoptAt   time.Time
 	// notBefore is the earliest time of the next start, and pause how long that was
 	// to wait for when the last run ended.
 	notBefore time.Time
@@ -150,9 +159,9 @@ func (b *book) end(now time.Time, p pace, random float64) {
 }
 
 // failed takes note of a start that failed.
-func (b *book) failed(reason string, now time.Time, random float64) {
+func (b *book) failed(reason, file string, now time.Time, random float64) {
 	b.attempts++
-	b.reason = reason
+	b.reason, b.file = reason, file
 	b.notBefore = now.Add(retryDelay(b.attempts, random))
 }
 

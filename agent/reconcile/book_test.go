@@ -66,7 +66,7 @@ func TestOneEndCountsOnce(t *testing.T) {
 
 func TestWhatAFailedStartLeavesIsNoRun(t *testing.T) {
 	var b book
-	b.failed("no such image", testNow, 0.5)
+	b.failed("no such image", "", testNow, 0.5)
 	b.observe(exitedAt(time.Time{}, 127), testNow, testPace, 0)
 	b.observe(runtime.Instance{RuntimeID: "id", Status: runtime.StatusStarting}, testNow, testPace, 0)
 	if b.seen || b.attempts != 1 {
@@ -82,7 +82,7 @@ func TestARestartThatFailsStaysARetryThoughTheOldRunIsStillThere(t *testing.T) {
 	var b book
 	b.observe(runningAt(testNow), testNow, testPace, 0)
 	b.observe(exitedAt(testNow, 1), testNow, testPace, 0)
-	b.failed("no space", testNow, 0.5)
+	b.failed("no space", "", testNow, 0.5)
 	b.observe(exitedAt(testNow, 1), testNow, testPace, 0)
 	if b.attempts != 1 {
 		t.Errorf("attempts: %d, want 1", b.attempts)

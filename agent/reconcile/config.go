@@ -60,6 +60,9 @@ type Config struct {
 	PresumeAfter time.Duration
 	// Neighbours tells of workloads that others run. Nil knows of none.
 	Neighbours Neighbours
+	// Preparer makes what instances are shown of the host. Nil makes nothing, and
+	// shows nothing.
+	Preparer Preparer
 	// Logger gets one line an event. Nil discards.
 	Logger *slog.Logger
 }

@@ -21,6 +21,8 @@ type host struct {
 	listing, again bool
 	// asked is set once a list returned, well or not.
 	asked bool
+	// known is set once a list has told what the runtime has.
+	known bool
 	// failures counts the lists that failed in a row.
 	failures int
 	// strikes counts the times in a row that an operation found the runtime
@@ -110,6 +112,7 @@ func (m *Manager) listed(h *host, instances []runtime.Instance, err error, asked
 	}
 	m.usable[h.name], h.problem = true, ""
 	changed := m.merge(h, instances, asked)
+	m.sweep(h)
 	if back {
 		m.decideAll()
 	} else {
@@ -200,8 +203,8 @@ func (s *slot) newer(p place, asked uint64) bool {
 	return t != nil && t.seq > asked
 }
 
-// busy tells whether something is being done to an instance.
-func (s *slot) busy(p place) bool { return s.lane != nil && s.lane.place == p }
+// busy tells whether a runtime is doing something to an instance.
+func (s *slot) busy(p place) bool { return s.lane != nil && s.lane.host != nil && s.lane.place == p }
 
 // bury forgets tombstones that a later list has confirmed.
 func (s *slot) bury(runtimeName string, asked uint64) bool {

@@ -15,8 +15,8 @@ import (
 // not wanted any more.
 var errSuperseded = errors.New("superseded")
 
-// operation is one call of a runtime for one slot. While it is in flight the
-// slot starts no other.
+// operation is one call of a runtime or of the preparer for one slot. While it is
+// in flight the slot starts no other.
 type operation struct {
 	slot     *slot
 	host     *host
@@ -29,6 +29,8 @@ type operation struct {
 	seq    uint64
 	cancel context.CancelCauseFunc
 	lanes  *lanes
+	// prepared is set once what the instance is shown was made.
+	prepared bool
 	// slow is set when it does not count against the limit any more.
 	slow  bool
 	timer *time.Timer
@@ -107,7 +109,7 @@ func (m *Manager) execute(s *slot, d decision) {
 		var instance runtime.Instance
 		var err error
 		if op.verb == start {
-			instance, err = h.runtime.Start(ctx, op.workload, runtime.StartOptions{Reuse: op.reuse})
+			instance, err = m.launch(ctx, op)
 		} else {
 			err = h.runtime.Remove(ctx, op.instance)
 		}
@@ -205,6 +207,9 @@ func (m *Manager) finish(op *operation, instance runtime.Instance, err error, cu
 func (m *Manager) started(op *operation, i runtime.Instance, err error) {
 	s := op.slot
 	wanted := s.wanted(op.place)
+	if wanted && op.prepared {
+		s.book.prepared = true
+	}
 	if err == nil {
 		i.Name = argosyv1.InstanceOf(op.workload)
 		if o := find(s.actual, op.place); o == nil || o.seq < op.seq || !overtaken(o.instance, i) {
@@ -221,14 +226,7 @@ func (m *Manager) started(op *operation, i runtime.Instance, err error) {
 	if !wanted {
 		return
 	}
-	now := time.Now()
-	if errors.Is(err, runtime.ErrInvalidConfig) {
-		s.book.invalid = clean(err.Error())
-		m.logger.Warn("instance cannot be created as it is written", "workload", s.name, "error", err)
-		return
-	}
-	s.book.failed(clean(err.Error()), now, rand.Float64())
-	m.logger.Warn("could not start instance; trying again", "workload", s.name, "attempt", s.book.attempts, "after", s.book.notBefore.Sub(now), "error", err)
+	m.failedToStart(s, err)
 }
 
 // overtaken tells whether an event that came while Start was under way is newer

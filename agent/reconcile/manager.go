@@ -24,6 +24,7 @@ type Manager struct {
 	recorder Recorder
 	// neighbours are what is known of workloads that others run.
 	neighbours Neighbours
+	preparer   Preparer
 	journal    *Journal
 	ready      chan struct{}
 
@@ -49,6 +50,8 @@ type Manager struct {
 	running   bool
 	// toList counts the runtimes that were not asked yet what they have.
 	toList int
+	// unknown counts those that have not told it yet.
+	unknown int
 	// work is the context of operations; it outlives looking, that of Run and
 	// of lists, by StopGrace.
 	work, looking context.Context
@@ -70,6 +73,9 @@ func New(cfg Config, runtimes []runtime.Runtime, recorder Recorder) (*Manager, e
 	if cfg.Neighbours == nil {
 		cfg.Neighbours = alone{}
 	}
+	if cfg.Preparer == nil {
+		cfg.Preparer = bare{}
+	}
 	m := &Manager{
 		cfg:        cfg,
 		logger:     cfg.Logger,
@@ -83,7 +89,9 @@ func New(cfg Config, runtimes []runtime.Runtime, recorder Recorder) (*Manager, e
 		stirred:    make(map[string]struct{}),
 		born:       time.Now(),
 		neighbours: cfg.Neighbours,
+		preparer:   cfg.Preparer,
 		toList:     len(runtimes),
+		unknown:    len(runtimes),
 	}
 	for _, rt := range runtimes {
 		name := rt.Info(context.Background()).GetName()
@@ -337,6 +345,10 @@ func (m *Manager) decide(s *slot) {
 	s.stopTimer()
 	switch {
 	case !m.running:
+	case len(s.releases) > 0:
+		m.release(s)
+	case d.verb == adopt:
+		m.adopt(s, d.place)
 	case d.verb != rest:
 		m.execute(s, d)
 	case !d.wake.IsZero():

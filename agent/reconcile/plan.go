@@ -37,6 +37,8 @@ const (
 	rest verb = iota
 	start
 	remove
+	adopt
+	release
 )
 
 // decision is what to do about one workload now.
@@ -149,6 +151,8 @@ func (s *situation) supervise(d *decision) {
 		}
 	case o.instance.Status == runtime.StatusStarting:
 		s.nudge(d)
+	case o.instance.Status == runtime.StatusRunning:
+		s.takeUp(d)
 	case o.instance.Status == runtime.StatusExited:
 		if s.book.wantsRestart(policy) {
 			s.begin(d, true, s.book.exited && s.book.exitCode == 0)
@@ -190,6 +194,17 @@ func (s *situation) begin(d *decision, exists, reuse bool) {
 		return
 	}
 	d.verb, d.place, d.reuse = start, s.desired.place, reuse
+}
+
+// takeUp has what serves the instance taken up from an earlier life of the agent.
+func (s *situation) takeUp(d *decision) {
+	switch {
+	case s.book.prepared || !s.desired.workload.HasControlInterface():
+	case s.now.Before(s.book.adoptAt):
+		d.wakeAt(s.book.adoptAt)
+	default:
+		d.verb, d.place = adopt, s.desired.place
+	}
 }
 
 // nudge starts an instance that was created and does not come to run: its

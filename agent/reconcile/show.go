@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ func show(s situation, starting bool) *argosyv1.ExecutionState {
 	case !offered:
 		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED,
 			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_UNSUPPORTED_RUNTIME, "runtime", s.desired.place.runtime))
+	case s.book.file != "" && (s.book.invalid != "" || s.book.attempts > 0):
+		return s.restarted(pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED, argosyv1.NewReason(
+			argosyv1.ReasonCode_REASON_CODE_FILE, "path", s.book.file, "error", cmp.Or(s.book.invalid, s.book.reason))))
 	case s.book.invalid != "":
 		return pending(argosyv1.Substate_SUBSTATE_PENDING_STARTING_FAILED,
 			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_INVALID_CONFIG, "error", s.book.invalid))

@@ -77,6 +77,8 @@ type slot struct {
 	// settled is the last decision's word on whether the slot is done.
 	settled bool
 	timer   *time.Timer
+	// releases are instances that are gone, and for which something was made.
+	releases []*argosyv1.InstanceName
 	// awaits are the names of those for which something here waits.
 	awaits []string
 }
@@ -137,5 +139,5 @@ func (s *slot) tomb(p place) *tombstone {
 // empty tells whether nothing is left to know about the slot.
 func (s *slot) empty() bool {
 	return s.desired == nil && s.lane == nil && s.queued == rest &&
-		len(s.retiring) == 0 && len(s.actual) == 0 && len(s.tombs) == 0
+		len(s.retiring) == 0 && len(s.releases) == 0 && len(s.actual) == 0 && len(s.tombs) == 0
 }

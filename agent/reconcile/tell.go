@@ -42,6 +42,9 @@ func (m *Manager) publish(s *slot, key string, name *argosyv1.InstanceName, e *a
 func (m *Manager) retired(s *slot, p place) {
 	if r := s.retiree(p); r != nil {
 		name := r.instance
+		if r.workload == nil || shows(r.workload) {
+			s.releases = append(s.releases, name)
+		}
 		s.drop(p)
 		m.recorder.Left(assignments.Leaving{Runtime: p.runtime, Instance: name})
 		m.vanished(s, p, name)
