@@ -15,6 +15,7 @@ import (
 	"github.com/argosy-cluster/argosy/agent/logs"
 	"github.com/argosy-cluster/argosy/agent/neighbours"
 	"github.com/argosy-cluster/argosy/agent/reconcile"
+	"github.com/argosy-cluster/argosy/agent/runfolder"
 	"github.com/argosy-cluster/argosy/agent/session"
 )
 
@@ -57,7 +58,12 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 
 	store := assignments.Open(filepath.Join(a.cfg.DataDir, assignmentsFile), a.cfg.bootID(), a.logger)
 	known := neighbours.Open(filepath.Join(a.cfg.DataDir, neighboursFile), a.logger)
-	manager, err := a.manager(store, known)
+	shown, release, err := a.mounts()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	manager, err := a.manager(store, known, shown)
 	if err != nil {
 		return err
 	}
@@ -78,13 +84,29 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	supervise := background(manager.Run)
 	close(a.ready)
 	sessionErr := a.converse(ctx, manager, keeper)
-	return errors.Join(sessionErr, supervise.stop(), remember.stop(), note.stop())
+	return errors.Join(sessionErr, supervise.stop(), shown.stop(), remember.stop(), note.stop())
 }
 
-func (a *Agent) manager(store *assignments.Store, known *neighbours.Book) (*reconcile.Manager, error) {
+// mounts takes the agent's folder in the run folder for this process.
+func (a *Agent) mounts() (shown *mounts, release func() error, err error) {
+	folder, err := a.cfg.runFolder()
+	if err != nil {
+		return nil, nil, err
+	}
+	if shown, err = newMounts(folder, a.cfg.Name, unserved{}, a.logger); err != nil {
+		return nil, nil, err
+	}
+	claimed, err := runfolder.New(folder, a.cfg.Name, a.logger).Claim()
+	if err != nil {
+		return nil, nil, err
+	}
+	return shown, claimed.Close, nil
+}
+
+func (a *Agent) manager(store *assignments.Store, known *neighbours.Book, shown *mounts) (*reconcile.Manager, error) {
 	cfg := a.cfg.Reconcile
 	cfg.Agent, cfg.Logger = a.cfg.Name, a.logger
-	cfg.Rebooted, cfg.Neighbours = store.Rebooted(), known
+	cfg.Rebooted, cfg.Neighbours, cfg.Preparer = store.Rebooted(), known, shown
 	return reconcile.New(cfg, a.cfg.Runtimes, store)
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -26,6 +27,11 @@ type Config struct {
 	// DataDir is where the agent remembers its assignments. Required; made when
 	// it does not exist. No two agents may share one.
 	DataDir string
+	// RunFolder is where the files and the control interfaces of workloads are, in
+	// a folder for each agent. It is made when it does not exist; it has to belong
+	// to the user that the agent runs as, and nobody else may write to it. Default:
+	// run in DataDir.
+	RunFolder string
 	// Servers are API addresses to begin with, host:port. With Gossip it may be
 	// empty.
 	Servers []string
@@ -103,6 +109,19 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// runFolder returns the absolute path of the run folder.
+func (c Config) runFolder() (string, error) {
+	folder := c.RunFolder
+	if folder == "" {
+		folder = filepath.Join(c.DataDir, "run")
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return "", fmt.Errorf("find run folder: %w", err)
+	}
+	return folder, nil
 }
 
 func (c Config) bootID() string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,6 +154,9 @@ func (c *Cluster) AddAgent(name string) (*Process, error) {
 		args = append(args, "--insecure")
 	}
 	p := c.process(name, place, append(args, c.config.AgentArgs...))
+	// Its run folder is there: agents of other clusters have the same names. The
+	// former release has no flag for it.
+	p.environment = append(slices.Clone(p.environment), "TMPDIR="+place.DataDir)
 	c.Agents = append(c.Agents, p)
 	return p, nil
 }

@@ -39,7 +39,7 @@ func (n *node) start() {
 	gossip.Network, gossip.Logger = l.host, log
 
 	cfg := agent.DefaultConfig()
-	cfg.Name, cfg.DataDir, cfg.Version = n.name, n.dir, "simulated"
+	cfg.Name, cfg.DataDir, cfg.RunFolder, cfg.Version = n.name, n.dir, n.dir+"-run", "simulated"
 	cfg.Network, cfg.Logger = l.host, log
 	cfg.Runtimes = []runtime.Runtime{access{n.machine, l.host.Dead()}}
 	for _, r := range n.world.servers {

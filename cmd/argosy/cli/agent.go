@@ -58,6 +58,7 @@ when it is started again, it takes over what it finds.`,
 	flags := cmd.Flags()
 	flags.StringVar(&config.Name, "name", "", "name of the agent, unique in the cluster (required)")
 	flags.StringVar(&config.DataDir, "data-dir", "", "directory for what the agent must remember (required)")
+	flags.StringVarP(&config.RunFolder, "run-folder", "r", filepath.Join(os.TempDir(), "argosy"), "directory for the files and control interfaces of workloads")
 	flags.StringToStringVar(&config.Tags, "tag", nil, "tag, key=value; may be given several times")
 	flags.DurationVar(&config.Reconcile.LongestPause, "restart-pause-max", config.Reconcile.LongestPause, "how long the restart of a workload that ends again and again waits at most; 0 for not at all")
 	flags.DurationVar(&config.Reconcile.PresumeAfter, "start-without-servers", config.Reconcile.PresumeAfter, "after how long without a server what was last assigned is started when the machine was started anew; 0 for never")
