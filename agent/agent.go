@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/argosy-cluster/argosy/agent/asks"
 	"github.com/argosy-cluster/argosy/agent/assignments"
 	"github.com/argosy-cluster/argosy/agent/load"
 	"github.com/argosy-cluster/argosy/agent/logs"
@@ -58,7 +59,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 
 	store := assignments.Open(filepath.Join(a.cfg.DataDir, assignmentsFile), a.cfg.bootID(), a.logger)
 	known := neighbours.Open(filepath.Join(a.cfg.DataDir, neighboursFile), a.logger)
-	shown, release, err := a.mounts()
+	var keeper *session.Session
+	shown, release, err := a.mounts(store, func() []string { return keeper.Servers() })
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	keeper, err := a.session(dir, &orders{store: store, neighbours: known, manager: manager})
+	keeper, err = a.session(dir, &orders{store: store, neighbours: known, manager: manager})
 	if err != nil {
 		return err
 	}
@@ -87,13 +89,21 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	return errors.Join(sessionErr, supervise.stop(), shown.stop(), remember.stop(), note.stop())
 }
 
-// mounts takes the agent's folder in the run folder for this process.
-func (a *Agent) mounts() (shown *mounts, release func() error, err error) {
+// mounts takes the agent's folder in the run folder for this process. What workloads
+// ask for is asked of the servers that are known by then.
+func (a *Agent) mounts(store *assignments.Store, servers func() []string) (shown *mounts, release func() error, err error) {
+	cfg := asks.DefaultConfig()
+	cfg.Servers, cfg.Workloads = servers, store
+	cfg.TLS, cfg.Network, cfg.Logger = a.cfg.TLS, a.cfg.Network, a.logger.With("part", "asks")
+	answers, err := asks.New(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	folder, err := a.cfg.runFolder()
 	if err != nil {
 		return nil, nil, err
 	}
-	if shown, err = newMounts(folder, a.cfg.Name, unserved{}, a.logger); err != nil {
+	if shown, err = newMounts(folder, a.cfg.Name, answers, a.logger); err != nil {
 		return nil, nil, err
 	}
 	claimed, err := runfolder.New(folder, a.cfg.Name, a.logger).Claim()

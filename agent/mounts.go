@@ -18,11 +18,19 @@ import (
 
 var _ reconcile.Preparer = (*mounts)(nil)
 
+// answerer does what workloads ask for through their control interfaces, some of it
+// only while Run runs.
+type answerer interface {
+	control.Handler
+	Run(ctx context.Context) error
+}
+
 // mounts makes what instances are shown of the host: their files and their control
 // interfaces. Both lie in one folder for each instance, which is removed with it.
 type mounts struct {
 	files   *files.Maker
 	control *control.Manager
+	answers answerer
 	logger  *slog.Logger
 
 	// sweeping is held while left-overs are removed, and for reading while
@@ -37,15 +45,15 @@ type mounts struct {
 	serving *task
 }
 
-func newMounts(runFolder, agent string, handler control.Handler, logger *slog.Logger) (*mounts, error) {
+func newMounts(runFolder, agent string, answers answerer, logger *slog.Logger) (*mounts, error) {
 	cfg := control.DefaultConfig()
-	cfg.Dir, cfg.Agent, cfg.Handler, cfg.Logger = runFolder, agent, handler, logger.With("part", "control")
+	cfg.Dir, cfg.Agent, cfg.Handler, cfg.Logger = runFolder, agent, answers, logger.With("part", "control")
 	manager, err := control.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &mounts{
-		files: files.New(runFolder, agent, logger), control: manager, logger: logger,
+		files: files.New(runFolder, agent, logger), control: manager, answers: answers, logger: logger,
 		made: make(map[string]*argosyv1.InstanceName),
 	}, nil
 }
@@ -102,7 +110,9 @@ const serveAgain = 10 * time.Second
 
 // serve serves the control interfaces until the context ends, however long the
 // kernel has no room for their watches.
-func (p *mounts) serve(ctx context.Context) error {
+func (p *mounts) serve(ctx context.Context) (err error) {
+	answering := background(p.answers.Run)
+	defer func() { err = errors.Join(err, answering.stop()) }()
 	for {
 		err := p.control.Run(ctx)
 		switch {

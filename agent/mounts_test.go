@@ -21,7 +21,7 @@ func shown(name string, revision uint64, content string) *argosyv1.Workload {
 	w := workload(name, revision)
 	w.Files = []*argosyv1.File{{MountPoint: "/etc/app.conf", Content: &argosyv1.File_Data{Data: content}}}
 	w.ControlInterfaceAccess = &argosyv1.ControlInterfaceAccess{AllowRules: []*argosyv1.AccessRule{{
-		Kind: &argosyv1.AccessRule_State{State: &argosyv1.StateRule{Operation: argosyv1.AccessOperation_ACCESS_OPERATION_READ, FilterMasks: []string{"*"}}},
+		Kind: &argosyv1.AccessRule_State{State: &argosyv1.StateRule{Operation: argosyv1.AccessOperation_ACCESS_OPERATION_READ, FilterMasks: []string{"desiredState"}}},
 	}}}
 	return w
 }
@@ -40,17 +40,18 @@ func mustShowFile(t *testing.T, rt *fake.Runtime, w *argosyv1.Workload, content 
 	return mounts[1].Source
 }
 
+// mustAnswer has a workload ask for what its rules do not allow.
 func mustAnswer(t *testing.T, client *controltest.Client, id string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	// Nobody has the pipe open while the agent is started again.
-	eventually(t, func() bool { return client.SendRequest(ctx, controltest.Get(id)) == nil }, func() string { return "nobody serves the control interface" })
+	eventually(t, func() bool { return client.SendRequest(ctx, controltest.Get(id, "agents")) == nil }, func() string { return "nobody serves the control interface" })
 	response, err := client.Response(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := response.GetError().GetMessage(); text != errUnserved.Error() {
+	if text := response.GetError().GetMessage(); text != "Access denied" {
 		t.Errorf("answer %v", response)
 	}
 }

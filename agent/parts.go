@@ -2,15 +2,13 @@ package agent
 
 import (
 	"context"
-	"errors"
 
+	"github.com/argosy-cluster/argosy/agent/asks"
 	"github.com/argosy-cluster/argosy/agent/assignments"
-	"github.com/argosy-cluster/argosy/agent/control"
 	"github.com/argosy-cluster/argosy/agent/load"
 	"github.com/argosy-cluster/argosy/agent/neighbours"
 	"github.com/argosy-cluster/argosy/agent/reconcile"
 	"github.com/argosy-cluster/argosy/agent/session"
-	"github.com/argosy-cluster/argosy/proto/ankaios"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -18,7 +16,7 @@ var (
 	_ session.Assignments = (*orders)(nil)
 	_ session.States      = (*reconcile.Journal)(nil)
 	_ session.Node        = (*node)(nil)
-	_ control.Handler     = unserved{}
+	_ answerer            = (*asks.Handler)(nil)
 )
 
 // orders hands what the leader says to the store, which judges it, and what
@@ -79,13 +77,4 @@ func (n *node) Runtimes(ctx context.Context) []*argosyv1.RuntimeInfo { return n.
 func (n *node) Load() (cpuPercent uint32, freeBytes, totalBytes uint64) {
 	sample := n.load.Sample()
 	return sample.CPUPercent, sample.FreeBytes, sample.TotalBytes
-}
-
-// unserved answers what workloads ask for through their control interfaces.
-type unserved struct{}
-
-var errUnserved = errors.New("the control interface cannot be served by this version yet")
-
-func (unserved) Handle(context.Context, *argosyv1.InstanceName, *ankaios.Request, func(*ankaios.Response) error) error {
-	return errUnserved
 }

@@ -212,7 +212,7 @@ runtimeConfig: |
 		},
 		{
 			name: "files", kind: kindList, element: fileSpec,
-			doc:      "Files that are made on the agent and mounted read-only into the workload. Each has data or binaryData. A change starts the workload anew.",
+			doc:      "Files that are made on the agent and mounted read-only into the workload. Each has data or binaryData. A change starts the workload anew. A plain process finds them in the folder that the environment variable ARGOSY_FILES names; podman-kube has ConfigMaps instead.",
 			fallback: "none", limits: fmt.Sprintf("at most %d, with %d KiB of content in all", MaxFiles, MaxFilesSize>>10),
 			example: `
 files:
@@ -224,7 +224,8 @@ files:
 		{
 			name: "controlInterfaceAccess", kind: kindObject,
 			doc: `What the workload may ask of the cluster through its control interface. What no rule allows is denied, and
-what a rule denies is denied whatever allows it. Without a rule that allows something it has no control interface.`,
+what a rule denies is denied whatever allows it. Without a rule that allows something it has no control interface. A container
+finds it in /run/ankaios/control_interface, a plain process in the folder that the environment variable ARGOSY_CONTROL_INTERFACE names.`,
 			fallback: "none, and no control interface", since: argosyv1.FeatureConfigs,
 			example: `
 controlInterfaceAccess:
