@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -174,9 +173,13 @@ func ruleTexts(access *argosyv1.ControlInterfaceAccess) map[string]string {
 	texts := map[string]string{}
 	for list, rules := range map[string][]*argosyv1.AccessRule{"allowRules": access.GetAllowRules(), "denyRules": access.GetDenyRules()} {
 		var lines []string
-		for _, rule := range toDocumentRules(rules) {
-			what := cmp.Or(rule.Operation, "logs")
-			lines = append(lines, fmt.Sprintf("%s %s: %s", rule.Type, what, strings.Join(slices.Concat(rule.FilterMasks, rule.WorkloadNames), ", ")))
+		for _, rule := range rules {
+			switch kind := rule.GetKind().(type) {
+			case *argosyv1.AccessRule_State:
+				lines = append(lines, fmt.Sprintf("%s %s: %s", ruleOfState, OperationText(kind.State.GetOperation()), strings.Join(kind.State.GetFilterMasks(), ", ")))
+			case *argosyv1.AccessRule_Log:
+				lines = append(lines, fmt.Sprintf("%s logs: %s", ruleOfLogs, strings.Join(kind.Log.GetWorkloadNames(), ", ")))
+			}
 		}
 		texts[list] = strings.Join(lines, "\n")
 	}
