@@ -110,6 +110,11 @@ func setup(env *testscript.Env) error {
 	env.Setenv("PATH", shared.dir+":"+os.Getenv("PATH"))
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	env.Setenv("HOME", env.WorkDir)
+	examples, err := filepath.Abs(filepath.Join("..", "..", "examples"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("EXAMPLES", examples)
 	// Agents that a script started by itself have left keepers.
 	env.Defer(func() { cluster.EndHolders(env.WorkDir) })
 	env.Values[scriptKey{}] = &script{dir: env.WorkDir, t: env.T()}
