@@ -167,7 +167,10 @@ func (w *watch) follow() error {
 			case batches := <-changes:
 				err = w.sendChanges(batches)
 			case batches := <-reports:
-				err = w.sendReports(batches)
+				// What they are about first: an agent speaks of what it was told to run.
+				if err = w.catchUp(ctx, changes); err == nil {
+					err = w.sendReports(batches)
+				}
 			}
 			if err != nil {
 				return err
@@ -175,6 +178,21 @@ func (w *watch) follow() error {
 		}
 	})
 	return group.Wait()
+}
+
+// catchUp sends all that has changed in the state of this server.
+func (w *watch) catchUp(ctx context.Context, changes <-chan []fsm.Batch) error {
+	for now := w.State.Applied(); w.revision < now; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case batches := <-changes:
+			if err := w.sendChanges(batches); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // pump hands over what comes, and holds nothing back beyond that: the feeds are

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -83,5 +84,50 @@ func TestAWatchEndsWhenTheStateIsReplaced(t *testing.T) {
 	}
 	if !m.GetSnapshotBegin() || len(m.GetWorkloads()) != 1 || m.GetWorkloads()[0].GetName() != "restored" {
 		t.Errorf("resumed it began with %v", m)
+	}
+}
+
+// Whoever puts a state together of what he is told never has an instance of a
+// workload that he has not heard of.
+func TestAWorkloadIsToldBeforeWhatItsAgentReportsOfIt(t *testing.T) {
+	r := mustServe(t, 1<<20)
+	lead, err := r.store.Lead(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := r.Watch(t.Context(), &argosyv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	const count = 200
+	for i := range count {
+		w := workload(fmt.Sprint("w", i), "a")
+		r.put(t, w)
+		if _, err := lead.Report("a", false, []*argosyv1.WorkloadState{{
+			Instance: argosyv1.InstanceOf(w), Execution: &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, running := map[string]bool{}, 0
+	for running < count {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range m.GetWorkloads() {
+			known[w.GetName()] = true
+		}
+		for _, s := range m.GetStates() {
+			if name := s.GetInstance().GetWorkload(); !known[name] {
+				t.Fatalf("%s of %s is told before the workload", s.GetExecution().Text(), name)
+			}
+			if s.GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
+				running++
+			}
+		}
 	}
 }
