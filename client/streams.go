@@ -40,9 +40,10 @@ var ErrStop = errors.New("stop")
 // Watch calls handle with the state and every change after it, until the context
 // ends or handle returns an error (ErrStop ends it with nil). When a server is
 // lost, or does not answer any more for 15 s, it goes on at another: desired
-// state from the revision it has seen, with no gap and no repetition; a watch that
-// also covers observed state begins again with a snapshot (SnapshotBegin is set:
-// forget what you have), since observed state has no revisions.
+// state, configs and registered agents included, from the revision it has seen, with
+// no gap and no repetition; a watch that also covers observed state begins again with
+// a snapshot (SnapshotBegin is set: forget what you have), since observed state has
+// no revisions.
 func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle func(*argosyv1.WatchResponse) error) error {
 	next := proto.CloneOf(req)
 	inSnapshot := false

@@ -13,7 +13,8 @@ type Event struct {
 	Number uint64
 	// Revision is that up to which desired state is in it.
 	Revision uint64
-	// Time is when the server came to know of it, by its clock.
+	// Time is when the server came to know of it, by its clock; the beginning of
+	// Unix time when it does not say.
 	Time time.Time
 	// Current is set in the first event, which is no change but the state itself.
 	Current bool

@@ -62,12 +62,15 @@ snapshot.`,
 // eventNode returns an event as it is written out.
 func eventNode(e *complete.Event) *tree.Node {
 	node := map[string]*tree.Node{
-		"timestamp":     tree.NewText(e.Time.UTC().Format(time.RFC3339Nano)),
 		"number":        tree.NewCount(e.Number),
 		"revision":      tree.NewCount(e.Revision),
 		"addedFields":   pathList(e.Added),
 		"updatedFields": pathList(e.Updated),
 		"removedFields": pathList(e.Removed),
+	}
+	// Servers of the former release do not say.
+	if e.Time.UnixNano() != 0 {
+		node["timestamp"] = tree.NewText(e.Time.UTC().Format(time.RFC3339Nano))
 	}
 	if e.Restarted {
 		node["startedAgainFrom"] = tree.NewText("snapshot")
