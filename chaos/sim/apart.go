@@ -22,6 +22,9 @@ type Apart struct {
 	Environment []string
 }
 
+// OutputFile is what the process of a simulation printed, below its directory.
+const OutputFile = "output.txt"
+
 // Command is the name of the command of a program that simulates one plan. Its
 // arguments are the file of the plan, the directory of the simulation, and a flag
 // "--scratch" with one for files that are removed in the end.
@@ -42,7 +45,7 @@ func (a Apart) Simulate(ctx context.Context, p *plan.Plan, dir string) (_ *Summa
 			return nil, fmt.Errorf("simulate: find own program: %w", err)
 		}
 	}
-	output, err := os.Create(filepath.Join(dir, "output.txt"))
+	output, err := os.Create(filepath.Join(dir, OutputFile))
 	if err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/plan"
 )
 
-// summaryFile is the summary in the directory of a simulation.
-const summaryFile = "simulation.json"
+// SummaryFile is the summary in the directory of a simulation.
+const SummaryFile = "simulation.json"
 
 // Summary is what came of a simulation, in short.
 type Summary struct {
@@ -63,12 +63,12 @@ func Simulate(cfg Config, dir string) (*Summary, error) {
 	if !s.Held() {
 		err = save(dir, cfg.Plan, result.History)
 	}
-	return s, errors.Join(err, writeJSON(filepath.Join(dir, summaryFile), s))
+	return s, errors.Join(err, writeJSON(filepath.Join(dir, SummaryFile), s))
 }
 
 // ReadSummary reads the summary in the directory of a simulation.
 func ReadSummary(dir string) (*Summary, error) {
-	text, err := os.ReadFile(filepath.Join(dir, summaryFile))
+	text, err := os.ReadFile(filepath.Join(dir, SummaryFile))
 	if err != nil {
 		return nil, fmt.Errorf("read what came of a simulation: %w", err)
 	}
