@@ -57,6 +57,9 @@ func Judge(h *history.History) *Verdict {
 	a := newAccount(h)
 	for _, c := range checkers() {
 		r := c.judge(a)
+		for i := range r.Violations {
+			a.tellStalls(&r.Violations[i])
+		}
 		v.Results[c.Invariant] = r
 		if r.Found > 0 {
 			v.Violations[c.Invariant] = r.Found

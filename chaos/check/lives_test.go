@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -396,6 +397,14 @@ func TestLeadersAreJudgedOnABusyMachineToo(t *testing.T) {
 	h.Meta.Promised = []string{history.KindStalls}
 	if v := Judge(h); v.Violations["L2"] != 1 || v.Unjudged[Trial] != "" {
 		t.Errorf("with one: %+v, %v", v.Results["L2"], v.Unjudged)
+	}
+	// What is too little to excuse it is told beside it, the longest first.
+	stall(h, "server-3", 29500*second/1000, 1, 90, 70)
+	stall(h, "server-2", 29600*second/1000, 1, 90, 80)
+	stall(h, "server-2", 10*second, 1, 90, 80)
+	violation := Judge(h).Results["L2"].Violations[0]
+	if n := len(violation.Evidence); n < 2 || !strings.Contains(violation.Evidence[n-2], "kept server-2 waiting for 80ms") || !strings.Contains(violation.Evidence[n-1], "kept server-3 waiting for 70ms") {
+		t.Errorf("it is shown by %q", violation.Evidence)
 	}
 	stall(h, "server-1", 29500*second/1000, 4, 50, 30)
 	if v := Judge(h); v.Violations["L2"] != 0 {

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -83,3 +85,25 @@ func (a *account) faltered(at history.Micros) bool {
 }
 
 func waitedFor(s *history.Stall) time.Duration { return time.Duration(s.Micros) * time.Microsecond }
+
+// mostStalls is how many stalls near a violation are told.
+const mostStalls = 3
+
+// tellStalls adds to what shows a violation whom the machine kept waiting shortly
+// before it, the longest first: it may be no fault of the cluster.
+func (a *account) tellStalls(v *Violation) {
+	if v.At == 0 {
+		return
+	}
+	since := v.At.Add(-a.timing(aftermath))
+	var near []*history.Stall
+	for i := range a.h.Stalls {
+		if s := &a.h.Stalls[i]; s.To >= since && s.From <= v.At && waitedFor(s) >= a.timing(silence)/2 {
+			near = append(near, s)
+		}
+	}
+	slices.SortStableFunc(near, func(one, other *history.Stall) int { return cmp.Compare(other.Micros, one.Micros) })
+	for _, s := range near[:min(len(near), mostStalls)] {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("%s to %s: the machine kept %s waiting for %v", a.when(s.From), a.when(s.To), s.Who, waitedFor(s)))
+	}
+}

@@ -20,6 +20,10 @@ const (
 	around     = 1500 * time.Millisecond
 )
 
+// longStall is how long the machine must have kept somebody waiting for that to be
+// told: what takes less is usual.
+const longStall = 50 * time.Millisecond
+
 // finding is a violation with what happened around it.
 type finding struct {
 	check.Violation
@@ -94,6 +98,12 @@ func (t *timeline) around(at history.Micros) []event {
 	for _, l := range t.h.Lines {
 		if near(l.At) {
 			add(l.At, "line", "%s printed: %s", l.Process, short(l.Text))
+		}
+	}
+	for i := range t.h.Stalls {
+		s := &t.h.Stalls[i]
+		if s.From <= to && s.To >= from && s.Micros >= longStall.Microseconds() {
+			add(s.From, "line", "the machine kept %s waiting, for %s of %s", s.Who, spanText(time.Duration(s.Micros)*time.Microsecond), spanText(s.To.Sub(s.From)))
 		}
 	}
 	for _, gap := range gaps(t.h) {

@@ -275,3 +275,17 @@ func TestLeadersThatWereKilledLeadUntilTheNext(t *testing.T) {
 		t.Errorf("b led %+v", got)
 	}
 }
+
+func TestWhatTheMachineDidIsToldBesideAFinding(t *testing.T) {
+	h := &history.History{Meta: history.Meta{Ended: 10_000_000}, Stalls: []history.Stall{
+		{Who: "server-1", From: 4_000_000, To: 4_100_000, Micros: 60_000}, {Who: "server-2", From: 4_000_000, To: 4_100_000, Micros: 1000},
+		{Who: "server-3", From: 8_000_000, To: 8_100_000, Micros: 60_000},
+	}}
+	var told []string
+	for _, e := range newTimeline(h).around(5_000_000) {
+		told = append(told, e.What)
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "kept server-1 waiting") {
+		t.Errorf("%q", told)
+	}
+}
