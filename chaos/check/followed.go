@@ -24,8 +24,13 @@ func followed(a *account) Result {
 	}
 	all := map[key]*reading{}
 	var inOrder []*reading
+	var nothing []*history.LogRun
 	for i := range a.h.LogRuns {
 		run := &a.h.LogRuns[i]
+		if run.Nothing {
+			nothing = append(nothing, run)
+			continue
+		}
 		k := key{run.Follower, run.Workload, run.Instance, run.Agent, run.Stream}
 		if all[k] == nil {
 			all[k] = &reading{account: a, findings: f, seen: map[printer]bool{}}
@@ -33,10 +38,14 @@ func followed(a *account) Result {
 		}
 		all[k].runs = append(all[k].runs, run)
 	}
-	if len(inOrder) == 0 {
+	if len(a.h.LogRuns) == 0 {
 		return f.result
 	}
 	printers := a.printers()
+	for _, run := range nothing {
+		f.result.Checked++
+		(&reading{account: a, findings: f, printers: printers}).shownNothing(run)
+	}
 	for _, r := range inOrder {
 		r.printers = printers
 		r.judge()
@@ -177,6 +186,24 @@ func (r *reading) silent(run *history.LogRun) {
 	}
 }
 
+// shownNothing judges a call that was shown nothing of a workload: one that went on
+// until the follower had seen enough, while a process of it ran all the time that
+// had printed something.
+func (r *reading) shownNothing(run *history.LogRun) {
+	if run.Dropped {
+		return
+	}
+	for _, l := range r.printers {
+		if l.workload != run.Workload || len(l.printed) == 0 || l.start > run.First || l.last < run.Until {
+			continue
+		}
+		calm := r.calmSince(max(run.First, l.printed[0]), run.Until)
+		if waited := run.Until.Sub(calm); waited > r.patient(followLimit)+r.stalled(calm, run.Until) {
+			r.wrong(run, "it was shown nothing of process %d, which had printed %d lines, and not told why, for %v", l.pid, len(l.printed), waited)
+		}
+	}
+}
+
 // lostPower tells whether what was printed may be lost with the power of its
 // machine.
 func (r *reading) lostPower(run *history.LogRun) bool {
@@ -194,6 +221,8 @@ func (a *account) tellRuns(runs ...*history.LogRun) []string {
 		text := fmt.Sprintf("%s to %s: call %d was shown lines %d to %d of process %d of %s=%s at %s",
 			a.when(run.First), a.when(run.Last), run.Stream, run.From, run.To, run.PID, run.Workload, run.Value, run.Agent)
 		switch {
+		case run.Nothing:
+			text = fmt.Sprintf("%s to %s: call %d was shown nothing of %s", a.when(run.First), a.when(run.Until), run.Stream, run.Workload)
 		case run.Foreign != "":
 			text = fmt.Sprintf("%s: call %d was shown %s of %s at %s", a.when(run.First), run.Stream, run.Foreign, run.Workload, run.Agent)
 		case run.End:

@@ -40,6 +40,11 @@ func until(run history.LogRun, at history.Micros) history.LogRun {
 	return run
 }
 
+// nothing is a call that was shown nothing.
+func nothing(from, to history.Micros) history.LogRun {
+	return history.LogRun{Follower: "f", Stream: 1, Workload: "w", Nothing: true, First: from, Last: to, Until: to}
+}
+
 // TestAFollowedLog follows process 11, which printed 100 lines from second 1 to
 // 21 and was told to end then, and process 12, which printed 100 from 22 to 42 and
 // was killed.
@@ -83,6 +88,11 @@ func TestAFollowedLog(t *testing.T) {
 		{"nothing came any more while it was cut off", []history.LogRun{until(shown(1, 11, second, 1, 40), 20*second)}, "cut-agent", 0},
 		{"the end came not at once", []history.LogRun{until(first, 30*second)}, "", 0},
 		{"the end never came", []history.LogRun{until(first, 32*second)}, "", 1},
+		{"nothing came at all", []history.LogRun{nothing(2*second, 15*second)}, "", 1},
+		{"nothing came at all for a while", []history.LogRun{nothing(2*second, 10*second)}, "", 0},
+		{"the call ended and nothing had come", []history.LogRun{dropped(nothing(2*second, 15*second))}, "", 0},
+		{"nothing came at all while it was cut off", []history.LogRun{nothing(2*second, 15*second)}, "cut-agent", 0},
+		{"nothing was there when it was asked for", []history.LogRun{nothing(second/2, 15*second)}, "", 0},
 		{"nobody knows whether a killed process has ended", []history.LogRun{until(last, 60*second)}, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -212,6 +212,10 @@ type LogRun struct {
 	End     bool   `json:"end,omitempty"`
 	Why     string `json:"why,omitempty"`
 	Dropped bool   `json:"dropped,omitempty"`
+	// Nothing is set when the call was shown nothing at all of the workload, nor told
+	// anything of it: no process and no lines are known then, and First is when it
+	// began, Last when it was over.
+	Nothing bool `json:"nothing,omitempty"`
 	// Foreign is the text of a line that no probe prints: the run is this line,
 	// without numbers.
 	Foreign string `json:"foreign,omitempty"`

@@ -17,6 +17,8 @@ type follower struct {
 	all     bool
 	// runs are those that go on, by instance.
 	runs map[string]*history.LogRun
+	// told are the workloads of which it was told anything.
+	told map[string]bool
 }
 
 // followLife is for how many times its patience a follower follows at most.
@@ -38,7 +40,8 @@ func (f *follower) followAlong(ctx context.Context, probes []string) {
 
 func (f *follower) follow(ctx context.Context, by way, names []string) {
 	f.streams++
-	f.runs = map[string]*history.LogRun{}
+	f.runs, f.told = map[string]*history.LogRun{}, map[string]bool{}
+	began := f.config.Clock()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(f.rand.Int64N(int64(followLife*f.config.Patience))))
 	defer cancel()
 	request := &argosyv1.LogsRequest{Names: names, Follow: true}
@@ -52,6 +55,16 @@ func (f *follower) follow(ctx context.Context, by way, names []string) {
 		}
 		return nil
 	})
+	for _, name := range names {
+		// Who is told why has been told something.
+		if f.told[name] || ctx.Err() == nil && err != nil {
+			continue
+		}
+		now := f.config.Clock()
+		f.config.Recorder.LogRun(history.LogRun{
+			Follower: f.name, Stream: f.streams, All: f.all, Workload: name, Nothing: true, First: began, Last: now, Until: now, Dropped: ctx.Err() == nil,
+		})
+	}
 	for key, run := range f.runs {
 		switch {
 		case ctx.Err() != nil:
@@ -68,6 +81,7 @@ func (f *follower) follow(ctx context.Context, by way, names []string) {
 // take adds a line to the run that it continues, or begins another one.
 func (f *follower) take(line *argosyv1.LogLine) {
 	key := line.GetInstance().Key()
+	f.told[line.GetInstance().GetWorkload()] = true
 	if run := f.runs[key]; run != nil && line.GetEnd() {
 		run.End, run.Why = true, string(line.GetLine())
 		f.finish(key)

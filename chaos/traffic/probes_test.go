@@ -41,7 +41,12 @@ func TestProbesAreMovedAndFollowed(t *testing.T) {
 			t.Errorf("%s was started %d times", process, n)
 		}
 	}
+	shown := 0
 	for _, run := range h.LogRuns {
+		if run.Nothing {
+			continue
+		}
+		shown++
 		if run.From == 0 || run.To < run.From || run.Last < run.First || run.PID == 0 || starts[run.Workload+" "+run.Value] == 0 {
 			t.Errorf("follower was shown %+v", run)
 		}
@@ -50,8 +55,8 @@ func TestProbesAreMovedAndFollowed(t *testing.T) {
 	for _, sight := range h.Sights {
 		states += len(sight.States)
 	}
-	if states == 0 || len(h.LogRuns) == 0 {
-		t.Errorf("%d states were seen, %d runs of lines", states, len(h.LogRuns))
+	if states == 0 || shown == 0 {
+		t.Errorf("%d states were seen, %d runs of lines", states, shown)
 	}
 }
 
