@@ -97,7 +97,7 @@ func trials() []Case {
 		{Bug: planted.NoFlush, What: "the log is not flushed", Invariants: []string{"S1"},
 			Plan: trialOf(3*second, writing, []plan.Step{step(2*second, plan.PowerAll, 200*ms, 0)})},
 		{Bug: planted.ForgottenVote, What: "a server votes twice in a term", Invariants: []string{"S3"},
-			Plan: trialOf(10*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 9500*ms, 0.6)}, every(second, 9, plan.PauseLeader, 300*ms)...), slowNetwork)},
+			Plan: trialOf(10*second, writing, append([]plan.Step{step(100*ms, plan.SlowNetwork, 9500*ms, 0.6)}, every(750*ms, 13, plan.PauseLeader, 300*ms)...), slowNetwork)},
 		{Bug: planted.FlippedBit, What: "what is read from the disk is believed", Invariants: []string{"S11"},
 			Plan: trialOf(5*second, writing, every(1200*ms, 4, plan.FlipBits, 100*ms), snapshotsEvery(100_000), singleBits)},
 		{Bug: planted.LeftBehind, What: "every read leaves a goroutine behind", Invariants: []string{"L3"},

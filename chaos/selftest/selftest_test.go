@@ -14,9 +14,12 @@ import (
 	"github.com/argosy-cluster/argosy/planted"
 )
 
-// unprovoked are the bugs that no plan shows within seconds: a leader that was
-// replaced knows it before an agent that has met the next one can come back to
-// it. Tests of the rooms that they are planted in find them.
+// unprovoked are the bugs that cannot be seen from outside, by whatever plan; tests of
+// the rooms that they are planted in find them. That of old orders is the second of
+// two locks: an agent says in its hello which term it has followed, and a server that
+// leads in a lower one does not take it (sessions.Service.whoLeads). As an agent has
+// one session at a time, and leaves it for another one by a new hello, no orders of a
+// lower term ever reach it, whether it would follow them or not.
 var unprovoked = []planted.Bug{planted.OldOrders}
 
 func TestEveryBugHasItsCase(t *testing.T) {
