@@ -15,9 +15,9 @@ import (
 // what is there then. The view must have all that the masks name. It returns nil
 // when nothing changes.
 //
-// Errors are those of mask.Update (mask.ErrNoField: "Could not find field F"), and
-// manifest.ErrInvalid for what is no state: of another version, or with fields of
-// another kind.
+// Errors are those of mask.Update (mask.ErrNoField: "Could not find field F"), also
+// for an agent that is given something and is not there, and manifest.ErrInvalid for
+// what is no state: of another version, or with fields of another kind.
 func (v *View) Update(state *tree.Node, masks *mask.Set) (*argosyv1.ApplyRequest, error) {
 	if desired := state.Child(desiredState); desired.Len() > 0 {
 		if err := checkVersion(desired); err != nil {
@@ -25,6 +25,9 @@ func (v *View) Update(state *tree.Node, masks *mask.Set) (*argosyv1.ApplyRequest
 		}
 	}
 	before := v.Tree()
+	if err := checkAgents(before, state, masks); err != nil {
+		return nil, err
+	}
 	after, err := mask.Update(before, state, masks)
 	if err != nil {
 		return nil, err
@@ -49,6 +52,17 @@ func (v *View) Update(state *tree.Node, masks *mask.Set) (*argosyv1.ApplyRequest
 func checkVersion(desired *tree.Node) error {
 	if version := desired.Child(apiVersion).Text(); version != manifest.APIVersion {
 		return fmt.Errorf("%w: Unsupported API version. Received '%s', expected '%s'", manifest.ErrInvalid, shorten(version), manifest.APIVersion)
+	}
+	return nil
+}
+
+// checkAgents refuses to give something to an agent that is not there: it would be
+// lost without a word.
+func checkAgents(before, state *tree.Node, masks *mask.Set) error {
+	for _, m := range masks.Masks() {
+		if len(m) > 1 && m[0] == agents && before.Get(agents, m[1]) == nil && state.Get(m...) != nil {
+			return fmt.Errorf("%w: Could not find field %s: no agent '%s' is connected", mask.ErrNoField, m, shorten(m[1]))
+		}
 	}
 	return nil
 }

@@ -106,9 +106,10 @@ func TestAnUpdateThatCannotBeSaysWhy(t *testing.T) {
 			"workload 'w', field 'restartPolicy': 'SOMETIMES' is not known: use one of NEVER, ON_FAILURE, ALWAYS", manifest.ErrInvalid},
 		"tags that are a list": {"desiredState.workloads.w.tags", "{desiredState: {apiVersion: v1, workloads: {w: {tags: [{key: a, value: b}]}}}}",
 			"workload 'w', field 'tags': is a list, it must be a mapping", manifest.ErrInvalid},
-		"no agent":          {"desiredState.workloads.w.agent", "{}", "workload 'w', field 'agent': is missing", manifest.ErrInvalid},
-		"tags of an agent":  {"agents.a1.tags", "{agents: {a1: {tags: x}}}", "agent 'a1', field 'tags': is a text, it must be a mapping", manifest.ErrInvalid},
-		"a rule of no type": {"desiredState.workloads.w.controlInterfaceAccess", "{desiredState: {apiVersion: v1, workloads: {w: {controlInterfaceAccess: {allowRules: [{type: X}]}}}}}", "field 'controlInterfaceAccess.allowRules[0].type': 'X' is not a type of rule", manifest.ErrInvalid},
+		"no agent":              {"desiredState.workloads.w.agent", "{}", "workload 'w', field 'agent': is missing", manifest.ErrInvalid},
+		"tags of an agent":      {"agents.a1.tags", "{agents: {a1: {tags: x}}}", "agent 'a1', field 'tags': is a text, it must be a mapping", manifest.ErrInvalid},
+		"an agent that is gone": {"agents.a2.tags", "{agents: {a2: {tags: {zone: y}}}}", "Could not find field agents.a2.tags: no agent 'a2' is connected", mask.ErrNoField},
+		"a rule of no type":     {"desiredState.workloads.w.controlInterfaceAccess", "{desiredState: {apiVersion: v1, workloads: {w: {controlInterfaceAccess: {allowRules: [{type: X}]}}}}}", "field 'controlInterfaceAccess.allowRules[0].type': 'X' is not a type of rule", manifest.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request, err := some().Update(mustRead(t, c.state), masksOf(t, strings.Fields(c.masks)...))
