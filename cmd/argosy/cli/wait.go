@@ -41,6 +41,10 @@ type expectation struct {
 	agent    string
 	// untouched was as asked for already.
 	untouched bool
+	// anew is started anew under the id that it had: the first state that is seen
+	// of it, before, may be from before that.
+	anew   bool
+	before *argosyv1.ExecutionState
 }
 
 func newWait(a *app, response *argosyv1.WriteResponse, options waitOptions) *wait {
@@ -63,6 +67,7 @@ func newWait(a *app, response *argosyv1.WriteResponse, options waitOptions) *wai
 		instance := &argosyv1.InstanceName{Workload: name, Agent: agent, Id: change.GetInstanceId()}
 		w.expected[name] = &expectation{
 			instance: instance.Key(), agent: agent, untouched: change.GetEffect() == argosyv1.Effect_EFFECT_NONE,
+			anew: change.GetEffect() == argosyv1.Effect_EFFECT_RESTART && change.GetPreviousAgent() == "" && change.GetPreviousInstanceId() == "",
 		}
 		if change.GetEffect() == argosyv1.Effect_EFFECT_STOP {
 			w.leaving[name] = change.GetPreviousAgent()
@@ -80,7 +85,7 @@ func (w *wait) run(ctx context.Context, c *client.Client) error {
 	defer cancelTimeout()
 	bounded, end := context.WithCancelCause(bounded)
 	defer end(nil)
-	steady := &steadiness{after: w.options.steady, reached: func() { end(errSteady) }}
+	steady := &steadiness{after: w.patience(), reached: func() { end(errSteady) }}
 	defer steady.broken()
 	complete := false
 	err := c.Watch(bounded, &argosyv1.WatchRequest{Names: w.names(), OmitConfigs: true}, func(message *argosyv1.WatchResponse) error {
@@ -164,16 +169,39 @@ func (s *steadiness) broken() {
 // that it cannot: most of what is wrong with a workload shows in its first
 // moments.
 func (w *wait) mayYetFail() bool {
-	if w.options.steady <= 0 {
-		return false
-	}
 	for _, expected := range w.expected {
-		if !expected.untouched && w.states[expected.instance].GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
+		if expected.anew && !w.restarted(expected) {
+			return true
+		}
+		if w.options.steady > 0 && !expected.untouched && w.states[expected.instance].GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
 			return true
 		}
 	}
 	return false
 }
+
+// restarted tells whether what is known of an instance that is started anew is from
+// after that for sure.
+func (w *wait) restarted(expected *expectation) bool {
+	if w.agents[expected.agent].GetConvergedRevision() >= w.revision {
+		return true
+	}
+	now := w.states[expected.instance].GetExecution()
+	return now.GetStartedUnixNanos() != expected.before.GetStartedUnixNanos() || now.GetSubstate() != expected.before.GetSubstate()
+}
+
+// patience is for how long all must be as it shall be. What is started anew has a
+// moment to be seen leaving even when nobody wants to wait.
+func (w *wait) patience() time.Duration {
+	for _, expected := range w.expected {
+		if expected.anew {
+			return max(w.options.steady, leastPatience)
+		}
+	}
+	return w.options.steady
+}
+
+const leastPatience = 500 * time.Millisecond
 
 // take takes in what a watch tells.
 func (w *wait) take(message *argosyv1.WatchResponse) {
@@ -199,6 +227,9 @@ func (w *wait) takeState(state *argosyv1.WorkloadState) {
 		w.states[key] = state
 	}
 	expected := w.expected[state.GetInstance().GetWorkload()]
+	if expected != nil && expected.instance == key && expected.before == nil {
+		expected.before = state.GetExecution()
+	}
 	if (expected != nil && expected.instance == key) || w.leaves(state.GetInstance()) {
 		w.show(state)
 	}
