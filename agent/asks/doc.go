@@ -43,7 +43,12 @@ var (
 	// written.
 	ErrRequest = errors.New("invalid request")
 	// ErrRejected is returned for an update that the state cannot take.
-	ErrRejected = errors.New("update rejected")
+	ErrRejected error = known("Update rejected")
 	// ErrUnreachable is returned when no server did what was asked in time.
 	ErrUnreachable = errors.New("control side not reachable")
 )
+
+// known is an error in the words of Ankaios, which workloads may look for.
+type known string
+
+func (k known) Error() string { return string(k) }

@@ -2,6 +2,7 @@ package asks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/argosy-cluster/argosy/client"
@@ -64,9 +65,9 @@ func put(ctx context.Context, c *client.Client, instance *argosyv1.InstanceName,
 		case unreachable(err) || argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_CONFLICT:
 			return nil, failed(err)
 		default:
-			return nil, fmt.Errorf("%w: %s", ErrRejected, client.Reason(err))
+			return nil, rejected(errors.New(client.Reason(err)))
 		}
 	}
 }
 
-func rejected(err error) error { return fmt.Errorf("%w: %w", ErrRejected, err) }
+func rejected(err error) error { return fmt.Errorf("%w: '%w'", ErrRejected, err) }
