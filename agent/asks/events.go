@@ -2,7 +2,6 @@ package asks
 
 import (
 	"context"
-	"time"
 
 	"github.com/argosy-cluster/argosy/manifest/mask"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -31,9 +30,3 @@ func (h *Handler) events(ctx context.Context, instance *argosyv1.InstanceName, m
 	}
 	return err
 }
-
-// Times between watches that fail.
-const (
-	pauseMin = 50 * time.Millisecond
-	pauseMax = 2 * time.Second
-)

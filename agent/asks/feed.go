@@ -52,12 +52,20 @@ type subscriber struct {
 	ready  chan struct{}
 }
 
+// Times between watches that fail.
+const (
+	pauseMin = 50 * time.Millisecond
+	pauseMax = 2 * time.Second
+)
+
 // errAgain ends a watch that has to begin anew.
 var errAgain = errors.New("watch begins anew")
 
-func newFeed(cfg Config, known *servers) *feed {
+func newFeed(cfg Config) *feed {
 	return &feed{
-		cfg: cfg, servers: known, logger: cfg.Logger,
+		// A watch that finds no server ends soon, so that the next one asks those that
+		// are known by then, and those who wait for it learn why they do.
+		cfg: cfg, servers: &servers{cfg: cfg, patience: min(cfg.Timeout/2, time.Second)}, logger: cfg.Logger,
 		joined: make(chan struct{}, 1), subscribers: map[*subscriber]struct{}{},
 	}
 }

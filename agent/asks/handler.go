@@ -35,10 +35,9 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	known := &servers{cfg: cfg}
 	return &Handler{
 		cfg: cfg, rules: rulebook{workloads: cfg.Workloads},
-		servers: known, feed: newFeed(cfg, known), atOnce: semaphore.NewWeighted(int64(cfg.MaxAtOnce)),
+		servers: &servers{cfg: cfg, patience: logsPatience}, feed: newFeed(cfg), atOnce: semaphore.NewWeighted(int64(cfg.MaxAtOnce)),
 	}, nil
 }
 
@@ -46,6 +45,7 @@ func New(cfg Config) (*Handler, error) {
 // fail.
 func (h *Handler) Run(ctx context.Context) error {
 	defer h.servers.close()
+	defer h.feed.servers.close()
 	h.feed.run(ctx)
 	return nil
 }

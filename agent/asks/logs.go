@@ -19,6 +19,10 @@ import (
 // reference.
 const maxLogBatch = 2_000_000
 
+// logsPatience is how long those who follow logs are kept waiting for servers and
+// for the agent of an instance.
+const logsPatience = 30 * time.Second
+
 // logs answers with what instances print, until they have ended or the workload
 // does not want, or may not have, any more of it.
 func (h *Handler) logs(ctx context.Context, instance *argosyv1.InstanceName, request *ankaios.LogsRequest, reply reply) error {
@@ -52,7 +56,11 @@ func (h *Handler) logs(ctx context.Context, instance *argosyv1.InstanceName, req
 		return l.endAll(err)
 	}
 	defer h.servers.giveBack(c)
-	err = c.Logs(ctx, call, func(batch *argosyv1.LogsResponse) error {
+	read := c.Logs
+	if call.GetFollow() {
+		read = c.FollowLogs
+	}
+	err = read(ctx, call, func(batch *argosyv1.LogsResponse) error {
 		// The rules may have changed since it asked.
 		if err := h.may(instance, may); err != nil {
 			return err

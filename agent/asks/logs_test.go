@@ -104,6 +104,27 @@ func TestLogsThatBreakOffSayWhy(t *testing.T) {
 	sub.wantEnd(nil)
 }
 
+func TestLogsThatAreFollowedGoOnWhereTheyBrokeOff(t *testing.T) {
+	s, by, a, _ := logScene(t)
+	placed := func(text string, position uint64) *argosyv1.LogLine {
+		line := lineOf(a, text)
+		line.Position = position
+		return line
+	}
+	s.logs = func(request *argosyv1.LogsRequest, stream logStream) error {
+		if len(request.GetAfter()) == 0 {
+			_ = stream.Send(&argosyv1.LogsResponse{Lines: []*argosyv1.LogLine{placed("one", 1)}})
+			return status.Error(codes.Unavailable, "the server stops")
+		}
+		return stream.Send(&argosyv1.LogsResponse{Lines: []*argosyv1.LogLine{placed("two", request.GetAfter()[0].GetPosition()+1), endOf(a, "")}})
+	}
+	request := controltest.Logs("1", nameOf(a))
+	request.GetLogsRequest().Follow = proto.Bool(true)
+	sub := s.begin(by, request, 10)
+	sub.wantTexts("accepted a", "a:one", "a:two", "stop a")
+	sub.wantEnd(nil)
+}
+
 func TestLogsEndWhenTheWorkloadCancels(t *testing.T) {
 	s, by, a, _ := logScene(t)
 	s.logs = func(_ *argosyv1.LogsRequest, stream logStream) error {

@@ -14,6 +14,9 @@ import (
 // servers is a client of whatever servers are known.
 type servers struct {
 	cfg Config
+	// patience is how long a call that has no end of its own goes on without any
+	// server.
+	patience time.Duration
 
 	mu      sync.Mutex
 	current *connection
@@ -55,11 +58,7 @@ func (s *servers) connect(addresses []string) error {
 	rand.Shuffle(len(cfg.Endpoints), func(i, j int) {
 		cfg.Endpoints[i], cfg.Endpoints[j] = cfg.Endpoints[j], cfg.Endpoints[i]
 	})
-	cfg.TLS = s.cfg.TLS
-	// Calls are bounded by those who make them; a watch that finds no server ends
-	// soon, so that the next one asks those that are known by then, and those who
-	// wait for it learn why they do.
-	cfg.Timeout = min(s.cfg.Timeout/2, time.Second)
+	cfg.TLS, cfg.Timeout = s.cfg.TLS, s.patience
 	if s.cfg.Network != nil {
 		cfg.Dial = s.cfg.Network.Dial
 	}
