@@ -126,6 +126,12 @@ func (r *Rules) MayWrite(masks *mask.Set) bool {
 	return true
 }
 
+// MayTouch tells whether anything at all of what a mask selects may be updated:
+// for those who do not know which part of it shall be.
+func (r *Rules) MayTouch(m mask.Mask) bool {
+	return r.writable.Overlaps(m) && !r.protected.Covers(m)
+}
+
 // MayReadLogs tells whether the logs of a workload may be read. A request for
 // several must be asked for each.
 func (r *Rules) MayReadLogs(workload string) bool {

@@ -126,6 +126,39 @@ func TestStateIsNotReadBesideADeniedSubState(t *testing.T) {
 	}
 }
 
+func TestMayTouch(t *testing.T) {
+	for name, test := range map[string]struct {
+		allow, deny string
+		want        bool
+	}{
+		"nothing is allowed":  {"", "", false},
+		"all of it":           {"desiredState.workloads.w", "", true},
+		"what it is in":       {"desiredState", "", true},
+		"everything":          {"*", "", true},
+		"a part of it":        {"desiredState.workloads.w.tags.x", "", true},
+		"a part of any":       {"desiredState.workloads.*.tags", "", true},
+		"another":             {"desiredState.workloads.v", "", false},
+		"a part is denied":    {"desiredState", "desiredState.workloads.w.agent", true},
+		"it is denied":        {"desiredState", "desiredState.workloads.w", false},
+		"any is denied":       {"desiredState", "desiredState.workloads.*", false},
+		"all of it is denied": {"desiredState.workloads.w.tags", "desiredState", false},
+	} {
+		rules := mustCompile(t, list(access.Write, test.allow), list(access.Write, test.deny))
+		if got := rules.MayTouch(mask.Mask{"desiredState", "workloads", "w"}); got != test.want {
+			t.Errorf("%s: may touch: %v", name, got)
+		}
+		// Who may write a part of it may touch it.
+		for _, part := range []string{"desiredState", "desiredState.workloads.w", "desiredState.workloads.w.tags.x"} {
+			if rules.MayWrite(request(t, part)) && !test.want {
+				t.Errorf("%s: %s may be written", name, part)
+			}
+		}
+	}
+	if mustCompile(t, list(access.Read, "*"), access.List{}).MayTouch(mask.Mask{"agents", "a", "tags"}) {
+		t.Error("a rule for reading lets it be touched")
+	}
+}
+
 func TestGrants(t *testing.T) {
 	if mustCompile(t, access.List{}, list(access.Read, "*")).Grants() {
 		t.Error("a deny rule grants something")

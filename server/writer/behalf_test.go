@@ -17,9 +17,11 @@ func TestAWorkloadMayAskForWhatItsRulesLeaveOpen(t *testing.T) {
 		return w
 	}
 	read, write, both := allowing(argosyv1.AccessOperation_ACCESS_OPERATION_READ), allowing(argosyv1.AccessOperation_ACCESS_OPERATION_WRITE), allowing(argosyv1.AccessOperation_ACCESS_OPERATION_READ_WRITE)
+	narrow := proto.CloneOf(write)
+	narrow.GetAllowRules()[0].GetState().FilterMasks = []string{"desiredState.workloads.other.tags", "desiredState.configs.mine"}
 	nowhere := workload("nowhere", "one")
 	nowhere.Agent, nowhere.ControlInterfaceAccess = "", both
-	h.must(t, all(config("k", "a1"), make("writer", write), make("both", both), make("reader", read), make("plain", nil),
+	h.must(t, all(config("k", "a1"), make("writer", write), make("both", both), make("narrow", narrow), make("reader", read), make("plain", nil),
 		make("denied", &argosyv1.ControlInterfaceAccess{DenyRules: write.GetAllowRules()}), nowhere))
 	instance := func(name string) *argosyv1.InstanceName { return argosyv1.InstanceOf(h.stored(t, name)) }
 	elsewhere, older := instance("writer"), instance("writer")
@@ -32,8 +34,9 @@ func TestAWorkloadMayAskForWhatItsRulesLeaveOpen(t *testing.T) {
 		"another agent":    {elsewhere, "it is to run on agent 'a1', not on 'a2'"},
 		"another instance": {older, "its instance is"},
 		"not scheduled":    {instance("nowhere"), "it is to run on agent ''"},
-		"may only read":    {instance("reader"), "none of its rules allows it to write"},
+		"may only read":    {instance("reader"), "none of its rules allows it to write anything of desiredState.workloads.w"},
 		"may do nothing":   {instance("plain"), "none of its rules"},
+		"another object":   {instance("narrow"), "none of its rules allows it to write anything of desiredState.workloads.w"},
 		"is denied":        {instance("denied"), "none of its rules"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,6 +50,16 @@ func TestAWorkloadMayAskForWhatItsRulesLeaveOpen(t *testing.T) {
 	}
 	for _, name := range []string{"writer", "both"} {
 		h.must(t, all(workload("w", name), func(a *argosyv1.ApplyRequest) { a.OnBehalfOf = instance(name) }))
+	}
+	h.must(t, all(workload("other", "one"), config("mine", "1"), func(a *argosyv1.ApplyRequest) { a.OnBehalfOf = instance("narrow") }))
+	for _, with := range []any{
+		func(a *argosyv1.ApplyRequest) { a.DeleteWorkloads = []string{"w"} },
+		config("k", "a2"),
+		func(a *argosyv1.ApplyRequest) { a.DeleteConfigs = []string{"k"} },
+		func(a *argosyv1.ApplyRequest) { a.AgentTags = []*argosyv1.AgentTags{{Agent: "a1"}} },
+	} {
+		h.wantRefused(t, all(workload("other", "one"), with, func(a *argosyv1.ApplyRequest) { a.OnBehalfOf = instance("narrow") }),
+			argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, "none of its rules")
 	}
 	// It may take its own right away, by the state before its request.
 	self := proto.CloneOf(h.stored(t, "writer"))
