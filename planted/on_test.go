@@ -42,6 +42,8 @@ var tests = map[Bug]struct{ dir, test string }{
 	TakenForCurrent: {"server/sessions", "TestAnAgentThatMissedChangesIsToldEverythingAgain"},
 	LeftBehind:      {"server/reader", "TestReadsThatCannotBeAnsweredSayWhy"},
 	FalseAlarm:      {"server/sessions", "TestHoldingAWorkloadBackIsNoError"},
+	EarlyBird:       {"agent/reconcile", "TestAWorkloadStartsWhenWhatItDependsOnIsSo"},
+	EarlyEnd:        {"agent/reconcile", "TestAWorkloadStopsAfterThoseThatDependOnIt"},
 	HastyLevel:      {"server", "TestTheLevelIsWhatAllServersKnow"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
 	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},

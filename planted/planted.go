@@ -66,6 +66,10 @@ const (
 	LeftBehind Bug = "left-behind"
 	// FalseAlarm logs as an error what is none.
 	FalseAlarm Bug = "false-alarm"
+	// EarlyBird starts a workload without waiting for what it depends on.
+	EarlyBird Bug = "early-bird"
+	// EarlyEnd stops a workload without waiting for those that depend on it.
+	EarlyEnd Bug = "early-end"
 	// HastyLevel has a leader use what a server that it does not hear may not know.
 	HastyLevel Bug = "hasty-level"
 	// OldOrders lets agents obey a leader that was replaced.
@@ -77,7 +81,7 @@ func All() []Bug {
 	return []Bug{
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
-		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, HastyLevel, OldOrders, RepeatedLine,
+		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, EarlyBird, EarlyEnd, HastyLevel, OldOrders, RepeatedLine,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -88,6 +89,9 @@ func (s *slot) keys() []string {
 // unmet returns the dependencies of which the conditions do not hold, in order.
 func (m *Manager) unmet(w *argosyv1.Workload) []dependency {
 	var open []dependency
+	if planted.On(planted.EarlyBird) {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.GetDependencies())) {
 		condition := w.GetDependencies()[name]
 		if !slices.ContainsFunc(m.statesOf(name), func(e *argosyv1.ExecutionState) bool { return fulfils(e, condition) }) {
@@ -161,7 +165,7 @@ func mayUse(e *argosyv1.ExecutionState) bool {
 func (m *Manager) hindered(s *slot) map[place][]string {
 	var all map[place][]string
 	for _, r := range s.retiring {
-		if r.begun || len(r.dependents) == 0 {
+		if r.begun || len(r.dependents) == 0 || planted.On(planted.EarlyEnd) {
 			continue
 		}
 		if active := m.inTheWay(r.dependents); len(active) > 0 {

@@ -57,6 +57,12 @@ func (a *account) notRunning(f *findings) {
 		if !there || a.doubtful[name] {
 			continue
 		}
+		if base, depends := history.BaseOf(name); depends {
+			// Without it, it waits.
+			if _, there := a.last(base); !there || a.doubtful[base] {
+				continue
+			}
+		}
 		f.result.Checked++
 		from, _, _, known := a.wanted(name, v.value)
 		calm := a.calmSince(from, curtain)

@@ -33,6 +33,7 @@ func checkers() []Checker {
 		{Invariant: "A5", What: "agents do what they shall soon after all is well", judge: convergence},
 		{Invariant: "A6", What: "nothing runs that shall not", judge: orphans},
 		{Invariant: "A7", What: "who follows a log is shown every line once, in order, until he is told that it ends", judge: followed},
+		{Invariant: "A8", What: "a workload starts after what it depends on, and stops before it", judge: order},
 		{Invariant: "L1", What: "writes are acknowledged while a majority is well", judge: outages},
 		{Invariant: "L2", What: "leaders change for a reason", judge: flapping},
 		{Invariant: "L3", What: "processes take no more of their machines with time", judge: resources},

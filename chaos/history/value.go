@@ -1,6 +1,9 @@
 package history
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // valueFlag precedes the value in the runtime configuration of a workload that
 // runs.
@@ -24,4 +27,21 @@ func Value(runtimeConfig string) string {
 
 func alphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
+
+// The names of two workloads of the load of which the one, the user, depends on the
+// other running.
+const userPrefix, basePrefix = "user-", "base-"
+
+// UserName is the name of the user of couple n, BaseName that of what it depends on.
+func UserName(n int) string { return userPrefix + strconv.Itoa(n) }
+
+// BaseName is the name of what the user of couple n depends on.
+func BaseName(n int) string { return basePrefix + strconv.Itoa(n) }
+
+// BaseOf returns what a workload of the load depends on; false when it depends on
+// nothing.
+func BaseOf(workload string) (string, bool) {
+	n, found := strings.CutPrefix(workload, userPrefix)
+	return basePrefix + n, found
 }

@@ -198,6 +198,9 @@ type Load struct {
 	// move some of them.
 	Probes int `json:"probes"`
 	Movers int `json:"movers"`
+	// Couples are clients that each create and delete two workloads together, over and
+	// over, of which one depends on the other.
+	Couples int `json:"couples,omitempty"`
 	// PauseUs is how long each client waits between two calls, in microseconds, on
 	// average.
 	PauseUs int64 `json:"pause_us"`

@@ -32,6 +32,8 @@ var (
 	wandering = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 12, Movers: 6, PauseUs: 200_000}
 	// staying is one that leaves the workloads alone.
 	staying = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 6, PauseUs: 1_000_000}
+	// coupled is one of workloads that depend on each other.
+	coupled = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 2, Couples: 12, PauseUs: 50_000}
 	// plain is one that notices when nothing is acknowledged.
 	plain = plan.Load{Writers: 2, Readers: 1, Watchers: 1, PauseUs: 1_000_000}
 )
@@ -42,6 +44,7 @@ func simulations() []Case {
 	killing := simulationOf(100*second, changing, append([]plan.Step{step(0, plan.SlowNetwork, 100*second, 0.5)}, every(20*second, 5, plan.KillLeader, 4*second)...))
 	moves := simulationOf(100*second, wandering, every(30*second, 3, plan.CutAgent, 15*second))
 	rests := simulationOf(60*second, staying, []plan.Step{step(10*second, plan.KillLeader, 4*second, 0), step(30*second, plan.KillAll, 15*second, 0)})
+	couples := simulationOf(40*second, coupled, nil)
 	cases := []Case{
 		{Bug: planted.EarlyAnswer, What: "a write is answered before a majority has it", Invariants: []string{"S1"}, Plan: killing},
 		{Bug: planted.StaleRead, What: "a replica answers linearizable reads before it has caught up", Invariants: []string{"S4"}, Plan: killing},
@@ -62,6 +65,8 @@ func simulations() []Case {
 		{Bug: planted.TakenForCurrent, What: "an agent that comes back is not told what has changed", Invariants: []string{"A5"}, Plan: moves},
 		{Bug: planted.FalseAlarm, What: "what is no error is logged as one", Invariants: []string{"Q1"},
 			Plan: simulationOf(30*second, wandering, nil)},
+		{Bug: planted.EarlyBird, What: "a workload is started without waiting for what it depends on", Invariants: []string{"A8"}, Plan: couples},
+		{Bug: planted.EarlyEnd, What: "a workload is stopped without waiting for those that depend on it", Invariants: []string{"A8"}, Plan: couples},
 		{Bug: planted.HastyLevel, What: "a leader uses what a server that is away may not know", Invariants: []string{"S12"},
 			Plan: simulationOf(30*second, plain, []plan.Step{step(2*second, plan.KillServer, 25*second, 0), step(4*second, plan.UpgradeServers, second, 0)}, older)},
 		{Bug: planted.DeafLeader, What: "a leader whose disk does not answer goes on with heartbeats", Invariants: []string{"L1"},

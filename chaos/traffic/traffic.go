@@ -150,6 +150,12 @@ func (t *Traffic) start(ctx context.Context) error {
 		}
 	}
 	t.addProbes(ctx, free, add)
+	for n := range l.Couples {
+		user := t.own([]string{history.UserName(n), history.BaseName(n)})[0]
+		t.running[user], t.running[history.BaseName(n)] = struct{}{}, struct{}{}
+		s := t.session("coupler", n, t.calm, free[n%len(free)])
+		add(&t.changers, func() { s.coupleAlong(ctx, user, history.BaseName(n)) })
+	}
 	for n := range l.Readers {
 		s := t.session("reader", n, t.quiet, t.pinned[n%len(t.pinned)])
 		add(&t.questions, func() { s.readAlong(ctx, t.names, false) })
