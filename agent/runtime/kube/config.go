@@ -41,7 +41,10 @@ type plan struct {
 
 // plan reads the configuration of a workload. ErrInvalidConfig says that it can
 // never work.
-func (k *Kube) plan(w *argosyv1.Workload) (*plan, error) {
+func (k *Kube) plan(w *argosyv1.Workload, options runtime.StartOptions) (*plan, error) {
+	if len(w.GetFiles()) > 0 {
+		return nil, fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, ankaiosError("Workload files are not supported for runtime podman-kube. Use ConfigMaps instead."))
+	}
 	config, unknown, err := parseConfig(w.GetRuntimeConfig())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)
@@ -61,6 +64,11 @@ func (k *Kube) plan(w *argosyv1.Workload) (*plan, error) {
 	}
 	if p.manifest, err = parseManifest(config.Manifest); err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", runtime.ErrInvalidConfig, err)
+	}
+	if directory := options.ControlInterface(); directory != "" {
+		if err := p.manifest.addControlInterface(config.ControlInterfaceTarget, directory, runtime.ControlInterfaceTarget); err != nil {
+			return nil, fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)
+		}
 	}
 	if skipped := p.manifest.skipped; len(skipped) > 0 {
 		k.logger.Warn("documents of a manifest that podman does nothing with were left out", "workload", w.GetName(), "kinds", skipped)

@@ -14,18 +14,18 @@ const controlVolume = "control-interface-volume"
 // pod is called DEPLOYMENT-pod.
 func (m *manifest) addControlInterface(target, directory, mountPath string) error {
 	if target == "" {
-		return controlError("Control interface target not specified in runtime config.")
+		return ankaiosError("Control interface target not specified in runtime config.")
 	}
 	podName, containerName, ok := strings.Cut(target, "/")
 	if !ok || podName == "" || containerName == "" || strings.Contains(containerName, "/") {
-		return controlError("Invalid control interface target format: '%s'. Expected format: '<pod_name>/<container_name>'", target)
+		return ankaiosError("Invalid control interface target format: '%s'. Expected format: '<pod_name>/<container_name>'", target)
 	}
 	for _, p := range m.pods {
 		if p.name == podName {
 			return p.mount(containerName, directory, mountPath)
 		}
 	}
-	return controlError("Cannot add Control Interface. Target pod not found '%s'", podName)
+	return ankaiosError("Cannot add Control Interface. Target pod not found '%s'", podName)
 }
 
 // mount adds the volume and its mount.
@@ -45,9 +45,9 @@ func (p pod) mount(container, directory, mountPath string) error {
 		})
 		return nil
 	}
-	return controlError("Target container '%s' not found.", container)
+	return ankaiosError("Target container '%s' not found.", container)
 }
 
-// controlError is an error with a text of Ankaios, which its users know: it begins
+// ankaiosError is an error with a text of Ankaios, which its users know: it begins
 // and ends as theirs do.
-func controlError(text string, values ...any) error { return fmt.Errorf(text, values...) }
+func ankaiosError(text string, values ...any) error { return fmt.Errorf(text, values...) }

@@ -22,8 +22,8 @@ import (
 
 // Start implements runtime.Starter. An ended instance is always made anew: init
 // containers run again, and volumes without a name are empty.
-func (k *Kube) Start(ctx context.Context, w *argosyv1.Workload, _ runtime.StartOptions) (runtime.Instance, error) {
-	plan, err := k.plan(w)
+func (k *Kube) Start(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
+	plan, err := k.plan(w, options)
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
 	}

@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -265,6 +266,45 @@ func TestControlInterfaceIsMountedIntoItsTarget(t *testing.T) {
 		if err := m.addControlInterface(target, "/d", "/m"); err == nil || err.Error() != want {
 			t.Errorf("target %q: %v, want %s", target, err, want)
 		}
+	}
+}
+
+func TestAPlanHasWhatTheAgentShowsTheInstance(t *testing.T) {
+	k := &Kube{logger: slog.New(slog.DiscardHandler)}
+	config := func(target string) string {
+		return "manifest: |\n  " + strings.ReplaceAll(everything, "\n", "\n  ") + "\ncontrolInterfaceTarget: " + target + "\n"
+	}
+	mounted := runtime.StartOptions{Mounts: []runtime.Mount{{Source: "/run/pipes", Target: runtime.ControlInterfaceTarget}}}
+	file := []*argosyv1.File{{MountPoint: "/f", Content: &argosyv1.File_Data{Data: "x"}}}
+	for name, test := range map[string]struct {
+		workload *argosyv1.Workload
+		options  runtime.StartOptions
+		want     string // of the error
+	}{
+		"nothing":             {&argosyv1.Workload{Name: "w", RuntimeConfig: config("b-pod/c")}, runtime.StartOptions{}, ""},
+		"a control interface": {&argosyv1.Workload{Name: "w", RuntimeConfig: config("b-pod/c")}, mounted, ""},
+		"without a target":    {&argosyv1.Workload{Name: "w", RuntimeConfig: config("''")}, mounted, "Control interface target not specified in runtime config."},
+		"files":               {&argosyv1.Workload{Name: "w", RuntimeConfig: config("b-pod/c"), Files: file}, runtime.StartOptions{}, "Use ConfigMaps instead."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := k.plan(test.workload, test.options)
+			if test.want != "" {
+				if !errors.Is(err, runtime.ErrInvalidConfig) || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v, want %s", err, test.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := p.manifest.text(func(string) bool { return false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if has := strings.Contains(string(text), controlVolume) && strings.Contains(string(text), "/run/pipes"); has != (len(test.options.Mounts) > 0) {
+				t.Errorf("mounts the control interface: %v\n%s", has, text)
+			}
+		})
 	}
 }
 
