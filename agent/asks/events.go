@@ -2,6 +2,7 @@ package asks
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/argosy-cluster/argosy/manifest/mask"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -10,6 +11,9 @@ import (
 // events answers with the state, and then with every change of it. It ends when
 // the workload does not want any more of it, or may not have it.
 func (h *Handler) events(ctx context.Context, instance *argosyv1.InstanceName, masks *mask.Set, reply reply) error {
+	if n := len(masks.Masks()); n > maxMasks {
+		return fmt.Errorf("%w: a subscription with %d masks, at most %d are allowed: select a field above them, or subscribe several times", ErrRequest, n, maxMasks)
+	}
 	s := h.feed.join(masks)
 	defer h.feed.leave(s)
 	patience, cancel := context.WithTimeoutCause(ctx, h.cfg.Timeout, ErrUnreachable)

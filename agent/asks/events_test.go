@@ -1,6 +1,7 @@
 package asks_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -121,4 +122,17 @@ func TestAReaderThatIsSlowIsToldOfSeveralChangesAtOnce(t *testing.T) {
 	if events > 5 {
 		t.Errorf("%d changes were told by %d events", changes, events)
 	}
+}
+
+func TestASubscriptionWithTooManyMasksIsRefused(t *testing.T) {
+	s := newScene(t, nil)
+	var masks []string
+	for i := range 1025 {
+		masks = append(masks, fmt.Sprint("agents.a", i))
+	}
+	by := s.assign("asking", "read:*")
+	if _, err := s.ask(by, controltest.Events("1", masks...)); !errors.Is(err, asks.ErrRequest) {
+		t.Errorf("got %v", err)
+	}
+	s.begin(by, controltest.Events("2", masks[1:]...), 1).wantEvent("current")
 }

@@ -35,9 +35,26 @@ type feed struct {
 	watching uint64
 	whole    bool
 	// again ends the watch, so that the next one begins; nil when there is none.
+	// renewal does so later.
 	again   context.CancelCauseFunc
+	renewal *time.Timer
+	// began is when the last watch did.
+	began   time.Time
 	failure error
 }
+
+// Limits of what workloads can make an agent and servers do by subscribing.
+const (
+	// renewEvery is the least time between the beginnings of two watches: nobody
+	// has the state sent again and again by subscribing again and again.
+	renewEvery = 50 * time.Millisecond
+	// maxMasks is how many masks one subscription may have: all of them are looked
+	// at when a watch begins.
+	maxMasks = 1024
+	// maxNames is of how many workloads a watch tells apart; if there are more, it
+	// is one of all.
+	maxNames = 4096
+)
 
 // subscriber is one subscription.
 type subscriber struct {
@@ -80,10 +97,18 @@ func (f *feed) join(masks *mask.Set) *subscriber {
 	if f.whole {
 		// A snapshot that is on its way is waited for, or those who come one
 		// after the other would keep it from ever coming.
-		f.again(errAgain)
+		f.renew()
 	}
 	signal(f.joined)
 	return s
+}
+
+// renew has the watch begin anew, when it is time. The feed is locked.
+func (f *feed) renew() {
+	if f.renewal == nil {
+		again := f.again
+		f.renewal = time.AfterFunc(renewEvery-time.Since(f.began), func() { again(errAgain) })
+	}
 }
 
 func (f *feed) leave(s *subscriber) {
@@ -106,6 +131,7 @@ func signal(c chan struct{}) {
 func (f *feed) run(ctx context.Context) {
 	pause := pauseMin
 	for ctx.Err() == nil {
+		sleep(ctx, time.Until(f.began.Add(renewEvery))) // it alone changes it
 		heard, err := f.watch(ctx)
 		if heard {
 			pause = pauseMin
@@ -176,14 +202,21 @@ func (f *feed) begin(cancel context.CancelCauseFunc) *argosyv1.WatchRequest {
 	for s := range f.subscribers {
 		masks = append(masks, s.masks.Masks()...)
 	}
-	f.again, f.watching = cancel, f.snapshots
-	return complete.WatchRequest(mask.NewSet(masks...))
+	f.again, f.watching, f.began = cancel, f.snapshots, time.Now()
+	request := complete.WatchRequest(mask.NewSet(masks...))
+	if len(request.GetNames()) > maxNames {
+		request.Names = nil
+	}
+	return request
 }
 
 func (f *feed) end(err *error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.again, f.whole = nil, false
+	if f.renewal != nil {
+		f.renewal.Stop()
+	}
+	f.again, f.renewal, f.whole = nil, nil, false
 	if *err != nil && !errors.Is(*err, errAgain) {
 		f.failure = *err
 	}
@@ -203,7 +236,7 @@ func (f *feed) take(message *argosyv1.WatchResponse) error {
 		}
 	}
 	if f.snapshots != f.watching {
-		return errAgain
+		f.renew()
 	}
 	return nil
 }
