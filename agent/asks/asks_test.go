@@ -229,6 +229,7 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"no workloads": func(c *asks.Config) { c.Workloads = nil },
 		"no time":      func(c *asks.Config) { c.Timeout = 0 },
 		"nothing":      func(c *asks.Config) { c.MaxAtOnce = 0 },
+		"no checks":    func(c *asks.Config) { c.CheckEvery = 0 },
 		"no events":    func(c *asks.Config) { c.MaxEvents = 0 },
 	} {
 		cfg := asks.DefaultConfig()

@@ -26,7 +26,7 @@ type cluster struct {
 	states    map[string]*argosyv1.WorkloadState
 	answers   map[string]*argosyv1.WriteResponse
 	writes    []*argosyv1.ApplyRequest
-	watches   map[chan *argosyv1.WatchResponse]bool
+	watches   map[chan *argosyv1.WatchResponse]*serverOf
 	begun     int
 	// meddle is called before a write is judged, once.
 	meddle func()
@@ -39,7 +39,7 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	return &cluster{
 		t: t, revision: 10, workloads: map[string]*argosyv1.Workload{}, states: map[string]*argosyv1.WorkloadState{},
-		answers: map[string]*argosyv1.WriteResponse{}, watches: map[chan *argosyv1.WatchResponse]bool{},
+		answers: map[string]*argosyv1.WriteResponse{}, watches: map[chan *argosyv1.WatchResponse]*serverOf{},
 	}
 }
 
@@ -47,6 +47,17 @@ func newCluster(t *testing.T) *cluster {
 type serverOf struct {
 	argosyv1.UnimplementedClusterServiceServer
 	*cluster
+	// cut is set when it hears nothing of the others any more.
+	cut bool
+}
+
+// cutOff cuts those servers off that are watched.
+func (c *cluster) cutOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.watches {
+		s.cut = true
+	}
 }
 
 // listen starts a server at an address, an unused one when it is empty; the result
@@ -117,8 +128,10 @@ func (c *cluster) report(w *argosyv1.Workload, state argosyv1.State, substate ar
 
 func (c *cluster) tell(message *argosyv1.WatchResponse) {
 	message.Header = c.header()
-	for watch := range c.watches {
-		watch <- message
+	for watch, s := range c.watches {
+		if !s.cut {
+			watch <- message
+		}
 	}
 }
 
@@ -140,6 +153,10 @@ func (c *cluster) carriedOut() int {
 
 func (s *serverOf) GetState(_ *argosyv1.GetStateRequest, stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
 	s.mu.Lock()
+	if s.cut {
+		s.mu.Unlock()
+		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "no leader")
+	}
 	response := &argosyv1.GetStateResponse{
 		Header: s.header(), Workloads: slices.Collect(maps.Values(s.workloads)), States: slices.Collect(maps.Values(s.states)),
 	}
@@ -154,7 +171,7 @@ func (s *serverOf) Watch(_ *argosyv1.WatchRequest, stream grpc.ServerStreamingSe
 		Header: s.header(), SnapshotBegin: true, SnapshotEnd: true,
 		Workloads: slices.Collect(maps.Values(s.workloads)), States: slices.Collect(maps.Values(s.states)),
 	}
-	s.watches[messages] = true
+	s.watches[messages] = s
 	s.begun++
 	s.mu.Unlock()
 	defer func() {

@@ -41,13 +41,17 @@ type Config struct {
 	// MaxEvents limits the events that wait for one subscription; when there are
 	// more, they become one. Default 64.
 	MaxEvents int
+	// CheckEvery is how long events may stay away before it is asked whether the
+	// server that would send them still hears of any. Default 10 s; it costs a
+	// leader one question.
+	CheckEvery time.Duration
 	// Logger gets what happens; nil discards it.
 	Logger *slog.Logger
 }
 
 // DefaultConfig returns the defaults, without what is required.
 func DefaultConfig() Config {
-	return Config{Timeout: 3500 * time.Millisecond, MaxAtOnce: 16, MaxEvents: 64}
+	return Config{Timeout: 3500 * time.Millisecond, MaxAtOnce: 16, MaxEvents: 64, CheckEvery: 10 * time.Second}
 }
 
 // Validate says what is wrong with the configuration.
@@ -56,8 +60,8 @@ func (c Config) Validate() error {
 	if c.Servers == nil || c.Workloads == nil {
 		problems = append(problems, errors.New("servers or workloads are missing"))
 	}
-	if c.Timeout <= 0 {
-		problems = append(problems, fmt.Errorf("time-out %v is not positive", c.Timeout))
+	if c.Timeout <= 0 || c.CheckEvery <= 0 {
+		problems = append(problems, fmt.Errorf("times %v and %v must be positive", c.Timeout, c.CheckEvery))
 	}
 	if c.MaxAtOnce < 1 || c.MaxEvents < 1 {
 		problems = append(problems, fmt.Errorf("limits %d and %d must be 1 at least", c.MaxAtOnce, c.MaxEvents))

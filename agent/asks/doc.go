@@ -31,7 +31,9 @@
 // difference to what they were told last, if there is any. The same happens when a
 // server is lost: however long that lasts, nothing is told twice, and nothing that
 // stays so is missed. A workload that reads slowly is told of several changes at
-// once.
+// once. A server that is cut off from the others has nothing to tell and does not
+// know it: when nothing comes for long, it is asked, and another one is watched
+// when it cannot answer.
 package asks
 
 import "errors"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/argosy-cluster/argosy/agent/asks"
 	"github.com/argosy-cluster/argosy/agent/control"
@@ -80,6 +81,18 @@ func TestASubscriptionGoesOnOverTheLossOfServers(t *testing.T) {
 	sub.wantEvent("+desiredState.workloads.meanwhile -desiredState.workloads.before")
 	s.put(workload("after"))
 	sub.wantEvent("+desiredState.workloads.after")
+}
+
+func TestASubscriptionLeavesAServerThatIsCutOffFromTheOthers(t *testing.T) {
+	s := newScene(t, func(cfg *asks.Config) { cfg.CheckEvery = 10 * time.Millisecond })
+	other, _ := s.listen("")
+	s.know(s.address, other)
+	s.put(workload("there"))
+	sub := s.begin(s.assign("asking", "read:*"), controltest.Events("1", "desiredState.workloads"), 10)
+	sub.wantEvent("current")
+	s.cutOff()
+	s.put(workload("new"))
+	sub.wantEvent("+desiredState.workloads.new")
 }
 
 func TestNothingIsToldWhenServersAreLostAndNothingHasChanged(t *testing.T) {

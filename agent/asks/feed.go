@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/argosy-cluster/argosy/client"
@@ -177,14 +178,47 @@ func (f *feed) watch(ctx context.Context) (heard bool, err error) {
 		return false, err
 	}
 	defer f.servers.giveBack(c)
+	var lately atomic.Bool
+	var checks sync.WaitGroup
+	checks.Go(func() { f.check(ctx, c, &lately, cancel) })
 	err = c.Watch(ctx, request, func(message *argosyv1.WatchResponse) error {
 		heard = true
+		lately.Store(true)
 		return f.take(message)
 	})
+	cancel(nil)
+	checks.Wait()
 	if errors.Is(context.Cause(ctx), errAgain) {
 		err = errAgain
 	}
 	return heard, err
+}
+
+// check looks, while nothing comes, whether the server that is watched can still
+// answer for the cluster: one that is cut off from the others has nothing to say,
+// and does not say that. If another one answers in its place, that is watched.
+func (f *feed) check(ctx context.Context, c *connection, lately *atomic.Bool, again context.CancelCauseFunc) {
+	ticker := time.NewTicker(f.cfg.CheckEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if lately.Swap(false) {
+			continue
+		}
+		watched := c.Endpoints()[0]
+		bounded, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+		_, err := c.GetState(bounded, &argosyv1.GetStateRequest{OmitWorkloads: true, OmitStates: true, OmitAgents: true, OmitConfigs: true})
+		cancel()
+		if err == nil && c.Endpoints()[0] != watched {
+			f.logger.Info("subscriptions of workloads go on at another server", "former", watched)
+			again(errAgain)
+			return
+		}
+	}
 }
 
 // begin returns what is to be watched, nil for nothing.

@@ -192,6 +192,17 @@ func TestWhatAWorkloadAskedForGoesOnWhileLeadersDie(t *testing.T) {
 		must(t, leader.Start())
 		must(t, c.WaitReady(t.Context()))
 	}
+	lost := c.Servers[:2]
+	for _, p := range lost {
+		must(t, p.Kill())
+	}
+	must(t, a.SendRequest(t.Context(), controltest.Get("without a quorum", "desiredState.workloads.last")))
+	if answer := <-a.answers; !strings.Contains(answer.GetError().GetMessage(), "control side not reachable") {
+		t.Errorf("without a quorum: %v", answer)
+	}
+	for _, p := range lost {
+		must(t, p.Start())
+	}
 	a.mustMake(t, "last")
 	told := map[string]int{}
 	for last := "desiredState.workloads.last"; told[last] == 0; {
