@@ -1,11 +1,19 @@
 package argosyv1
 
-import "bytes"
+import (
+	"bytes"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // displacing is the field of that name of an encoded Workload. It stands at the
 // end, so that it can be put there, looked for and taken away without decoding
 // the rest: a new leader looks at all workloads before it does anything else.
-var displacing = []byte{13<<3 | 0, 1}
+var displacing = protowire.AppendVarint(protowire.AppendTag(nil, displacingField, protowire.VarintType), 1)
+
+// displacingField is the number of Workload.displacing, the highest that a user or
+// a leader sets.
+const displacingField = 13
 
 // MarkDisplacing returns a copy of an encoded Workload with displacing set.
 func MarkDisplacing(workload []byte) []byte {
