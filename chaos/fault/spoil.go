@@ -51,10 +51,14 @@ func damaging(do spoil) inject {
 	return func(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 		var id string
 		return toThen(leaderOrServer, spoilt, rebuilding, spoils(func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (detail string, err error) {
-			if id, err = damage.ServerID(w.Site.Data(p)); err != nil {
+			before, err := damage.ServerID(w.Site.Data(p))
+			if err != nil {
 				return "", err
 			}
-			return do(ctx, w, step, p)
+			if detail, err = do(ctx, w, step, p); err == nil {
+				id = before // What was not damaged has nothing to notice.
+			}
+			return detail, err
 		}), func(h *Hold, targets []*cluster.Process) { w.unnoticed(h, step, targets[0], id) })(ctx, w, step)
 	}
 }

@@ -64,12 +64,13 @@ func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone boo
 		hold.Release()
 		return nil, err
 	}
+	damaged := false
 	heal := func() {
 		r.start()
 		w.returns.Go(func() {
 			err := w.until(context.WithoutCancel(ctx), []*replica{r}, returnLimit)
 			r.returning.Store(false)
-			if err == nil && damages(step.Fault) {
+			if err == nil && damaged {
 				err = w.unnoticed(context.WithoutCancel(ctx), hold, r, step, id)
 			}
 			hold.Release()
@@ -77,6 +78,7 @@ func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone boo
 		})
 	}
 	detail, err := do()
+	damaged = err == nil && damages(step.Fault)
 	if err != nil {
 		if r.life.Load() == nil {
 			heal()
