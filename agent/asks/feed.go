@@ -147,7 +147,9 @@ func (f *feed) run(ctx context.Context) {
 			case <-f.joined:
 			}
 		default:
-			f.logger.Warn("subscriptions of workloads wait for a server", "error", err)
+			if pause == pauseMin { // once, until one is there again
+				f.logger.Warn("subscriptions of workloads wait for a server", "error", err)
+			}
 			sleep(ctx, pause/2+rand.N(pause))
 			pause = min(2*pause, pauseMax)
 		}
