@@ -175,7 +175,8 @@ func (s *Server) renew(r *reign) error {
 	}
 	if _, begun := s.machine.View().Cluster(); !begun {
 		// Before anything that a user writes: it is judged by the level in them.
-		w.Submit(&writer.Request{Change: s.writeFirst, Done: func(writer.Outcome) {}})
+		change, tell := s.firstChange()
+		w.Submit(&writer.Request{Change: change, Done: func(o writer.Outcome) { tell(o.Err) }})
 	}
 	r.mu.Lock()
 	r.writer = w

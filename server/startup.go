@@ -140,40 +140,59 @@ func (s *Server) startupRequest(c *writer.Working) *argosyv1.ApplyRequest {
 }
 
 func (s *Server) writeStartup(ctx context.Context, w *writer.Writer) error {
-	err := w.Mutate(ctx, s.writeFirst)
+	change, tell := s.firstChange()
+	err := w.Mutate(ctx, change)
+	tell(err)
 	if err == nil || ctx.Err() != nil || errors.Is(err, writer.ErrNotDone) || errors.Is(err, writer.ErrFateUnknown) {
 		return nil // The next leader does it if it was not done.
 	}
 	return fmt.Errorf("write the first state: %w", err)
 }
 
-// writeFirst makes the settings, and the startup manifest once it may be, part of
-// an entry. What it is refused for is no error: it would be refused for ever.
-func (s *Server) writeFirst(c *writer.Working) error {
+// firstChange returns what makes the settings, and the startup manifest once it may
+// be, part of an entry, and what tells of that when it is known how the entry
+// ended.
+func (s *Server) firstChange() (change func(*writer.Working) error, tell func(error)) {
+	var written *argosyv1.ApplyRequest
+	var refused error
+	change = func(c *writer.Working) (err error) {
+		written, refused, err = s.writeFirst(c)
+		return err
+	}
+	tell = func(err error) {
+		switch {
+		case err != nil || written == nil:
+		case refused != nil:
+			s.log.Error("startup manifest was refused; apply it by hand when that is mended", "file", s.cfg.StartupManifest, "err", refused)
+		default:
+			s.log.Info("startup manifest was applied", "file", s.cfg.StartupManifest, "workloads", len(written.GetWorkloads()), "configs", len(written.GetConfigs()))
+		}
+	}
+	return change, tell
+}
+
+// writeFirst returns what it wrote of the startup manifest. What that is refused
+// for is no error: it would be refused for ever.
+func (s *Server) writeFirst(c *writer.Working) (written *argosyv1.ApplyRequest, refused, err error) {
 	settings := &argosyv1.ClusterSettings{ClusterId: s.node.ClusterID(), FeatureLevel: commonLevel(s.knownLevels())}
 	if row := c.Row(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey); row.Exists {
 		settings.Reset()
 		if err := proto.Unmarshal(row.Value, settings); err != nil || settings.GetStartupManifestDone() {
-			return err
+			return nil, nil, err
 		}
 	}
 	settings.StartupManifestDone = argosyv1.ActiveLevel(settings) >= s.startupNeeds()
 	if err := c.PutMessage(argosyv1.RowKind_ROW_KIND_CLUSTER, fsm.ClusterKey, "", settings); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if !settings.GetStartupManifestDone() || s.startup == nil {
-		return nil
+		return nil, nil, nil
 	}
 	request := s.startupRequest(c)
 	if len(request.GetWorkloads())+len(request.GetConfigs()) == 0 {
-		return nil
+		return nil, nil, nil
 	}
-	if err := c.Apply(request); err != nil {
-		s.log.Error("startup manifest was refused; apply it by hand when that is mended", "file", s.cfg.StartupManifest, "err", err)
-		return nil
-	}
-	s.log.Info("startup manifest is applied", "file", s.cfg.StartupManifest, "workloads", len(request.GetWorkloads()), "configs", len(request.GetConfigs()))
-	return nil
+	return request, c.Apply(request), nil
 }
 
 func (s *Server) ignoreStartupManifest() {

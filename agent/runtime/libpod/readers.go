@@ -10,8 +10,9 @@ import (
 
 // drainTimeout is how long the removal of a container that has ended waits for
 // those who follow its log. Podman itself takes a quarter of a second until it
-// has read a log to its end; who reads slower is told that lines are missing.
-const drainTimeout = 2 * time.Second
+// has read a log to its end, and seconds when the machine is busy; who reads slower
+// is told that lines are missing.
+const drainTimeout = 10 * time.Second
 
 // errCutOff is returned for a log whose container was removed before it was read.
 var errCutOff = errors.New("the container was removed before its log was read to the end; its last lines may be missing")
