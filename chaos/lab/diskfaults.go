@@ -144,5 +144,13 @@ func (d *Disk) Empty() error {
 	if err := os.Remove(filepath.Join(d.Outside(), filler)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("empty disk %s: %w", d.Path, err)
 	}
+	// One that loses power next would be full again.
+	folder, err := os.Open(d.Outside())
+	if err != nil {
+		return fmt.Errorf("empty disk %s: %w", d.Path, err)
+	}
+	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+		return fmt.Errorf("empty disk %s: %w", d.Path, err)
+	}
 	return nil
 }

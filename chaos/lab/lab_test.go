@@ -242,6 +242,15 @@ func TestAFullDiskTakesNothing(t *testing.T) {
 	}
 	must(t, disk.Empty())
 	must(t, os.WriteFile(filepath.Join(disk.Outside(), "more"), make([]byte, 1<<16), 0o600))
+	// It stays empty when it loses power right after.
+	must(t, disk.Fill())
+	folder, err := os.Open(disk.Outside())
+	must(t, err)
+	must(t, errors.Join(folder.Sync(), folder.Close())) // that it was full is on the disk
+	must(t, disk.Empty())
+	must(t, disk.PowerOff())
+	must(t, disk.PowerOn())
+	must(t, os.WriteFile(filepath.Join(disk.Outside(), "much"), make([]byte, 1<<20), 0o600))
 }
 
 func TestBurnersEndByTheirLimit(t *testing.T) {
