@@ -46,11 +46,16 @@ func (s *Server) keepSeeds(ctx context.Context) error {
 	defer stop()
 	written := make(map[string]string)
 	for {
-		// Those that are gone for a while are still worth a try.
+		// Those that are gone for a while are still worth a try, and those that do not
+		// say yet that they belong to a cluster may have founded it with this one.
 		var seeds, apis []string
 		for _, m := range members.Members() {
-			if m.Role == membership.RoleServer && m.ID != s.node.ID() && m.ClusterID != "" {
-				seeds, apis = append(seeds, m.GossipAddress), append(apis, m.APIAddress)
+			if m.Role != membership.RoleServer || m.ID == s.node.ID() {
+				continue
+			}
+			seeds = append(seeds, m.GossipAddress)
+			if m.ClusterID != "" {
+				apis = append(apis, m.APIAddress)
 			}
 		}
 		for path, addresses := range map[string][]string{s.seedsPath(): seeds, apisPath(s.cfg.DataDir): apis} {
