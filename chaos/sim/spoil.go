@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -103,9 +104,13 @@ func (w *world) unnoticed(ctx context.Context, hold *fault.Hold, r *replica, ste
 	names := []string{r.name}
 	hold.Become(fault.Harm{Doubtful: names})
 	for left := w.pace(unfound); ; left -= returnLook {
-		if now, err := damage.ServerID(r.dir); err != nil {
+		now, err := damage.ServerID(r.dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// Another fault has just killed it: its directory is being moved.
+		case err != nil:
 			return err
-		} else if now != id {
+		case now != id:
 			return w.until(ctx, []*replica{r}, returnLimit)
 		}
 		if left <= 0 && hold.Grow(fault.Harm{Down: names, Spoiled: names, Busy: names}) == nil {
