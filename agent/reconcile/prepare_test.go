@@ -163,7 +163,7 @@ func TestAFileForWhichThereIsNoRoomNowIsTriedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.mustCall(0, 0)
 		p.set(nil, nil)
-		time.Sleep(time.Minute)
+		time.Sleep(delayCap) // as long as it can take until it is tried again
 		s.mustState("web", "Running(Ok)")
 		s.mustCall(1, 0)
 	})

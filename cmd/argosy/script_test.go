@@ -192,9 +192,9 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	eventually(ts, "output that matches "+args[0], func() bool {
+	eventually(ts, pattern, "output", func() string {
 		bounded(ts, args[1:])
-		return pattern.MatchString(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
+		return ts.ReadFile("stdout") + ts.ReadFile("stderr")
 	})
 }
 
@@ -204,19 +204,19 @@ func awaits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile("(?m)" + args[1])
 	ts.Check(err)
-	var text []byte
-	eventually(ts, args[0]+" to match "+args[1], func() bool {
-		text, _ = os.ReadFile(ts.MkAbs(args[0]))
-		return pattern.Match(text)
+	eventually(ts, pattern, args[0], func() string {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		return string(text)
 	})
 }
 
-func eventually(ts *testscript.TestScript, what string, ok func() bool) {
+// eventually waits until a text matches a pattern.
+func eventually(ts *testscript.TestScript, pattern *regexp.Regexp, what string, read func() string) {
 	deadline := time.After(patience)
-	for !ok() {
+	for text := read(); !pattern.MatchString(text); text = read() {
 		select {
 		case <-deadline:
-			ts.Fatalf("waited in vain for %s", what)
+			ts.Fatalf("waited in vain for %s to match %s; it is\n%s", what, pattern, text)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
