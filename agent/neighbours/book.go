@@ -25,7 +25,7 @@ type Book struct {
 	dirty  chan struct{}
 
 	mu         sync.Mutex
-	states     map[string][]*argosyv1.WorkloadState
+	workloads  map[string]*argosyv1.Neighbour
 	dependents map[string][]string
 	// staged is a full account of which not everything has come yet.
 	staged *account
@@ -33,12 +33,12 @@ type Book struct {
 
 // account is what a full account says.
 type account struct {
-	states     map[string][]*argosyv1.WorkloadState
+	workloads  map[string]*argosyv1.Neighbour
 	dependents map[string][]string
 }
 
 func newAccount() *account {
-	return &account{states: map[string][]*argosyv1.WorkloadState{}, dependents: map[string][]string{}}
+	return &account{workloads: map[string]*argosyv1.Neighbour{}, dependents: map[string][]string{}}
 }
 
 // Open reads what an earlier life of the agent left in the file at path. A file
@@ -54,13 +54,13 @@ func Open(path string, logger *slog.Logger) *Book {
 	} else {
 		known.take(m)
 	}
-	return &Book{path: path, logger: logger, dirty: make(chan struct{}, 1), states: known.states, dependents: known.dependents}
+	return &Book{path: path, logger: logger, dirty: make(chan struct{}, 1), workloads: known.workloads, dependents: known.dependents}
 }
 
 // take adds what a message says.
 func (a *account) take(m *argosyv1.Neighbours) {
 	for _, w := range m.GetWorkloads() {
-		a.states[w.GetName()] = w.GetStates()
+		a.workloads[w.GetName()] = w
 	}
 	for _, d := range m.GetDependents() {
 		if len(d.GetDependents()) == 0 {
@@ -97,10 +97,10 @@ func (b *Book) Learn(m *argosyv1.Neighbours) (changed []string, whole bool) {
 		b.touch()
 		return changed, true
 	}
-	next := account{states: b.states, dependents: b.dependents}
+	next := account{workloads: b.workloads, dependents: b.dependents}
 	next.take(m)
 	for _, name := range m.GetForgotten() {
-		delete(b.states, name)
+		delete(b.workloads, name)
 	}
 	for _, w := range m.GetWorkloads() {
 		changed = append(changed, w.GetName())
@@ -111,9 +111,9 @@ func (b *Book) Learn(m *argosyv1.Neighbours) (changed []string, whole bool) {
 }
 
 func (b *Book) replace(a *account) []string {
-	names := maps.Clone(a.states)
-	maps.Copy(names, b.states)
-	b.states, b.dependents = a.states, a.dependents
+	names := maps.Clone(a.workloads)
+	maps.Copy(names, b.workloads)
+	b.workloads, b.dependents = a.workloads, a.dependents
 	return slices.Sorted(maps.Keys(names))
 }
 
@@ -132,7 +132,15 @@ func (b *Book) Forget(workload string) {
 func (b *Book) States(workload string) []*argosyv1.WorkloadState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.states[workload]
+	return b.workloads[workload].GetStates()
+}
+
+// Wanted returns the key of the instance of a workload that desired state asks
+// for, as far as was told; empty for none.
+func (b *Book) Wanted(workload string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.workloads[workload].GetWanted()
 }
 
 // Dependents returns the names of those that are to stop before a workload is
@@ -198,8 +206,8 @@ func (b *Book) message() *argosyv1.Neighbours {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := &argosyv1.Neighbours{Full: true}
-	for _, name := range slices.Sorted(maps.Keys(b.states)) {
-		m.Workloads = append(m.Workloads, &argosyv1.Neighbour{Name: name, States: b.states[name]})
+	for _, name := range slices.Sorted(maps.Keys(b.workloads)) {
+		m.Workloads = append(m.Workloads, b.workloads[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.dependents)) {
 		m.Dependents = append(m.Dependents, &argosyv1.Dependents{Name: name, Dependents: b.dependents[name]})

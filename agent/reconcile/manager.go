@@ -335,7 +335,7 @@ func (m *Manager) decide(s *slot) {
 		return
 	}
 	at := m.situation(s)
-	m.await(s, at.awaits())
+	m.await(s, at.awaits(s.name))
 	d := plan(at)
 	for _, p := range d.gone {
 		m.retired(s, p)

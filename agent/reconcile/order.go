@@ -13,6 +13,9 @@ import (
 type Neighbours interface {
 	// States returns the states of a workload's instances on other agents.
 	States(workload string) []*argosyv1.WorkloadState
+	// Wanted returns the key of the instance that a workload asks for, on whatever
+	// agent; empty when it is not known to ask for one.
+	Wanted(workload string) string
 	// Dependents returns who is to stop before a workload is stopped.
 	Dependents(workload string) []string
 	// Forget drops what is known of a workload that is not to run here any more.
@@ -23,6 +26,7 @@ type Neighbours interface {
 type alone struct{}
 
 func (alone) States(string) []*argosyv1.WorkloadState { return nil }
+func (alone) Wanted(string) string                    { return "" }
 func (alone) Dependents(string) []string              { return nil }
 func (alone) Forget(string)                           {}
 
@@ -36,7 +40,8 @@ func (m *Manager) Learn(workloads []string) {
 	m.converge()
 }
 
-// Awaited returns the names of those that instances on their way out wait for.
+// Awaited returns the names of those that instances on their way out wait for, and
+// their own.
 func (m *Manager) Awaited() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -44,30 +49,45 @@ func (m *Manager) Awaited() []string {
 	for _, s := range m.slots {
 		for _, r := range s.retiring {
 			for _, name := range r.dependents {
-				names[name] = struct{}{}
+				names[name], names[s.name] = struct{}{}, struct{}{}
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }
 
-// statesOf returns all that is known of a workload's instances: of those here
+// known is what is known of an instance.
+type known struct {
+	key   string
+	state *argosyv1.ExecutionState
+}
+
+// instancesOf returns all that is known of a workload's instances: of those here
 // first hand, of others as the leader told it.
-func (m *Manager) statesOf(workload string) []*argosyv1.ExecutionState {
-	var states []*argosyv1.ExecutionState
+func (m *Manager) instancesOf(workload string) []known {
+	var all []known
 	if s := m.slots[workload]; s != nil {
 		for _, key := range s.keys() {
 			if e := m.journal.state(key); e != nil {
-				states = append(states, e)
+				all = append(all, known{key, e})
 			}
 		}
 	}
 	for _, state := range m.neighbours.States(workload) {
 		if state.GetInstance().GetAgent() != m.cfg.Agent {
-			states = append(states, state.GetExecution())
+			all = append(all, known{state.GetInstance().Key(), state.GetExecution()})
 		}
 	}
-	return states
+	return all
+}
+
+// wantedOf returns the key of the instance that a workload asks for, as far as is
+// known here; empty for none.
+func (m *Manager) wantedOf(workload string) string {
+	if s := m.slots[workload]; s != nil && s.desired != nil {
+		return s.desired.place.key
+	}
+	return m.neighbours.Wanted(workload)
 }
 
 // keys returns the keys of all instances that a slot knows.
@@ -94,7 +114,7 @@ func (m *Manager) unmet(w *argosyv1.Workload) []dependency {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.GetDependencies())) {
 		condition := w.GetDependencies()[name]
-		if !slices.ContainsFunc(m.statesOf(name), func(e *argosyv1.ExecutionState) bool { return fulfils(e, condition) }) {
+		if !slices.ContainsFunc(m.instancesOf(name), func(i known) bool { return fulfils(i.state, condition) }) {
 			open = append(open, dependency{name, condition})
 		}
 	}
@@ -135,11 +155,23 @@ func fulfils(e *argosyv1.ExecutionState, condition argosyv1.DependencyCondition)
 	}
 }
 
-// inTheWay returns those of some workloads that have not stopped, in order.
-func (m *Manager) inTheWay(workloads []string) []string {
+// inTheWay returns those that must stop before an instance on its way out does and
+// have not, in order. When its workload goes on, as another instance, those that
+// are to go on as they are do not count: they would never stop, and nothing is won
+// by waiting. (They may have come after the removal was decided, and even have
+// started because what they depend on still ran.)
+func (m *Manager) inTheWay(s *slot, r *retiree) []string {
+	next := m.neighbours.Wanted(s.name)
+	goesOn := s.desired != nil || next != "" && next != r.place.key
 	var active []string
-	for _, name := range workloads {
-		if slices.ContainsFunc(m.statesOf(name), mayUse) {
+	for _, name := range r.dependents {
+		stays := ""
+		if goesOn {
+			stays = m.wantedOf(name)
+		}
+		if slices.ContainsFunc(m.instancesOf(name), func(i known) bool {
+			return mayUse(i.state) && (i.key != stays || i.state.GetState() == argosyv1.State_STATE_STOPPING)
+		}) {
 			active = append(active, name)
 		}
 	}
@@ -164,11 +196,12 @@ func mayUse(e *argosyv1.ExecutionState) bool {
 // has not begun, who is in the way.
 func (m *Manager) hindered(s *slot) map[place][]string {
 	var all map[place][]string
-	for _, r := range s.retiring {
+	for at := range s.retiring {
+		r := &s.retiring[at]
 		if r.begun || len(r.dependents) == 0 || planted.On(planted.EarlyEnd) {
 			continue
 		}
-		if active := m.inTheWay(r.dependents); len(active) > 0 {
+		if active := m.inTheWay(s, r); len(active) > 0 {
 			if all == nil {
 				all = make(map[place][]string)
 			}

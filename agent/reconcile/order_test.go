@@ -16,6 +16,7 @@ import (
 // others is what the leader told of workloads on other agents.
 type others struct {
 	states     map[string]*argosyv1.ExecutionState
+	wanted     map[string]string
 	dependents map[string][]string
 }
 
@@ -25,6 +26,7 @@ func (o *others) States(name string) []*argosyv1.WorkloadState {
 	}
 	return nil
 }
+func (o *others) Wanted(name string) string       { return o.wanted[name] }
 func (o *others) Dependents(name string) []string { return o.dependents[name] }
 func (o *others) Forget(name string)              { delete(o.dependents, name) }
 
@@ -32,6 +34,14 @@ func (o *others) Forget(name string)              { delete(o.dependents, name) }
 func (s *stage) becomes(name string, state argosyv1.State, substate argosyv1.Substate) {
 	synctest.Wait()
 	s.others.states[name] = &argosyv1.ExecutionState{State: state, Substate: substate}
+	s.m.Learn([]string{name})
+	synctest.Wait()
+}
+
+// asksFor changes which instance of a workload is wanted, as the leader tells it.
+func (s *stage) asksFor(name, key string) {
+	synctest.Wait()
+	s.others.wanted[name] = key
 	s.m.Learn([]string{name})
 	synctest.Wait()
 }
@@ -225,6 +235,81 @@ func TestAWorkloadStopsAfterThoseThatDependOnIt(t *testing.T) {
 	}
 }
 
+// Whoever is to go on beside the next instance never stops for the last one.
+func TestWhatGoesOnIsNotWaitedFor(t *testing.T) {
+	app := (&argosyv1.InstanceName{Workload: "app", Agent: "node2", Id: "1"}).Key()
+	elsewhere := (&argosyv1.InstanceName{Workload: "db", Agent: "node2", Id: "2"}).Key()
+	next := workload("db", config("image: next"))
+	replaced := []string{"db: Stopping(RequestedAtRuntime)", "db: Removed", "db: " + triggered, "db: Running(Ok)"}
+	waits := "db: Stopping(WaitingToStop) Waits until app, web has stopped"
+	tests := map[string]struct {
+		change func(s *stage)
+		want   []string
+	}{
+		"changed": {
+			change: func(s *stage) { s.apply(diff(6, []*argosyv1.Workload{next})) },
+			want:   replaced,
+		},
+		"moved": {
+			change: func(s *stage) { s.asksFor("db", elsewhere); s.apply(diff(6, nil, "db")) },
+			want:   replaced[:2],
+		},
+		"deleted, and made anew": {
+			change: func(s *stage) { s.apply(diff(6, nil, "db")); s.apply(diff(7, []*argosyv1.Workload{next})) },
+			want:   append([]string{waits}, replaced...),
+		},
+		"deleted, and made anew elsewhere": {
+			change: func(s *stage) { s.apply(diff(6, nil, "db")); s.asksFor("db", elsewhere) },
+			want:   append([]string{waits}, replaced[:2]...),
+		},
+		"all deleted, and made anew": {
+			change: func(s *stage) {
+				s.asksFor("app", "")
+				s.apply(diff(6, nil, "db"))
+				s.asksFor("app", app)
+				s.apply(diff(7, []*argosyv1.Workload{next}))
+			},
+			want: append([]string{waits}, replaced...),
+		},
+		"one is to go, too": {
+			change: func(s *stage) {
+				s.asksFor("app", "")
+				s.apply(diff(6, []*argosyv1.Workload{next}))
+				s.goes("app")
+			},
+			want: append([]string{"db: Stopping(WaitingToStop) Waits until app has stopped"}, replaced...),
+		},
+		"one is being stopped": {
+			change: func(s *stage) {
+				s.becomes("app", argosyv1.State_STATE_STOPPING, argosyv1.Substate_SUBSTATE_STOPPING_REQUESTED_AT_RUNTIME)
+				s.apply(diff(6, []*argosyv1.Workload{next}))
+				s.goes("app")
+			},
+			want: append([]string{"db: Stopping(WaitingToStop) Waits until app has stopped"}, replaced...),
+		},
+		"deleted, as it was wanted last": {
+			change: func(s *stage) {
+				s.asksFor("db", argosyv1.InstanceOf(workload("db")).Key())
+				s.apply(diff(6, nil, "db"))
+			},
+			want: []string{waits},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				s.others.dependents["db"] = []string{"app", "web"}
+				s.runs("app")
+				s.asksFor("app", app)
+				s.apply(full(5, workload("db"), workload("web", needs("db"))))
+				s.told()
+				test.change(s)
+				s.mustTell(test.want...)
+			})
+		})
+	}
+}
+
 // mustTellOrder is mustTell but for the order of "web: Stopping" and what is said
 // of db at the same time: both follow from one change.
 func (s *stage) mustTellOrder(want ...string) {
@@ -244,7 +329,7 @@ func TestAnOrderedStopOutlivesTheAgent(t *testing.T) {
 		s.runs("app")
 		s.apply(full(5, workload("db")))
 		s.apply(diff(6, nil, "db"))
-		if got := s.m.Awaited(); !slices.Equal(got, []string{"app"}) {
+		if got := s.m.Awaited(); !slices.Equal(got, []string{"app", "db"}) {
 			t.Errorf("the servers are told that it waits for %v", got)
 		}
 		leaving := slices.Collect(maps.Values(s.leaving))

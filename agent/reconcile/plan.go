@@ -169,14 +169,15 @@ func (s *situation) waits() bool {
 	return o == nil || s.book.left && o.instance.Status == runtime.StatusExited
 }
 
-// awaits returns the names of those whose states this depends on.
-func (s *situation) awaits() []string {
+// awaits returns the names of those whose states the decision about a workload
+// depends on.
+func (s *situation) awaits(workload string) []string {
 	var names []string
 	for _, d := range s.open {
 		names = append(names, d.name)
 	}
 	for _, active := range s.hindered {
-		names = append(names, active...)
+		names = append(append(names, active...), workload)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -36,7 +36,7 @@ func playWith(t *testing.T, change func(*Config), runtimes []*fake.Runtime, scen
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{
 			t: t, pods: runtimes[0], recorded: make(map[string]bool), leaving: make(map[string]assignments.Leaving),
-			others: &others{states: map[string]*argosyv1.ExecutionState{}, dependents: map[string][]string{}},
+			others: &others{states: map[string]*argosyv1.ExecutionState{}, wanted: map[string]string{}, dependents: map[string][]string{}},
 		}
 		s.change = func(c *Config) { c.Neighbours = s.others; change(c) }
 		s.m = mustManager(t, s.change, runtimes, s)

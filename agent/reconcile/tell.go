@@ -17,7 +17,7 @@ func (m *Manager) tell(s *slot) {
 	}
 	for at := range s.retiring {
 		if r := &s.retiring[at]; !r.begun && find(s.actual, r.place) != nil {
-			if active := m.inTheWay(r.dependents); len(active) > 0 {
+			if active := m.inTheWay(s, r); len(active) > 0 {
 				m.publish(s, r.place.key, r.instance, waitingToStop(r, find(s.actual, r.place), active))
 			}
 		}

@@ -18,8 +18,8 @@ const (
 
 // order judges A8: a workload is started for the first time only while what it
 // depends on runs, as far as anybody could know, and what was deleted is stopped only
-// after those that depend on it have stopped. Restarts wait for nobody, and nor does
-// an update of what others depend on.
+// after those that depended on it then have stopped. Restarts wait for nobody, and nor
+// does an update of what others depend on.
 func order(a *account) Result {
 	f := find("A8")
 	byWorkload, names := a.lives()
@@ -38,8 +38,11 @@ func order(a *account) Result {
 			started[u.value] = true
 		}
 		for _, b := range bases {
-			if b.stopped && !a.apart(curtain, b.last) && a.calmUntil(b.last) && a.deleted(base, b.value) {
-				a.stoppedInOrder(f, b, users)
+			if !b.stopped || a.apart(curtain, b.last) || !a.calmUntil(b.last) {
+				continue
+			}
+			if deleted, was := a.deleted(base, b.value); was {
+				a.stoppedInOrder(f, b, users, deleted)
 			}
 		}
 	}
@@ -52,11 +55,20 @@ func (a *account) calmUntil(at history.Micros) bool {
 	return a.calmSince(since, at) == since
 }
 
-// deleted tells whether the value of an object was followed by none.
-func (a *account) deleted(name, value string) bool {
+// deleted tells whether the value of an object was followed by none, and at which
+// revision.
+func (a *account) deleted(name, value string) (revision uint64, was bool) {
 	all := a.versions[name]
 	i := slices.IndexFunc(all, func(v version) bool { return !v.gone && v.value == value })
-	return i >= 0 && i+1 < len(all) && all[i+1].gone
+	if i < 0 || i+1 == len(all) || !all[i+1].gone {
+		return 0, false
+	}
+	return all[i+1].revision, true
+}
+
+// after tells whether the value of an object was written after a revision.
+func (a *account) after(name, value string, revision uint64) bool {
+	return slices.ContainsFunc(a.versions[name], func(v version) bool { return !v.gone && v.value == value && v.revision > revision })
 }
 
 func (a *account) startedInOrder(f *findings, u *life, bases []*life) {
@@ -68,10 +80,10 @@ func (a *account) startedInOrder(f *findings, u *life, bases []*life) {
 	}
 }
 
-func (a *account) stoppedInOrder(f *findings, b *life, users []*life) {
+func (a *account) stoppedInOrder(f *findings, b *life, users []*life, deleted uint64) {
 	f.result.Checked++
 	for _, u := range users {
-		if !u.clash && u.start.Add(a.patient(orderNews)) < b.last && u.last > b.last {
+		if !u.clash && u.start.Add(a.patient(orderNews)) < b.last && u.last > b.last && !a.after(u.workload, u.value, deleted) {
 			f.add(b.last, a.tellLives(b, u), "%s was stopped at %s, and %s, which depends on it, still ran at %s", b.workload, b.agent, u.workload, u.agent)
 		}
 	}

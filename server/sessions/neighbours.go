@@ -29,7 +29,9 @@ import (
 // Who depends on a workload follows from desired state, with one exception: one
 // that was deleted counts until no instance of it is left, since what it depends
 // on may be deleted right after it. Only this leader knows of that; the agent
-// takes over what it knows when it begins to remove.
+// takes over what it knows when it begins to remove. It is told, too, which instance
+// each of them asks for, and one of its own that others depend on: who is to go on
+// beside the next instance of a workload is not waited for.
 type neighbours struct {
 	machine Machine
 	store   *observed.Store
@@ -209,10 +211,8 @@ func (n *neighbours) noteChanged(before, after *fsm.Row, revision uint64) {
 	switch {
 	case after != nil:
 		change = edgeChange{name: after.Key, revision: revision, needs: running(n.dependenciesOf(after))}
-	case hasDependencies(before.Value):
-		change = edgeChange{name: before.Key, revision: revision, deleted: true}
 	default:
-		return
+		change = edgeChange{name: before.Key, revision: revision, deleted: true}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -229,11 +229,21 @@ func (n *neighbours) noteChanged(before, after *fsm.Row, revision uint64) {
 // change takes a change into the edges; it returns whom that concerns.
 func (n *neighbours) change(c edgeChange) []*audience {
 	before := n.edges[c.name]
+	for a := range n.listeners[c.name] {
+		a.unclear[c.name] = struct{}{}
+	}
 	if c.deleted && len(n.store.Reported(c.name)) > 0 {
 		n.outgoing[c.name] = union(n.outgoing[c.name], before)
 	}
 	n.setEdges(c.name, c.needs)
-	return n.recountOwners(append(slices.Clone(before), c.needs...))
+	concerned := maps.Clone(n.listeners[c.name])
+	for _, a := range n.recountOwners(append(slices.Clone(before), c.needs...)) {
+		if concerned == nil {
+			concerned = map[*audience]struct{}{}
+		}
+		concerned[a] = struct{}{}
+	}
+	return slices.Collect(maps.Keys(concerned))
 }
 
 // setEdges says on whom a workload depends, beside what is outgoing.
@@ -256,6 +266,9 @@ func (n *neighbours) setEdges(name string, needs []string) {
 // recountOwners looks anew at who depends on some workloads; it returns the
 // audiences that have one of them.
 func (n *neighbours) recountOwners(names []string) []*audience {
+	if len(names) == 0 {
+		return nil
+	}
 	var concerned []*audience
 	for _, a := range n.audiences {
 		var own []string
@@ -275,7 +288,11 @@ func (n *neighbours) recountOwners(names []string) []*audience {
 // recount works out anew what an agent's workloads make it want to know.
 func (n *neighbours) recount(a *audience, workloads []string) {
 	for _, workload := range workloads {
-		n.setWanted(a, workload, union(a.needs[workload], n.dependentsOf(workload)))
+		names := n.dependentsOf(workload)
+		if len(names) > 0 {
+			names = append(names, workload)
+		}
+		n.setWanted(a, workload, union(a.needs[workload], names))
 	}
 }
 
@@ -514,9 +531,11 @@ func (n *neighbours) fill(a *audience, m *argosyv1.Neighbours) {
 			}
 			continue
 		}
-		if states, summary := n.statesFor(a, name); !known || told != summary {
+		states, summary := n.statesFor(a, name)
+		wanted := n.wantedOf(name)
+		if summary += wanted; !known || told != summary {
 			a.told[name] = summary
-			m.Workloads = append(m.Workloads, &argosyv1.Neighbour{Name: name, States: states})
+			m.Workloads = append(m.Workloads, &argosyv1.Neighbour{Name: name, States: states, Wanted: wanted})
 		}
 	}
 	clear(a.unclear)
@@ -553,6 +572,19 @@ func (n *neighbours) statesFor(a *audience, name string) ([]*argosyv1.WorkloadSt
 		fmt.Fprintf(&summary, "%s %d %d\n", state.GetInstance().Key(), e.GetState(), e.GetSubstate())
 	}
 	return states, summary.String()
+}
+
+// wantedOf returns the key of the instance that a workload asks for; empty for none.
+func (n *neighbours) wantedOf(name string) string {
+	row, exists := n.machine.View().Workload(name)
+	if !exists || row.Group == "" {
+		return ""
+	}
+	w, err := row.Workload()
+	if err != nil {
+		return ""
+	}
+	return argosyv1.InstanceOf(w).Key()
 }
 
 // put sends an account in messages of a bounded size.

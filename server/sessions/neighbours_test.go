@@ -45,7 +45,7 @@ func TestAnAgentIsToldOfWhatItsWorkloadsDependOn(t *testing.T) {
 		a.holds("after creating", "web")
 		a.knows("before they run", map[string]string{"db": "", "job": "", "nobody": ""})
 		b.dependsOn("of them", map[string]string{"db": "web"})
-		b.knows("of web", map[string]string{"web": ""})
+		b.knows("of web", map[string]string{"db": "", "web": ""})
 
 		b.runs("db", "job", "other")
 		a.knows("when they run", map[string]string{"db": "b Running(Ok)", "job": "b Running(Ok)", "nobody": ""})
@@ -88,13 +88,13 @@ func TestADeletedWorkloadCountsAsDependentUntilItIsGone(t *testing.T) {
 		b.runs("db")
 		a.runs("web")
 		b.dependsOn("of both", map[string]string{"db": "web"})
-		b.knows("of both", map[string]string{"web": "a Running(Ok)"})
+		b.knows("of both", map[string]string{"db": "", "web": "a Running(Ok)"})
 
 		w.delete("web")
 		b.dependsOn("when it is to be removed", map[string]string{"db": "web"})
 		w.delete("db")
 		a.report(false, stopping, "web")
-		b.knows("when it is being removed", map[string]string{"web": "a Stopping(RequestedAtRuntime)"})
+		b.knows("when it is being removed", map[string]string{"db": "", "web": "a Stopping(RequestedAtRuntime)"})
 		a.report(false, removed, "web")
 		b.knows("when it is gone", map[string]string{})
 		b.report(false, removed, "db")
@@ -256,7 +256,7 @@ func randomNeighbours(t *testing.T, w *world, seed uint64) {
 				}
 				if exists && target.Group == name {
 					dependents[other] = strings.TrimPrefix(dependents[other]+", "+row.Key, ", ")
-					states[row.Key] = ""
+					states[other], states[row.Key] = "", ""
 					if row.Group != name {
 						states[row.Key] = row.Group + " Running(Ok)"
 					}

@@ -380,8 +380,10 @@ type agent struct {
 	// on its own, as it was told.
 	neighbours map[string]string
 	dependents map[string]string
-	awaited    []string
-	learning   bool
+	// wanted are the instances that the neighbours ask for, as it was told.
+	wanted   map[string]string
+	awaited  []string
+	learning bool
 
 	stream *stream
 }
@@ -389,7 +391,7 @@ type agent struct {
 func (w *world) agent(name string) *agent {
 	return &agent{
 		t: w.t, w: w, name: name, instanceID: "process-" + name, bootID: "machine-" + name, homeID: "home-" + name, address: name + ":1",
-		held: map[string]*argosyv1.Workload{}, neighbours: map[string]string{}, dependents: map[string]string{},
+		held: map[string]*argosyv1.Workload{}, neighbours: map[string]string{}, dependents: map[string]string{}, wanted: map[string]string{},
 	}
 }
 
@@ -597,11 +599,13 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 func (a *agent) learn(m *argosyv1.Neighbours) {
 	if m.GetFull() && !a.learning {
 		clear(a.neighbours)
+		clear(a.wanted)
 		clear(a.dependents)
 	}
 	a.learning = m.GetPartial()
 	for _, name := range m.GetForgotten() {
 		delete(a.neighbours, name)
+		delete(a.wanted, name)
 	}
 	for _, w := range m.GetWorkloads() {
 		var states []string
@@ -609,6 +613,7 @@ func (a *agent) learn(m *argosyv1.Neighbours) {
 			states = append(states, s.GetInstance().GetAgent()+" "+s.GetExecution().Text())
 		}
 		a.neighbours[w.GetName()] = strings.Join(states, ", ")
+		a.wanted[w.GetName()] = w.GetWanted()
 	}
 	for _, d := range m.GetDependents() {
 		if a.dependents[d.GetName()] = strings.Join(d.GetDependents(), ", "); len(d.GetDependents()) == 0 {
@@ -617,14 +622,27 @@ func (a *agent) learn(m *argosyv1.Neighbours) {
 	}
 }
 
-// knows checks what the agent was told of the states of others, and dependsOn of
-// who depends on its own.
+// knows checks what the agent was told of the states of others, and of which
+// instances they ask for; dependsOn, who depends on its own.
 func (a *agent) knows(what string, want map[string]string) {
 	a.t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !maps.Equal(a.neighbours, want) {
 		a.t.Errorf("%s: agent %s knows %.500s, want %.500s", what, a.name, fmt.Sprint(a.neighbours), fmt.Sprint(want))
+	}
+	for name, wanted := range a.wanted {
+		asked := ""
+		if row, exists := a.w.machine.View().Workload(name); exists && row.Group != "" {
+			if one, err := row.Workload(); err != nil {
+				a.t.Fatal(err)
+			} else {
+				asked = argosyv1.InstanceOf(one).Key()
+			}
+		}
+		if wanted != asked {
+			a.t.Errorf("%s: agent %s was told that %s asks for %q, it asks for %q", what, a.name, name, wanted, asked)
+		}
 	}
 }
 

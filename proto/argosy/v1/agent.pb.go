@@ -762,7 +762,10 @@ type Neighbour struct {
 	// Name of the workload.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// States of its instances; empty when there are none.
-	States        []*WorkloadState `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	States []*WorkloadState `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	// Key of the instance that desired state asks for, on whatever agent; empty when
+	// it asks for none, or the server is of a release that does not tell.
+	Wanted        string `protobuf:"bytes,3,opt,name=wanted,proto3" json:"wanted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -809,6 +812,13 @@ func (x *Neighbour) GetStates() []*WorkloadState {
 		return x.States
 	}
 	return nil
+}
+
+func (x *Neighbour) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
 }
 
 // Dependents are those that must be neither pending nor running before a workload
@@ -1572,10 +1582,11 @@ const file_argosy_v1_agent_proto_rawDesc = "" +
 	"\tforgotten\x18\x04 \x03(\tR\tforgotten\x125\n" +
 	"\n" +
 	"dependents\x18\x05 \x03(\v2\x15.argosy.v1.DependentsR\n" +
-	"dependents\"Q\n" +
+	"dependents\"i\n" +
 	"\tNeighbour\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
-	"\x06states\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\"@\n" +
+	"\x06states\x18\x02 \x03(\v2\x18.argosy.v1.WorkloadStateR\x06states\x12\x16\n" +
+	"\x06wanted\x18\x03 \x01(\tR\x06wanted\"@\n" +
 	"\n" +
 	"Dependents\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
