@@ -109,6 +109,7 @@ func save(dir string, p *plan.Plan, h *history.History) error {
 	each(h.Faults, r.Fault)
 	each(h.Leaderships, r.Leadership)
 	each(h.Looks, r.Look)
+	each(h.Levels, r.Level)
 	each(h.Lines, r.Line)
 	each(h.Replicas, r.Replica)
 	if _, err := r.Close(); err != nil {

@@ -7,10 +7,12 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/check"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/plan"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
 func TestWhatHeldLeavesASummaryAndWhatDidNotTheWholeHistory(t *testing.T) {
 	p := MakePlan(5, 10*time.Second)
+	p.Settings.OldLevel = argosyv1.FeatureBase
 	dir := t.TempDir()
 	s, err := Simulate(Config{Plan: p}, dir)
 	if err != nil {
