@@ -247,7 +247,8 @@ type Fault struct {
 	// Error is why it could not be done, or not be healed.
 	Error string `json:"error,omitempty"`
 	// Skipped is set when it was not done on purpose, and Error says why: it was
-	// not available, or would have cost what the plan may not spend.
+	// not available, or would have cost what the plan may not spend. A server that it
+	// had killed until that was found is another fault, of the same step.
 	Skipped bool `json:"skipped,omitempty"`
 }
 

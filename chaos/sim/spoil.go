@@ -54,6 +54,7 @@ func spoiling(do spoil) serverStrike {
 // level again.
 func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone bool, do func() (string, error)) (*effect, error) {
 	names := []string{r.name}
+	begun, losses, whole := w.clock(), w.ledger.Losses(), w.ledger.Quorum()
 	hold, err := w.ledger.Take(fault.Harm{Down: names, Spoiled: names, Busy: names, Alone: alone})
 	if err != nil {
 		return nil, err
@@ -85,11 +86,23 @@ func (w *world) spoil(ctx context.Context, r *replica, step plan.Step, alone boo
 			heal()
 		} else {
 			r.returning.Store(false)
-			hold.Release()
+			w.comeBack(hold, r)
 		}
+		w.gaveUp(r, step, begun, whole && w.ledger.Quorum() && w.ledger.Losses() == losses, err)
 		return nil, err
 	}
 	return &effect{targets: names, detail: detail, heal: func(context.Context) error { heal(); return nil }}, nil
+}
+
+// gaveUp records what became of a server whose data was to be spoiled, and was not: it
+// was killed, and runs again.
+func (w *world) gaveUp(r *replica, step plan.Step, begun history.Micros, quorum bool, why error) {
+	kind, _ := fault.Of(step.Fault)
+	now := w.clock()
+	w.record.Fault(history.Fault{
+		Step: step.N, Kind: string(plan.KillServer), Targets: []string{r.name}, Changes: kind.Changes, Begun: begun, Struck: begun, Healing: now, Healed: now,
+		Quorum: quorum, Detail: fmt.Sprintf("%s was given up: %v", step.Fault, why),
+	})
 }
 
 // damages tells whether a fault damages what a server may not look at for long: all
