@@ -10,7 +10,7 @@ import (
 // table is all faults, in the order of package plan.
 var table = []Fault{
 	{plan.KillLeader, "kill the leader and start it again", 1, always, to(theLeader, down, late, killed)},
-	{plan.KillServer, "kill a server and start it again", 1, always, to(aServer, down, late, killed)},
+	{plan.KillServer, "kill a server and start it again", killCosts, always, to(aServer, down, late, killed)},
 	{plan.KillTwice, "kill two servers within moments", 2, always, killedInTurn()},
 	{plan.KillAll, "kill all servers at once", 2, always, to(allServers, down, late, killed)},
 	{plan.StopLeader, "stop the leader in order and start it again", 1, always, to(theLeader, down, late, stopped)},

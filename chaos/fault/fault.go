@@ -98,6 +98,6 @@ type Fault struct {
 	Available func(w *World) error
 	// Inject does it. What it takes of the quorum it takes from the world's ledger
 	// first, and gives back when it is healed. A fault that failed half-way has
-	// undone what it did.
+	// undone what it did, and told the world's Did of a server that it had killed.
 	Inject func(ctx context.Context, w *World, step plan.Step) (*Active, error)
 }

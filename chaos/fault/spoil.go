@@ -13,8 +13,8 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// wipeCosts is how many changes of leader it may cost to remove a server's data.
-const wipeCosts = 2
+// How many changes of leader it may cost to remove a server's data, and to kill it.
+const wipeCosts, killCosts = 2, 1
 
 // removeLimit is how long an operator tries to remove a server that is gone.
 const removeLimit = 10 * time.Second
@@ -28,11 +28,13 @@ func rebuilding(names []string) Harm { return Harm{Spoiled: names, Busy: names} 
 // spoil does something to the data directory of a server that does not run.
 type spoil func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (detail string, err error)
 
-// spoiling kills a server, spoils its data and lets it find out by itself.
+// spoiling kills a server, spoils its data and lets it find out by itself. Where there
+// is nothing to spoil the world's Did is told that it was killed: it has not run on.
 func spoiling(do spoil) inject { return to(leaderOrServer, spoilt, rebuilding, spoils(do)) }
 
 func spoils(do spoil) deed {
 	return func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
+		begun, losses, had := time.Now(), w.Ledger.Losses(), w.Ledger.Quorum()
 		if err := kill(p); err != nil {
 			return "", nil, err
 		}
@@ -40,7 +42,25 @@ func spoils(do spoil) deed {
 			return "", nil, err
 		}
 		detail, err := do(ctx, w, step, p)
-		return p.Name + ": " + detail, nil, errors.Join(err, flush(w.Site.Data(p)))
+		if err = errors.Join(err, flush(w.Site.Data(p))); err == nil {
+			return p.Name + ": " + detail, nil, nil
+		}
+		return "", func(context.Context) error {
+			deed := Deed{
+				Step: step.N, Kind: plan.KillServer, Changes: killCosts, Target: p.Name, Begun: begun,
+				Detail: fmt.Sprintf("%s was given up: %v", step.Fault, err), Err: w.start(p),
+			}
+			deed.Ended, deed.Quorum = time.Now(), had && w.Ledger.Quorum() && w.Ledger.Losses() == losses
+			w.did(deed)
+			return deed.Err
+		}, err
+	}
+}
+
+// did tells who wants to know what was done beside the steps.
+func (w *World) did(deed Deed) {
+	if w.Did != nil {
+		w.Did(deed)
 	}
 }
 
@@ -117,9 +137,7 @@ func (w *World) renew(ctx context.Context, h *Hold, step plan.Step, p *cluster.P
 	dir := w.Site.Data(p)
 	deed.Err = errors.Join(kill(p), damage.Forgive(dir), damage.Forget(dir), flush(dir), w.start(p))
 	deed.Ended, deed.Quorum = time.Now(), had && w.Ledger.Quorum() && w.Ledger.Losses() == losses
-	if w.Did != nil {
-		w.Did(deed)
-	}
+	w.did(deed)
 	if deed.Err == nil {
 		w.returning(h, rebuilding, p)
 	}
