@@ -64,6 +64,11 @@ type Config struct {
 	// RequestTimeout is how long a request may take. Default: 4 s, so that
 	// the reason is there before SDKs give up, which is after 5 s.
 	RequestTimeout time.Duration
+	// SubscriptionPause is the time between the first response to a
+	// subscription and the next: SDKs throw away what comes before they have
+	// taken note of the first. Default: 100 ms, some times what a thread waits
+	// for its turn on a machine that has much to do.
+	SubscriptionPause time.Duration
 	// ReaderTimeout is how long messages wait when nobody has the pipe open
 	// for reading; they are dropped afterwards, and subscriptions end.
 	// Default: 5 s, time for a workload to open it again.
@@ -89,6 +94,7 @@ func DefaultConfig() Config {
 		MaxQueueMessages:   1024,
 		MaxQueueBytes:      8 << 20,
 		RequestTimeout:     4 * time.Second,
+		SubscriptionPause:  100 * time.Millisecond,
 		ReaderTimeout:      5 * time.Second,
 		StallTimeout:       10 * time.Second,
 		HalfMessageTimeout: 30 * time.Second,
@@ -110,7 +116,7 @@ func (c Config) Validate() error {
 	if min(c.MaxMessageBytes, c.MaxElements, c.MaxRequests, c.MaxSubscriptions, c.MaxQueueMessages, c.MaxQueueBytes) < 1 {
 		problems = append(problems, errors.New("a limit is less than 1"))
 	}
-	if min(c.RequestTimeout, c.ReaderTimeout, c.StallTimeout, c.HalfMessageTimeout) <= 0 {
+	if min(c.RequestTimeout, c.SubscriptionPause, c.ReaderTimeout, c.StallTimeout, c.HalfMessageTimeout) <= 0 {
 		problems = append(problems, errors.New("a time-out is not positive"))
 	}
 	if len(problems) > 0 {

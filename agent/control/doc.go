@@ -25,6 +25,15 @@
 // and keeps the workload from replacing them. Where it does so nevertheless, what
 // it put there is removed and the pipe is made anew.
 //
+// # Pace
+//
+// The SDK of Python takes one message of what a reading brings, and looks at the
+// rest only when there is more to read. So a message is written when the one
+// before it has been read. Nothing tells that: while one message waits for another
+// the pipe is looked at by a timer, ever less often. SDKs also forget what comes
+// for a subscription before they have noted its first response; the second one
+// waits for that ([Config].SubscriptionPause).
+//
 // # Sessions
 //
 // A session begins with a Hello, and again with every further one, as an SDK sends

@@ -35,6 +35,7 @@ type Interface struct {
 
 	// Of the goroutine that writes.
 	hadReader   bool
+	unreadSince time.Time // since when a message waits for the one before it to be read; zero: none does
 	stallAt     time.Time // zero: something was read, or the queue is not full
 	waitEnd     time.Time // when those that wait for a reader are dropped; zero: none wait
 	inputOpened time.Time

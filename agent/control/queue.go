@@ -60,6 +60,13 @@ func (q *queue) take() (rest []byte, ok bool) {
 	return q.messages[0].data[q.written:], true
 }
 
+// begun tells whether the oldest message was written in part.
+func (q *queue) begun() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.written > 0
+}
+
 // again has the oldest message written from its beginning.
 func (q *queue) again() {
 	q.mu.Lock()

@@ -76,7 +76,8 @@ type request struct {
 
 	mu       sync.Mutex
 	answered bool
-	over     bool // no response may follow
+	settled  time.Time // when the second response of a subscription may follow the first
+	over     bool      // no response may follow
 	timer    *time.Timer
 }
 
@@ -254,6 +255,9 @@ func (i *Interface) reply(r *request, response *ankaios.Response) error {
 	if len(data) > i.cfg.MaxQueueBytes {
 		return fmt.Errorf("%w: %d bytes are more than %d; ask for less", ErrTooLarge, len(data), i.cfg.MaxQueueBytes)
 	}
+	if err := r.settle(); err != nil {
+		return err
+	}
 	for {
 		room, err := i.tryReply(r, data)
 		if room == nil {
@@ -265,6 +269,25 @@ func (i *Interface) reply(r *request, response *ankaios.Response) error {
 		case <-r.ctx.Done():
 			return context.Cause(r.ctx)
 		}
+	}
+}
+
+// settle waits until the workload has had the time to take note of the first
+// response of a subscription.
+func (r *request) settle() error {
+	r.mu.Lock()
+	rest := time.Until(r.settled)
+	r.mu.Unlock()
+	if r.kind == kindOnce || rest <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
 	}
 }
 
@@ -286,7 +309,9 @@ func (i *Interface) tryReply(r *request, data []byte) (<-chan struct{}, error) {
 	if !ok {
 		return room, nil
 	}
-	r.answered = true
+	if !r.answered {
+		r.answered, r.settled = true, time.Now().Add(i.cfg.SubscriptionPause)
+	}
 	i.in.wake()
 	return nil, nil
 }

@@ -15,6 +15,13 @@ import (
 // reads without waiting takes a message that does not fit in for a broken one.
 const inputBytes = 256 << 10
 
+// What is looked for at first, and then ever less often, while one message waits
+// until the one before it was read: nothing tells when a pipe is empty.
+const (
+	minLook = time.Millisecond
+	maxLook = 250 * time.Millisecond
+)
+
 // send writes what waits until the context ends.
 func (i *Interface) send(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -44,7 +51,7 @@ func (i *Interface) write(ctx context.Context) {
 		i.stalled()
 		i.stallAt = time.Time{}
 	}
-	i.in.waitUntil(i.stallAt)
+	i.in.waitUntil(i.nextLook())
 	ready := func(fd uintptr) bool {
 		return ctx.Err() != nil || i.in.suspect.Load() || broken(int(fd)) || i.tryWrite(int(fd))
 	}
@@ -55,8 +62,32 @@ func (i *Interface) write(ctx context.Context) {
 	}
 }
 
-// tryWrite tells whether there was something to write, and room for it.
+// nextLook is when writing has to be tried again, whatever the kernel says: a
+// message waits for about as long again as the workload took so far.
+func (i *Interface) nextLook() time.Time {
+	if i.unreadSince.IsZero() {
+		return i.stallAt
+	}
+	look := time.Now().Add(min(max(time.Since(i.unreadSince), minLook), maxLook))
+	if i.stallAt.IsZero() || look.Before(i.stallAt) {
+		return look
+	}
+	return i.stallAt
+}
+
+// tryWrite tells whether there was something to write, and room for it, or whether
+// to look again later. A message is begun only when the one before it was read: an
+// SDK reads all there is, takes one message of it, and does not look at the rest
+// until there is more.
 func (i *Interface) tryWrite(fd int) bool {
+	if !i.queue.begun() && !i.queue.empty() && unread(fd) {
+		if i.unreadSince.IsZero() {
+			i.unreadSince = time.Now()
+			return true
+		}
+		return false
+	}
+	i.unreadSince = time.Time{}
 	data, ok := i.queue.take()
 	if !ok {
 		return false
@@ -202,6 +233,12 @@ func readersGone(file *os.File) (gone bool) {
 	}
 	err = raw.Control(func(fd uintptr) { gone = broken(int(fd)) })
 	return gone || err != nil
+}
+
+// unread tells whether something is in a pipe.
+func unread(fd int) bool {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	return err == nil && n > 0
 }
 
 func broken(fd int) bool { return polled(fd, unix.POLLOUT)&unix.POLLERR != 0 }

@@ -224,6 +224,18 @@ func CancelLogs(id string) *ankaios.Request {
 // Unread returns how many bytes the agent has not read yet.
 func (c *Client) Unread() (int, error) { return waiting(c.output) }
 
+// ReadOnce returns what one reading of the pipe brings, and waits for it. It must
+// not be mixed with Receive.
+func (c *Client) ReadOnce(ctx context.Context) ([]byte, error) {
+	defer within(ctx, c.input)()
+	data := make([]byte, 1<<20)
+	n, err := c.input.Read(data)
+	if err != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	return data[:n], nil
+}
+
 // WantInput returns an error while there is nothing to read.
 func (c *Client) WantInput() error {
 	if n, err := waiting(c.input); err != nil || n == 0 {
