@@ -89,11 +89,11 @@ func logsCall(request *ankaios.LogsRequest) (*argosyv1.LogsRequest, error) {
 		if moment.text == "" {
 			continue
 		}
-		at, err := time.Parse(time.RFC3339Nano, moment.text)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s %.80q is not a time: write it as RFC 3339 has it, 2006-01-02T15:04:05Z", ErrRequest, moment.field, moment.text)
+		at, ok := parseMoment(moment.text, time.Now())
+		if !ok {
+			return nil, fmt.Errorf("%w: %s %.80q is not a time: write it as RFC 3339 has it, 2006-01-02T15:04:05Z, or say how long ago, 10m", ErrRequest, moment.field, moment.text)
 		}
-		*moment.to = at.UnixNano()
+		*moment.to = at
 	}
 	return call, nil
 }

@@ -2,8 +2,10 @@ package asks_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -90,6 +92,55 @@ func TestLogsComeUntilEachInstanceHasEnded(t *testing.T) {
 	sub.wantEnd(nil)
 	if !asked.GetFollow() || !asked.GetHasTail() || asked.GetTail() != 7 || asked.GetSinceUnixNanos() != 1e9 || asked.GetUntilUnixNanos() != 0 || len(asked.GetNames()) != 2 {
 		t.Errorf("asked for %v", asked)
+	}
+}
+
+// sinceOf returns from when on logs are asked for, or the refusal.
+func sinceOf(t *testing.T, since string) (nanos int64, refused string) {
+	s, by, a, _ := logScene(t)
+	s.logs = func(r *argosyv1.LogsRequest, stream logStream) error {
+		nanos = r.GetSinceUnixNanos()
+		return stream.Send(&argosyv1.LogsResponse{Lines: []*argosyv1.LogLine{endOf(a, "")}})
+	}
+	request := controltest.Logs("1", nameOf(a))
+	request.GetLogsRequest().Since = proto.String(since)
+	sub := s.begin(by, request, 10)
+	if <-sub.ended; sub.err != nil {
+		return 0, sub.err.Error()
+	}
+	return nanos, ""
+}
+
+func TestMomentsOfLogs(t *testing.T) {
+	local := time.Date(2026, 1, 2, 15, 4, 5, 123456000, time.Local)
+	for _, test := range []struct {
+		text string
+		want time.Time
+	}{
+		{"2026-01-02T15:04:05.5+02:00", time.Date(2026, 1, 2, 13, 4, 5, 5e8, time.UTC)},
+		{"2026-01-02T15:04:05Z", time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)},
+		{"2026-01-02T15:04:05.123456", local}, // datetime.now() of Python
+		{"2026-01-02T15:04:05", local.Truncate(time.Second)},
+		{"2026-01-02", time.Date(2026, 1, 2, 0, 0, 0, 0, time.Local)},
+		{"2026-01-02Z", time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)},
+		{"1700000000", time.Unix(1700000000, 0)},
+		{"1700000000.25", time.Unix(1700000000, 25e7)},
+		{"0001-01-01T00:00:00", time.Unix(0, 1)}, // datetime.min
+		{"9999-12-31T23:59:59.999999", time.Unix(0, math.MaxInt64)},
+		{"9999999999999", time.Unix(0, math.MaxInt64)},
+	} {
+		if got, refused := sinceOf(t, test.text); got != test.want.UnixNano() {
+			t.Errorf("%q is %v, want %v: %s", test.text, time.Unix(0, got), test.want, refused)
+		}
+	}
+	hour, _ := sinceOf(t, "1h")
+	if two, refused := sinceOf(t, "2h"); hour <= two {
+		t.Errorf("2h ago is %v, 1h ago is %v: %s", time.Unix(0, two), time.Unix(0, hour), refused)
+	}
+	for _, text := range []string{"yesterday", "-5", "1.0000000001", "99999999999999999999", "."} {
+		if _, refused := sinceOf(t, text); !strings.Contains(refused, "is not a time") {
+			t.Errorf("%q: refused with %q", text, refused)
+		}
 	}
 }
 
