@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -155,36 +156,38 @@ func TestAWriteMovesOnToAServerThatAnswers(t *testing.T) {
 }
 
 func TestASlowServerThatAnswersOthersIsNotAskedTwice(t *testing.T) {
-	release := make(chan struct{})
-	var slow scripted
-	slow.apply = func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-		if len(req.GetWorkloads()) == 0 {
-			return answer(1)(ctx, req)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var slow scripted
+		slow.apply = func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+			if len(req.GetWorkloads()) == 0 {
+				return answer(1)(ctx, req)
+			}
+			<-release
+			return answer(2)(ctx, req)
 		}
-		<-release
-		return answer(2)(ctx, req)
-	}
-	other := &scripted{apply: answer(3)}
-	c := mustClient(t, client.Config{Endpoints: []string{mustServe(t, &slow), mustServe(t, other)}, HedgeAfter: 300 * time.Millisecond})
-	result := make(chan uint64)
-	go func() {
-		response, _ := c.Apply(t.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{Name: "a"}}})
-		result <- response.GetHeader().GetRevision()
-	}()
-	// While the slow call is under way, the server goes on answering others for
-	// longer than the client's patience.
-	for begin := time.Now(); time.Since(begin) < 450*time.Millisecond; {
-		if _, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{}); err != nil {
-			t.Fatal(err)
+		other := &scripted{apply: answer(3)}
+		c := mustClientInBubble(t, client.Config{HedgeAfter: 300 * time.Millisecond}, &slow, other)
+		result := make(chan uint64)
+		go func() {
+			response, _ := c.Apply(t.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{Name: "a"}}})
+			result <- response.GetHeader().GetRevision()
+		}()
+		// While the slow call is under way, the server goes on answering others for
+		// longer than the client's patience.
+		for begin := time.Now(); time.Since(begin) < 450*time.Millisecond; time.Sleep(10 * time.Millisecond) {
+			if _, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	close(release)
-	if got := <-result; got != 2 {
-		t.Fatalf("answered by revision %d, want the slow server's 2", got)
-	}
-	if other.calls.Load() != 0 {
-		t.Fatalf("the other server was asked %d times", other.calls.Load())
-	}
+		close(release)
+		if got := <-result; got != 2 {
+			t.Fatalf("answered by revision %d, want the slow server's 2", got)
+		}
+		if other.calls.Load() != 0 {
+			t.Fatalf("the other server was asked %d times", other.calls.Load())
+		}
+	})
 }
 
 func TestAFinalErrorIsNotRepeated(t *testing.T) {
@@ -208,32 +211,36 @@ func TestAFinalErrorIsNotRepeated(t *testing.T) {
 }
 
 func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
+	silent := func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	tests := []struct {
 		name string
-		end  func(t *testing.T) string
+		// end is what each server answers; without it nobody listens.
+		end  func(context.Context, *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
 		want argosyv1.ErrorCode
 	}{
-		{"refused everywhere", mustRefuse, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
-		{"no leader", func(t *testing.T) string {
-			return mustServe(t, &scripted{apply: fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER)})
-		}, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
-		{"fate unknown", func(t *testing.T) string {
-			return mustServe(t, &scripted{apply: fail(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN)})
-		}, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
-		{"no answer", func(t *testing.T) string {
-			return mustServe(t, &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}})
-		}, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"refused everywhere", nil, argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		{"no leader", fail(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER), argosyv1.ErrorCode_ERROR_CODE_NO_LEADER},
+		{"fate unknown", fail(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN), argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"no answer", silent, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := mustClient(t, client.Config{Endpoints: []string{test.end(t), test.end(t)}, Timeout: 150 * time.Millisecond})
-			_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
-			if argosyv1.CodeOf(err) != test.want {
-				t.Fatalf("error %v, want code %v", err, test.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				servers := make([]any, 2)
+				for i := range servers {
+					if test.end != nil {
+						servers[i] = &scripted{apply: test.end}
+					}
+				}
+				c := mustClientInBubble(t, client.Config{Timeout: 150 * time.Millisecond}, servers...)
+				_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+				if argosyv1.CodeOf(err) != test.want {
+					t.Fatalf("error %v, want code %v", err, test.want)
+				}
+			})
 		})
 	}
 }
@@ -309,37 +316,39 @@ func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {
 		{"it is wrong in itself", always(broken), told(fail(argosyv1.ErrorCode_ERROR_CODE_INVALID)), argosyv1.ErrorCode_ERROR_CODE_INVALID},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := asking{asked: make(chan struct{})}
-			a.tell = sync.OnceFunc(func() { close(a.asked) })
-			c := mustClient(t, client.Config{
-				Endpoints:  []string{mustServe(t, &scripted{apply: tc.first(a)}), mustServe(t, &scripted{apply: tc.second(a)})},
-				HedgeAfter: 20 * time.Millisecond, Timeout: 2 * time.Second,
+			synctest.Test(t, func(t *testing.T) {
+				a := asking{asked: make(chan struct{})}
+				a.tell = sync.OnceFunc(func() { close(a.asked) })
+				c := mustClientInBubble(t, client.Config{HedgeAfter: 20 * time.Millisecond, Timeout: 2 * time.Second},
+					&scripted{apply: tc.first(a)}, &scripted{apply: tc.second(a)})
+				response, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+				if argosyv1.CodeOf(err) != tc.want || tc.want == 0 && response.GetHeader().GetRevision() != 7 {
+					t.Errorf("answered %v, %v; want %v", response, err, tc.want)
+				}
 			})
-			response, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
-			if argosyv1.CodeOf(err) != tc.want || tc.want == 0 && response.GetHeader().GetRevision() != 7 {
-				t.Errorf("answered %v, %v; want %v", response, err, tc.want)
-			}
 		})
 	}
 }
 
 func TestTheReasonThatAServerGaveOutlivesTheClientsPatience(t *testing.T) {
-	// Like a server without a leader: it waits for one nearly as long as its
-	// client does, and then says why there is none.
-	waiting := &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
-		deadline, _ := ctx.Deadline()
-		select {
-		case <-time.After(time.Until(deadline) * 9 / 10):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		// Like a server without a leader: it waits for one nearly as long as its
+		// client does, and then says why there is none.
+		waiting := &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+			deadline, _ := ctx.Deadline()
+			select {
+			case <-time.After(time.Until(deadline) * 9 / 10):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "the others are gone")
+		}}
+		c := mustClientInBubble(t, client.Config{Timeout: 2 * time.Second}, nil, waiting, nil)
+		_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
+		if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER || !strings.Contains(err.Error(), "the others are gone") {
+			t.Errorf("error is %v", err)
 		}
-		return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "the others are gone")
-	}}
-	c := mustClient(t, client.Config{Endpoints: []string{mustRefuse(t), mustServe(t, waiting), mustRefuse(t)}, Timeout: 2 * time.Second})
-	_, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{})
-	if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NO_LEADER || !strings.Contains(err.Error(), "the others are gone") {
-		t.Errorf("error is %v", err)
-	}
+	})
 }
 
 func TestReasonsAreForPeople(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,7 +29,10 @@ type streaming struct {
 	write   func(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error
 	opened  atomic.Int32
 	unary   atomic.Int32
-	server  *grpc.Server
+}
+
+func newStreaming(write func(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error) *streaming {
+	return &streaming{hold: make(chan struct{}), entered: make(chan struct{}, 1), write: write}
 }
 
 func (s *streaming) Apply(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
@@ -51,15 +55,15 @@ func (s *streaming) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests
 
 func mustStream(t *testing.T, write func(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error) (*streaming, string) {
 	t.Helper()
-	s := &streaming{hold: make(chan struct{}), entered: make(chan struct{}, 1), write: write, server: grpc.NewServer()}
+	s, server := newStreaming(write), grpc.NewServer()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	argosyv1.RegisterClusterServiceServer(s.server, s)
+	argosyv1.RegisterClusterServiceServer(server, s)
 	done := make(chan struct{})
-	go func() { defer close(done); _ = s.server.Serve(listener) }()
-	t.Cleanup(func() { s.server.Stop(); <-done })
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Stop(); <-done })
 	return s, listener.Addr().String()
 }
 
@@ -253,42 +257,45 @@ func TestAWriteOnAStreamMovesOnUnderItsOwnID(t *testing.T) {
 		"the server is silent": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var first echo
-			bad, badAddress := mustStream(t, swallow(first.note, then))
-			good := &scripted{apply: answer(7)}
-			c := mustClient(t, client.Config{Endpoints: []string{badAddress, mustServe(t, good)}, HedgeAfter: 30 * time.Millisecond})
-			occupy(t, c, bad)
-			response, err := c.Apply(t.Context(), named("w"))
-			if err != nil || response.GetHeader().GetRevision() != 7 {
-				t.Fatalf("answered %v, %v", response, err)
-			}
-			first.mu.Lock()
-			defer first.mu.Unlock()
-			// The write that occupies the client may come there as well, before or after.
-			if after := good.requests(); len(first.ids) != 1 || !slices.Contains(after, string(first.ids[0])) || len(first.ids[0]) != 16 {
-				t.Errorf("the first server got %x, the second %x", first.ids, after)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var first echo
+				bad, good := newStreaming(swallow(first.note, then)), &scripted{apply: answer(7)}
+				c := mustClientInBubble(t, client.Config{HedgeAfter: 30 * time.Millisecond}, bad, good)
+				occupy(t, c, bad)
+				response, err := c.Apply(t.Context(), named("w"))
+				if err != nil || response.GetHeader().GetRevision() != 7 {
+					t.Fatalf("answered %v, %v", response, err)
+				}
+				first.mu.Lock()
+				defer first.mu.Unlock()
+				// The write that occupies the client may come there as well, before or after.
+				if after := good.requests(); len(first.ids) != 1 || !slices.Contains(after, string(first.ids[0])) || len(first.ids[0]) != 16 {
+					t.Errorf("the first server got %x, the second %x", first.ids, after)
+				}
+			})
 		})
 	}
 }
 
 func TestABrokenStreamLeavesTheFateOfWhatWasSentUnknown(t *testing.T) {
-	var e echo
-	s, address := mustStream(t, swallow(e.note, func(context.Context) error { return errors.New("broken") }))
-	c := mustClient(t, client.Config{Endpoints: []string{address}})
-	occupy(t, c, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := c.Apply(ctx, named("w")); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN {
-		t.Errorf("error is %v", err)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, id := range e.ids {
-		if !bytes.Equal(id, e.ids[0]) {
-			t.Errorf("repeated under another id: %x", e.ids)
+	synctest.Test(t, func(t *testing.T) {
+		var e echo
+		s := newStreaming(swallow(e.note, func(context.Context) error { return errors.New("broken") }))
+		c := mustClientInBubble(t, client.Config{}, s)
+		occupy(t, c, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if _, err := c.Apply(ctx, named("w")); argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN {
+			t.Errorf("error is %v", err)
 		}
-	}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, id := range e.ids {
+			if !bytes.Equal(id, e.ids[0]) {
+				t.Errorf("repeated under another id: %x", e.ids)
+			}
+		}
+	})
 }
 
 func TestAWriteThatIsStreamedAgainSaysSo(t *testing.T) {

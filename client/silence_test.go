@@ -8,11 +8,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -90,15 +87,4 @@ func (m *mute) Read(b []byte) (int, error) {
 func (m *mute) Close() error {
 	m.closing.Do(func() { close(m.closed) })
 	return m.Conn.Close()
-}
-
-func mustServeBubble(t *testing.T, s *scripted) *bufconn.Listener {
-	t.Helper()
-	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second}))
-	argosyv1.RegisterClusterServiceServer(server, s)
-	var group sync.WaitGroup
-	group.Go(func() { _ = server.Serve(listener) })
-	t.Cleanup(func() { server.Stop(); group.Wait() })
-	return listener
 }

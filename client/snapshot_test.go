@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -124,23 +125,25 @@ func TestASaveEndsWithTheErrorOfItsFile(t *testing.T) {
 
 // A server that sends nothing for long is left for another one.
 func TestASaveLeavesAServerThatFellSilent(t *testing.T) {
-	silent := &keeper{save: func(stream saveStream) error {
-		if err := send(stream, "a part"); err != nil {
-			return err
+	synctest.Test(t, func(t *testing.T) {
+		silent := &keeper{save: func(stream saveStream) error {
+			if err := send(stream, "a part"); err != nil {
+				return err
+			}
+			<-stream.Context().Done()
+			return stream.Context().Err()
+		}}
+		whole := &keeper{save: func(stream saveStream) error { return send(stream, "all of it") }}
+		c := mustClientInBubble(t, client.Config{Timeout: 200 * time.Millisecond}, silent, whole)
+		var file bytes.Buffer
+		err := c.SaveSnapshot(t.Context(), &argosyv1.SaveSnapshotRequest{}, func(*argosyv1.ResponseHeader) (io.Writer, error) {
+			file.Reset()
+			return &file, nil
+		})
+		if err != nil || file.String() != "all of it" {
+			t.Fatalf("saved %q: %v", file.String(), err)
 		}
-		<-stream.Context().Done()
-		return stream.Context().Err()
-	}}
-	whole := &keeper{save: func(stream saveStream) error { return send(stream, "all of it") }}
-	c := mustClient(t, client.Config{Endpoints: []string{mustKeep(t, silent), mustKeep(t, whole)}, Timeout: 200 * time.Millisecond})
-	var file bytes.Buffer
-	err := c.SaveSnapshot(t.Context(), &argosyv1.SaveSnapshotRequest{}, func(*argosyv1.ResponseHeader) (io.Writer, error) {
-		file.Reset()
-		return &file, nil
 	})
-	if err != nil || file.String() != "all of it" {
-		t.Fatalf("saved %q: %v", file.String(), err)
-	}
 }
 
 func TestARestoreIsRepeatedOnlyWhenItCertainlyDidNotHappen(t *testing.T) {
