@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -73,22 +75,53 @@ func (i *Interface) event(mask uint32, name string) {
 // start opens the pipes and begins to serve them until the context ends.
 func (i *Interface) start(ctx context.Context, watcher *watcher) error {
 	i.watcher = watcher
-	err := i.openInput()
-	if err == nil {
-		err = i.openOutput() // last: who can open it has a pipe to read from
-	}
-	if err != nil {
+	if err := i.open(); err != nil {
 		i.in.set(nil)
 		watcher.drop(i)
 		return err
 	}
+	i.serve(ctx)
+	return nil
+}
+
+// takeUp is start for an interface whose workload may be there already: what cannot
+// be opened now is tried again for as long as the context goes on.
+func (i *Interface) takeUp(ctx context.Context, watcher *watcher) {
+	i.watcher = watcher
+	if err := i.open(); err != nil {
+		i.complain("control interface could not be opened; it is tried again", "error", err)
+	}
+	i.serve(ctx)
+}
+
+// open opens both pipes.
+func (i *Interface) open() error {
+	if err := i.openInput(); err != nil {
+		return err
+	}
+	return i.openOutput() // last: who can open it has a pipe to read from
+}
+
+// openFolder opens the folder of the pipes, which is watched from then on.
+func (i *Interface) openFolder() (*os.File, error) {
+	pipes, err := i.folder.openPipes()
+	if err != nil {
+		return nil, err
+	}
+	if err := i.watcher.add(pipes, i); err != nil {
+		return nil, errors.Join(err, pipes.Close())
+	}
+	return pipes, nil
+}
+
+// serve serves the pipes until the context ends.
+func (i *Interface) serve(ctx context.Context) {
 	i.stream.accepted = i.folder.hasSession()
 	i.stream.inherited = i.stream.accepted
 	ctx, i.stop = context.WithCancelCause(ctx)
 	context.AfterFunc(ctx, func() { i.in.wake(); i.out.wake() })
 	i.done.Go(func() { i.receive(ctx) })
 	i.done.Go(func() { i.send(ctx) })
-	return nil
 }
 
 // end stops serving; the files stay. It returns when every request has ended.

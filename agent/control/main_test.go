@@ -112,6 +112,10 @@ func (w *world) startAgent() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.run(manager)
+}
+
+func (w *world) run(manager *control.Manager) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Run(ctx) }()

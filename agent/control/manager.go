@@ -50,7 +50,6 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer stop(ErrEnded)
 	defer context.AfterFunc(parent, func() { stop(ErrEnded) })()
 	if err := m.begin(ctx, watcher); err != nil {
-		m.endAll()
 		return err
 	}
 	err = watcher.run(ctx)
@@ -67,9 +66,7 @@ func (m *Manager) begin(ctx context.Context, watcher *watcher) error {
 	}
 	m.ctx, m.watcher = ctx, watcher
 	for _, i := range m.interfaces {
-		if err := i.start(ctx, watcher); err != nil {
-			return fmt.Errorf("open control interface of %s: %w", i.instance.Key(), err)
-		}
+		i.takeUp(ctx, watcher)
 	}
 	return nil
 }

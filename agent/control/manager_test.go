@@ -160,6 +160,23 @@ func TestNothingIsOpenedAfterTheEnd(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeOpenedAtTheBeginningIsTriedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	w.stop()
+	manager, err := control.New(w.cfg)
+	w.must(err)
+	w.manager = manager
+	folder := w.open("w")
+	// Of somebody who may write there nothing is opened.
+	agent := filepath.Join(w.cfg.Dir, "agent_A_io")
+	w.must(os.Chmod(agent, 0o777))
+	w.run(manager)
+	w.awaitLog("it is tried again")
+	w.must(os.Chmod(agent, 0o700))
+	w.wantServed(w.session(folder), "1")
+	w.wantServed(w.session(w.open("another")), "1")
+}
+
 func TestInterfacesAtRestHaveTwoGoroutinesEach(t *testing.T) {
 	w := newWorld(t, nil)
 	w.wantServed(w.session(w.open("first")), "1")

@@ -287,14 +287,11 @@ func (i *Interface) payPenalty(ctx context.Context) {
 // openOutput opens the pipe that the workload writes to. The new end is open before
 // the old one is closed: a workload that writes always finds somebody.
 func (i *Interface) openOutput() error {
-	pipes, err := i.folder.openPipes()
+	pipes, err := i.openFolder()
 	if err != nil {
 		return err
 	}
 	defer pipes.Close()
-	if err := i.watcher.add(pipes, i); err != nil {
-		return err
-	}
 	file, err := i.folder.openPipe(pipes, outputPipe, unix.O_RDONLY)
 	if err != nil {
 		return err

@@ -148,14 +148,11 @@ func (i *Interface) stalled() {
 // openInput opens the pipe that the workload reads from, for writing alone. That
 // is refused while nobody reads, so for a moment the agent reads itself.
 func (i *Interface) openInput() error {
-	pipes, err := i.folder.openPipes()
+	pipes, err := i.openFolder()
 	if err != nil {
 		return err
 	}
 	defer pipes.Close()
-	if err := i.watcher.add(pipes, i); err != nil {
-		return err
-	}
 	both, err := i.folder.openPipe(pipes, inputPipe, unix.O_RDWR)
 	if err != nil {
 		return err
