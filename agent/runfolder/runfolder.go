@@ -170,13 +170,14 @@ func (f Folder) Own(parent *os.File, name string, mode uint32) (*os.File, error)
 		if err := unix.Mkdirat(int(parent.Fd()), name, mode); err != nil && !errors.Is(err, unix.EEXIST) {
 			return nil, fmt.Errorf("make folder %s: %w", name, err)
 		}
-		var stat unix.Stat_t
-		opened, err := openOwn(parent, name, &stat)
-		if err == nil && stat.Mode&0o7777 != mode {
-			err = opened.Chmod(fs.FileMode(mode))
-		}
-		if err == nil {
+		opened, err := openOwn(parent, name, mode)
+		switch {
+		case err == nil:
 			return opened, nil
+		case errors.Is(err, unix.ENOENT): // removed since
+			continue
+		case !isForeign(err):
+			return nil, fmt.Errorf("open folder %s in %s: %w", name, parent.Name(), err)
 		}
 		f.logger.Warn("folder of an instance was not as it was made; it is made anew", "in", parent.Name(), "name", name, "reason", err)
 		if err := RemoveAll(parent, name); err != nil {
@@ -186,21 +187,46 @@ func (f Folder) Own(parent *os.File, name string, mode uint32) (*os.File, error)
 	return nil, fmt.Errorf("%w: folder %s in %s is replaced again and again", ErrUnsafe, name, parent.Name())
 }
 
-func openOwn(parent *os.File, name string, stat *unix.Stat_t) (*os.File, error) {
+// errForeign is returned for a folder that belongs to somebody else.
+var errForeign = errors.New("it is not ours")
+
+// isForeign tells from an error of openOwn that something else has the name of a
+// folder of ours; other errors say nothing of what is there.
+func isForeign(err error) bool {
+	for _, foreign := range []error{errForeign, unix.ENOTDIR, unix.ELOOP, unix.EACCES} {
+		if errors.Is(err, foreign) {
+			return true
+		}
+	}
+	return false
+}
+
+// openOwn opens a folder of ours and sees to its mode.
+func openOwn(parent *os.File, name string, mode uint32) (*os.File, error) {
 	fd, err := unix.Openat(int(parent.Fd()), name, dirFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	opened := os.NewFile(uintptr(fd), name)
-	if err := unix.Fstat(fd, stat); err != nil {
-		_ = opened.Close()
-		return nil, err
-	}
-	if int(stat.Uid) != os.Geteuid() {
-		_ = opened.Close()
-		return nil, fmt.Errorf("it belongs to user %d", stat.Uid)
+	if err := makeOurs(opened, mode); err != nil {
+		return nil, errors.Join(err, opened.Close())
 	}
 	return opened, nil
+}
+
+// makeOurs gives a folder its mode, if it is ours.
+func makeOurs(folder *os.File, mode uint32) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(folder.Fd()), &stat); err != nil {
+		return err
+	}
+	if int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%w: it belongs to user %d", errForeign, stat.Uid)
+	}
+	if stat.Mode&0o7777 != mode {
+		return folder.Chmod(fs.FileMode(mode))
+	}
+	return nil
 }
 
 // RemoveAll removes what is called so in an open folder, following no link.
