@@ -56,6 +56,7 @@ func MakePlan(seed uint64, duration time.Duration) *plan.Plan {
 	for at := time.Duration(0); ; {
 		at += time.Duration(random.ExpFloat64() * float64(every))
 		if at >= duration {
+			plan.Mix(p)
 			return p
 		}
 		kind := deck[random.IntN(len(deck))]
