@@ -18,7 +18,8 @@ const (
 // the batch. A request that fails its check fails alone.
 func (w *Writer) judge(b *batch, r *Request) {
 	c := w.working
-	if !r.Deadline.IsZero() && b.proposed.After(r.Deadline) {
+	// Not by the entry's time: that of a leader whose clock was ahead lives on in it.
+	if !r.Deadline.IsZero() && w.now().After(r.Deadline) {
 		r.answer(Outcome{Err: fmt.Errorf("%w: its deadline passed while it waited", ErrNotDone)})
 		return
 	}

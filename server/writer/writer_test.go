@@ -640,6 +640,23 @@ func TestAWithdrawnOrExpiredRequestIsNotBegun(t *testing.T) {
 	}
 }
 
+// Entries are never stamped with less than those before. Whether somebody still
+// waits is told by the clock alone.
+func TestAClockThatWasAheadEndsNobodysPatience(t *testing.T) {
+	log := newLedger(t, false)
+	ahead := start(t, log, func(_ *Config, d *Deps) {
+		d.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	})
+	ahead.must(t, apply(workload("a", "1")))
+	ahead.Drain()
+	<-ahead.Stopped()
+
+	h := start(t, log, nil)
+	patient := apply(workload("b", "1"))
+	patient.Deadline = time.Now().Add(time.Minute)
+	h.must(t, patient)
+}
+
 func TestAnAgentThatIsKnownAlreadyCostsNoEntry(t *testing.T) {
 	h := start(t, newLedger(t, false), nil)
 	agent := &argosyv1.Agent{Name: "a1", Tags: map[string]string{"zone": "a"}}
