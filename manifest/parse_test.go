@@ -1,11 +1,13 @@
 package manifest_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -543,5 +545,34 @@ func TestParseCostsInProportion(t *testing.T) {
 	}
 	if small, large := cost(1000), cost(8000); large > 12*small {
 		t.Errorf("1000 workloads cost %d bytes, 8000 cost %d", small, large)
+	}
+}
+
+// An error goes to the client beside the status of a call, where there is little
+// room, and leaders remember whom they refused.
+func TestAnErrorNamesNoTextInFull(t *testing.T) {
+	long := strings.Repeat("ö", 1<<19)
+	for name, w := range map[string]*argosyv1.Workload{
+		"name":       {Name: long},
+		"tag":        {Tags: map[string]string{long: "x"}},
+		"dependency": {Dependencies: map[string]argosyv1.DependencyCondition{long: 0}},
+		"alias":      {Configs: map[string]string{long: "x"}},
+		"config":     {Configs: map[string]string{"x": long}},
+		"runtime":    {Runtime: long},
+		"block":      {Configs: map[string]string{"x": "x"}, RuntimeConfig: "{{#if x}}{{/" + strings.Repeat("n", 1<<19) + "}}"},
+		"no block":   {Configs: map[string]string{"x": "x"}, RuntimeConfig: "{{/" + strings.Repeat("n", 1<<19) + "}}"},
+	} {
+		w.Name, w.Runtime, w.RuntimeConfig = cmp.Or(w.Name, "w"), cmp.Or(w.Runtime, "r"), cmp.Or(w.RuntimeConfig, "c")
+		err := manifest.Validate(w)
+		if err == nil {
+			_, err = manifest.Render(w, func(string) (*argosyv1.ConfigItem, bool) { return &argosyv1.ConfigItem{}, true })
+		}
+		if err == nil || len(err.Error()) > 700 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%s: the error has %d bytes", name, len(fmt.Sprint(err)))
+		}
+	}
+	tooLong := &argosyv1.Workload{Name: "w", Runtime: "r", RuntimeConfig: "c", Tags: map[string]string{"owner": long}}
+	if err := manifest.Validate(tooLong); err == nil || !strings.Contains(err.Error(), "the value is 1048576 bytes long, at most 4096") {
+		t.Error(err)
 	}
 }

@@ -55,7 +55,7 @@ func (e *FieldError) Error() string {
 	case e.Field == "":
 		return e.Reason
 	}
-	return fmt.Sprintf("workload '%s', field '%s': %s", e.Workload, e.Field, e.Reason)
+	return fmt.Sprintf("workload '%s', field '%s': %s", shorten(e.Workload), shorten(e.Field), e.Reason)
 }
 
 // Unwrap makes errors.Is(err, ErrInvalid) true.
@@ -149,9 +149,13 @@ func validateTags(w *argosyv1.Workload) *FieldError {
 	if n := len(w.GetTags()); n > MaxTags {
 		return wrong("tags", "has %d entries, at most %d are allowed", n, MaxTags)
 	}
-	for key, value := range w.GetTags() {
-		if key == "" || len(key) > MaxTagLength || len(value) > MaxTagLength {
+	for _, key := range slices.Sorted(maps.Keys(w.GetTags())) {
+		value := w.GetTags()[key]
+		switch {
+		case key == "" || len(key) > MaxTagLength:
 			return wrong("tags."+key, "'%s' is empty or longer than %d bytes", shorten(key), MaxTagLength)
+		case len(value) > MaxTagLength:
+			return wrong("tags."+key, "the value is %d bytes long, at most %d are allowed", len(value), MaxTagLength)
 		}
 	}
 	return nil

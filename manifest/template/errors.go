@@ -52,13 +52,16 @@ func errorAt(text string, offset int, kind error, format string, args ...any) *E
 // maxQuoted is how much of a user's text a message repeats, in bytes.
 const maxQuoted = 60
 
-// quote shortens a text of a user for a message.
-func quote(s string) string {
+// shorten keeps a text of a user from flooding a message.
+func shorten(s string) string {
 	if len(s) > maxQuoted {
 		s = strings.ToValidUTF8(s[:maxQuoted], "") + "..."
 	}
-	return "'" + s + "'"
+	return s
 }
+
+// quote shortens a text of a user for a message.
+func quote(s string) string { return "'" + shorten(s) + "'" }
 
 // maxListed is how many names a message lists.
 const maxListed = 20
@@ -70,7 +73,7 @@ func list(names []string) string {
 	}
 	short := make([]string, len(names))
 	for i, name := range names {
-		short[i] = strings.Trim(quote(name), "'")
+		short[i] = shorten(name)
 	}
 	return strings.Join(short, ", ")
 }

@@ -106,7 +106,7 @@ func (p *parser) body() ([]node, tag, error) {
 				return nil, tag{}, p.fail(t.start, "{{#%s}} is not closed: add {{/%s}}", t.call.name, t.call.name)
 			}
 			if end.name != t.call.name {
-				return nil, tag{}, p.fail(end.start, "{{/%s}} closes nothing here: {{#%s}} of %s is open", end.name, t.call.name, p.place(t.start))
+				return nil, tag{}, p.fail(end.start, "{{/%s}} closes nothing here: {{#%s}} of %s is open", shorten(end.name), t.call.name, p.place(t.start))
 			}
 			nodes = append(nodes, n)
 		}
@@ -206,7 +206,7 @@ func (p *parser) trimmed(literal string, t tag, alone bool) string {
 // stray says why a tag may not be where it is, outside of all blocks.
 func (p *parser) stray(t tag) error {
 	if t.kind == tagClose {
-		return p.fail(t.start, "{{/%s}} closes nothing: no block is open; remove it, or begin one with {{#%s ...}}", t.name, t.name)
+		return p.fail(t.start, "{{/%s}} closes nothing: no block is open; remove it, or begin one with {{#%s ...}}", shorten(t.name), shorten(t.name))
 	}
 	return p.fail(t.start, "{{else}} belongs into a block such as {{#if x}}: none is open here; for what holds when x is empty write {{#unless x}}")
 }

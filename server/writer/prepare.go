@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -85,7 +86,7 @@ func (w *Writer) prepare(r *Request) error {
 		if r.Remove.GetName() == "" {
 			return invalid("remove agent: the request names none")
 		}
-		return nil
+		return checkLength("remove agent", r.Remove.GetName())
 	}
 	r.level = r.Apply.NeedsLevel()
 	return w.prepareApply(r)
@@ -109,6 +110,11 @@ func (w *Writer) prepareApply(r *Request) error {
 	}
 	if err := w.checkExpected(a.GetExpected()); err != nil {
 		return err
+	}
+	if i := a.GetOnBehalfOf(); i != nil {
+		if err := checkLength("apply on behalf of", i.GetWorkload(), i.GetAgent(), i.GetId()); err != nil {
+			return err
+		}
 	}
 	return checkNames(r)
 }
@@ -232,12 +238,18 @@ func checkNames(r *Request) error {
 		}
 	}
 	for _, name := range workloads {
+		if err := checkLength("delete workload", name); err != nil {
+			return err
+		}
 		r.size += len(name) + recordOverhead
 		if err := note(rowKey{kindWorkload, name}, "delete"); err != nil {
 			return err
 		}
 	}
 	for _, key := range configs {
+		if err := checkLength("delete config", key); err != nil {
+			return err
+		}
 		r.size += len(key) + recordOverhead
 		if err := note(rowKey{kindConfig, key}, "delete"); err != nil {
 			return err
@@ -261,6 +273,9 @@ func (w *Writer) prepareTags(r *Request, bytes *int) error {
 	}
 	seen := make(map[string]struct{}, len(all))
 	for _, a := range all {
+		if err := checkLength("apply tags of agent", a.GetAgent()); err != nil {
+			return err
+		}
 		if _, twice := seen[a.GetAgent()]; twice {
 			return invalid("apply tags of agent %q: named twice in one request", a.GetAgent())
 		}
@@ -271,7 +286,7 @@ func (w *Writer) prepareTags(r *Request, bytes *int) error {
 		}
 		for key, value := range tags {
 			if key == "" || len(key) > manifest.MaxTagLength || len(value) > manifest.MaxTagLength {
-				return invalid("apply tags of agent %q: a key is empty, or a key or value longer than %d bytes", a.GetAgent(), manifest.MaxTagLength)
+				return invalid("apply tags of agent %q: a key is empty, or a key or value longer than %d bytes; shorten it", a.GetAgent(), manifest.MaxTagLength)
 			}
 		}
 		size := proto.Size(a)
@@ -288,6 +303,9 @@ func (w *Writer) checkExpected(all []*argosyv1.ExpectedRevision) error {
 		return invalid("apply workloads: %d conditions in one request, at most %d are allowed; split it", len(all), w.cfg.MaxWorkloads)
 	}
 	for _, e := range all {
+		if err := checkLength("apply workloads: a condition", e.GetName()); err != nil {
+			return err
+		}
 		if _, ok := rowKindOf(e.GetKind()); !ok {
 			return invalid("apply workloads: a condition on %q is for a kind of object (%d) that this server does not know; upgrade the servers before the clients", e.GetName(), e.GetKind())
 		}
@@ -306,6 +324,21 @@ func rowKindOf(kind argosyv1.ObjectKind) (argosyv1.RowKind, bool) {
 		return kindAgent, true
 	}
 	return 0, false
+}
+
+// longestName is the longest that names an object or an instance, in bytes: a
+// SHA-256 in hexadecimal.
+const longestName = max(manifest.MaxNameLength, 2*sha256.Size)
+
+// checkLength refuses names that nothing can have. Refusals repeat names, and are
+// remembered.
+func checkLength(verb string, names ...string) error {
+	for _, name := range names {
+		if len(name) > longestName {
+			return invalid("%s %q...: the name has %d bytes, and no name has more than %d; correct it", verb, name[:longestName], len(name), longestName)
+		}
+	}
+	return nil
 }
 
 // objectName is what errors call an object.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -297,6 +298,38 @@ func TestARequestWithAWrongShapeIsRefusedAndChangesNothing(t *testing.T) {
 	}
 	if h.log.count() != 0 {
 		t.Error("something was proposed")
+	}
+}
+
+// Refusals are remembered, and go to the client: neither may be as large as
+// whatever somebody takes for a name.
+func TestANameLongerThanAnyThereIsIsRefusedWithoutRepeatingIt(t *testing.T) {
+	long := strings.Repeat("n", 1<<20)
+	behalf := func(i *argosyv1.InstanceName) *Request {
+		return all(workload("w", "1"), func(a *argosyv1.ApplyRequest) { a.OnBehalfOf = i })
+	}
+	expect := func(kind argosyv1.ObjectKind) *Request {
+		return all(workload("w", "1"), &argosyv1.ExpectedRevision{Kind: kind, Name: long, Revision: 1})
+	}
+	h := startFull(t, newLedger(t, false), nil)
+	for name, request := range map[string]*Request{
+		"deleted":              remove(long),
+		"deleted by an apply":  all(without(long)),
+		"a config":             removeConfigs(long),
+		"a config by an apply": all(withoutConfigs(long)),
+		"a condition":          expect(argosyv1.ObjectKind_OBJECT_KIND_WORKLOAD),
+		"of another kind":      expect(99),
+		"an agent with tags":   all(&argosyv1.AgentTags{Agent: long}),
+		"an agent to remove":   {Remove: &argosyv1.RemoveAgentRequest{RequestId: newID(), Name: long}},
+		"on behalf of":         behalf(&argosyv1.InstanceName{Workload: long, Agent: "a1", Id: "1"}),
+		"of an agent":          behalf(&argosyv1.InstanceName{Workload: "w", Agent: long, Id: "1"}),
+		"of an instance":       behalf(&argosyv1.InstanceName{Workload: "w", Agent: "a1", Id: long}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if e := wantCode(t, <-h.send(request), argosyv1.ErrorCode_ERROR_CODE_INVALID); len(e.Error()) > 500 {
+				t.Errorf("the refusal has %d bytes", len(e.Error()))
+			}
+		})
 	}
 }
 
