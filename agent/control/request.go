@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -350,6 +351,9 @@ func (i *Interface) refuse(id, reason string) {
 }
 
 func (i *Interface) answerError(id, reason string) {
+	// What is not UTF-8 could not be sent, and the request would stay without an
+	// answer.
+	reason = strings.ToValidUTF8(reason, "\uFFFD")
 	i.answer(&ankaios.Response{RequestId: id, ResponseContent: &ankaios.Response_Error{Error: &ankaios.Error{Message: reason}}})
 }
 

@@ -59,6 +59,9 @@ func TestRequestsThatFail(t *testing.T) {
 		{"with a reason", func(context.Context, instanceName, *ankaios.Request, replyFunc) error {
 			return errors.New("no server answers")
 		}, controltest.Get("1"), "no server answers"},
+		{"with half a character", func(context.Context, instanceName, *ankaios.Request, replyFunc) error {
+			return errors.New("it is called gr\xc3")
+		}, controltest.Get("1"), "it is called gr"},
 		{"without an answer", func(context.Context, instanceName, *ankaios.Request, replyFunc) error {
 			return nil
 		}, controltest.Get("1"), "request was not answered"},

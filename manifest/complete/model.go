@@ -231,7 +231,7 @@ func itemOf(n *tree.Node) *argosyv1.ConfigItem {
 func shorten(s string) string {
 	const longest = 80
 	if len(s) > longest {
-		s = s[:longest] + "..."
+		s = strings.ToValidUTF8(s[:longest], "") + "..."
 	}
 	return s
 }

@@ -104,6 +104,8 @@ func TestAnUpdateThatCannotBeSaysWhy(t *testing.T) {
 			"is a text, it must be a mapping", manifest.ErrInvalid},
 		"a word that nobody knows": {"desiredState.workloads.w.restartPolicy", "{desiredState: {apiVersion: v1, workloads: {w: {restartPolicy: SOMETIMES}}}}",
 			"workload 'w', field 'restartPolicy': 'SOMETIMES' is not known: use one of NEVER, ON_FAILURE, ALWAYS", manifest.ErrInvalid},
+		"a word of many letters": {"desiredState.workloads.w.restartPolicy", "{desiredState: {apiVersion: v1, workloads: {w: {restartPolicy: x" + strings.Repeat("ö", 60) + "}}}}",
+			"'x" + strings.Repeat("ö", 39) + "...' is not known", manifest.ErrInvalid},
 		"tags that are a list": {"desiredState.workloads.w.tags", "{desiredState: {apiVersion: v1, workloads: {w: {tags: [{key: a, value: b}]}}}}",
 			"workload 'w', field 'tags': is a list, it must be a mapping", manifest.ErrInvalid},
 		"no agent":              {"desiredState.workloads.w.agent", "{}", "workload 'w', field 'agent': is missing", manifest.ErrInvalid},
