@@ -20,13 +20,8 @@ func Render(w *argosyv1.Workload, lookup func(key string) (*argosyv1.ConfigItem,
 		return nil, nil
 	}
 	r := &renderer{workload: w.GetName(), values: make(template.Map, len(w.GetConfigs())), left: maxRendered}
-	for _, alias := range slices.Sorted(maps.Keys(w.GetConfigs())) {
-		key := w.GetConfigs()[alias]
-		item, ok := lookup(key)
-		if !ok {
-			return nil, r.fail("Workload references config key '%s' that does not exist", shorten(key))
-		}
-		r.values[alias] = valueOf(item)
+	if err := r.gather(w.GetConfigs(), lookup); err != nil {
+		return nil, err
 	}
 	rendered := &argosyv1.Rendered{
 		Agent:         r.text("agent", w.GetAgent()),
@@ -62,6 +57,29 @@ type renderer struct {
 
 func (r *renderer) fail(format string, args ...any) error {
 	return &FieldError{Workload: r.workload, Reason: fmt.Sprintf(format, args...)}
+}
+
+// gather makes the values that the templates know of the configs. A config that has
+// several names is made once: it may be large, and there may be many names.
+func (r *renderer) gather(configs map[string]string, lookup func(key string) (*argosyv1.ConfigItem, bool)) error {
+	made, size := make(map[string]template.Value, len(configs)), 0
+	for _, alias := range slices.Sorted(maps.Keys(configs)) {
+		key := configs[alias]
+		if value, ok := made[key]; ok {
+			r.values[alias] = value
+			continue
+		}
+		item, ok := lookup(key)
+		if !ok {
+			return r.fail("Workload references config key '%s' that does not exist", shorten(key))
+		}
+		if size += configSize(item); size > MaxConfigsSize {
+			return r.fail("the configs that it uses are larger than %d bytes together: use fewer, or divide them so that it uses what it needs", MaxConfigsSize)
+		}
+		made[key] = valueOf(item)
+		r.values[alias] = made[key]
+	}
+	return nil
 }
 
 func (r *renderer) file(i int, file *argosyv1.File) *argosyv1.File {

@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -100,6 +102,55 @@ func TestWhatCannotBeRenderedIsRefused(t *testing.T) {
 				t.Errorf("rendered to %v, error is %v, want %q", have, err, c.want)
 			}
 		})
+	}
+}
+
+// aliases makes a workload that knows configs by so many names.
+func aliases(n int, key func(int) string) *argosyv1.Workload {
+	w := &argosyv1.Workload{Name: "w", Agent: "a", Runtime: "podman", RuntimeConfig: "{{len a0}}", Configs: map[string]string{}}
+	for i := range n {
+		w.Configs[fmt.Sprint("a", i)] = key(i)
+	}
+	return w
+}
+
+func TestAConfigCostsOnceHoweverManyNamesItHas(t *testing.T) {
+	many := listItem(strings.Split(strings.Repeat("x,", 60_000), ",")...)
+	lookup := func(string) (*argosyv1.ConfigItem, bool) { return many, true }
+	cost := func(w *argosyv1.Workload) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := Render(w, lookup); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	same := func(int) string { return "many" }
+	if one, all := cost(aliases(1, same)), cost(aliases(MaxConfigAliases, same)); all > 2*one {
+		t.Errorf("one name costs %d bytes, %d names cost %d", one, MaxConfigAliases, all)
+	}
+}
+
+func TestTheConfigsOfOneWorkloadAreBoundedTogether(t *testing.T) {
+	large := textItem(strings.Repeat("x", MaxConfigSize-100))
+	asked := 0
+	lookup := func(string) (*argosyv1.ConfigItem, bool) {
+		asked++
+		return large, true
+	}
+	other := func(i int) string { return fmt.Sprint("k", i) }
+	most := MaxConfigsSize / MaxConfigSize
+	if _, err := Render(aliases(most, other), lookup); err != nil {
+		t.Error(err)
+	}
+	asked = 0
+	_, err := Render(aliases(MaxConfigAliases, other), lookup)
+	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), fmt.Sprintf("the configs that it uses are larger than %d bytes together", MaxConfigsSize)) {
+		t.Errorf("the error is %v", err)
+	}
+	if asked > most+1 {
+		t.Errorf("%d configs were asked for", asked)
 	}
 }
 

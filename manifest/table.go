@@ -201,7 +201,7 @@ dependencies:
 			name: "configs", kind: kindMap, placeholder: "<alias>", element: &spec{kind: kindText, schema: schemaName},
 			doc: `Configs that the templates of the workload use: keys of configs by the names (aliases) that the templates
 know them by. When there are some, agent, runtimeConfig and the contents of files are templates; otherwise they stay as they are.`,
-			fallback: "none", limits: fmt.Sprintf("at most %d; aliases and keys: %s; each key must exist", MaxConfigAliases, nameLimits),
+			fallback: "none", limits: fmt.Sprintf("at most %d, of %d KiB in all; aliases and keys: %s; each key must exist", MaxConfigAliases, MaxConfigsSize>>10, nameLimits),
 			example: `
 configs:
   web: web-production

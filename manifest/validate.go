@@ -28,6 +28,9 @@ const (
 	MaxDependencies = 256
 	// MaxConfigAliases is the greatest number of configs that one workload uses.
 	MaxConfigAliases = 256
+	// MaxConfigsSize is how large the configs may be in all that one workload uses,
+	// in bytes, each counted once and as MaxConfigSize counts.
+	MaxConfigsSize = 4 << 20
 )
 
 const nameConstraint = "Only a-z, A-Z, 0-9 chars, underscore (_), and hyphen (-) allowed. Maximum length is 63 characters."

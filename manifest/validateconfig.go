@@ -34,6 +34,24 @@ func validateConfigKey(key string) error {
 	return nil
 }
 
+// configSize returns what a config counts that has passed ValidateConfig.
+func configSize(item *argosyv1.ConfigItem) int {
+	size := configItemSize
+	switch kind := item.GetKind().(type) {
+	case *argosyv1.ConfigItem_Text:
+		size += len(kind.Text)
+	case *argosyv1.ConfigItem_List:
+		for _, one := range kind.List.GetItems() {
+			size += configSize(one)
+		}
+	case *argosyv1.ConfigItem_Map:
+		for key, one := range kind.Map.GetItems() {
+			size += len(key) + configSize(one)
+		}
+	}
+	return size
+}
+
 type configChecker struct {
 	key  string
 	size int
