@@ -44,6 +44,9 @@ func (d *draft) putWorkloads() refuse {
 		change.Name, change.Kind, change.Agent, change.InstanceId = p.name, did, p.group, p.instance
 		d.describe(change, before, p.value)
 		d.result.Changes[i] = change
+		if d.rendered != "" && d.encoded > d.writer.cfg.MaxApplyBytes {
+			return d.tooMuchRendered()
+		}
 	}
 	return nil
 }

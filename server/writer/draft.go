@@ -23,8 +23,12 @@ type draft struct {
 	// changed are the keys of the configs that it changes, removed those that it
 	// deletes.
 	changed, removed []string
-	// rendering is how long it took to render templates.
+	// kept is how many bytes of stored configs were decoded for items.
+	kept int
+	// rendering is how long it took to render templates, rendered the workload of
+	// which they were last.
 	rendering time.Duration
+	rendered  string
 	// undo takes the dependencies of the request out of the graph; nil when it has
 	// none.
 	undo func()

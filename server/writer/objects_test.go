@@ -513,6 +513,21 @@ func TestWhatIsRenderedCountsInTheLimits(t *testing.T) {
 	h.must(t, all(config("k", "x"), without("w1")))
 }
 
+// However the objects of a request are ordered, it is as large as all of them and
+// what is rendered.
+func TestWhatIsRenderedCountsWithWhatIsNot(t *testing.T) {
+	h := startFull(t, newLedger(t, false), func(c *Config, _ *Deps) { c.MaxApplyBytes = 10_000 })
+	k, plain := config("k", strings.Repeat("x", 4000)), workload("plain", strings.Repeat("x", 5000))
+	h.must(t, all(k, using("w", "k")))
+	h.must(t, all(k, plain))
+	for name, r := range map[string]*Request{
+		"rendered first": all(config("l", k.GetValue().GetText()), using("v", "l"), workload("other", plain.GetRuntimeConfig())),
+		"rendered last":  all(config("l", k.GetValue().GetText()), workload("other", plain.GetRuntimeConfig()), using("v", "l")),
+	} {
+		t.Run(name, func(t *testing.T) { h.wantRefused(t, r, invalidCode, "larger than 10000 bytes") })
+	}
+}
+
 func TestRenderingForEverIsRefused(t *testing.T) {
 	var clock time.Duration
 	h := startFull(t, newLedger(t, false), func(_ *Config, d *Deps) {

@@ -10,8 +10,14 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// mostNamed is how many workloads an error names.
-const mostNamed = 3
+const (
+	// mostNamed is how many workloads an error names.
+	mostNamed = 3
+	// mostKept is how many bytes of configs are kept decoded while one request is
+	// judged, which can be twenty times as large. Others are decoded anew for each
+	// workload that uses them.
+	mostKept = 4 << 20
+)
 
 // render renders a workload by the configs as the request leaves them.
 func (d *draft) render(w *argosyv1.Workload) (*workloadPut, refuse) {
@@ -29,13 +35,19 @@ func (d *draft) render(w *argosyv1.Workload) (*workloadPut, refuse) {
 	if p.record, p.value, err = encodePut(w, proto.Size(w)); err != nil {
 		return nil, unfit("apply workload %q: encode: %v", w.GetName(), err)
 	}
-	if d.encoded+len(p.record) > d.writer.cfg.MaxApplyBytes {
-		return nil, unfit("apply workload %q: with what the request's templates and configs are rendered to it is larger than %d bytes; change less at once, or make the configs smaller", w.GetName(), d.writer.cfg.MaxApplyBytes)
+	if d.rendered = w.GetName(); d.encoded+len(p.record) > d.writer.cfg.MaxApplyBytes {
+		return nil, d.tooMuchRendered()
 	}
 	if d.rendering += d.writer.uptime() - began; d.rendering > d.writer.cfg.MaxRenderTime {
 		return nil, unfit("apply workload %q: to render what the request changes takes longer than %s; change less at once, or make the templates simpler", w.GetName(), d.writer.cfg.MaxRenderTime)
 	}
 	return p, nil
+}
+
+// tooMuchRendered refuses a request that is too large with what is rendered. What is
+// written as it came has been counted before.
+func (d *draft) tooMuchRendered() refuse {
+	return unfit("apply workload %q: with what the request's templates and configs are rendered to it is larger than %d bytes; change less at once, or make the configs smaller", d.rendered, d.writer.cfg.MaxApplyBytes)
 }
 
 // item returns the value of a config as the request leaves it.
@@ -49,6 +61,9 @@ func (d *draft) item(key string) (*argosyv1.ConfigItem, bool) {
 		// One that cannot be read is as good as none.
 		if proto.Unmarshal(row.Value, config) == nil {
 			item = config.GetValue()
+		}
+		if d.kept += len(row.Value); d.kept > mostKept {
+			return item, item != nil
 		}
 	}
 	if d.items == nil {
