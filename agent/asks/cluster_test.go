@@ -32,6 +32,9 @@ type cluster struct {
 	meddle func()
 	// lose has the answer to so many writes get lost.
 	lose int
+	// refuse has so many questions for the state answered as by servers that are all
+	// without a leader.
+	refuse int
 	// logs answers calls for logs.
 	logs func(*argosyv1.LogsRequest, grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
 }
@@ -153,7 +156,10 @@ func (c *cluster) carriedOut() int {
 
 func (s *serverOf) GetState(_ *argosyv1.GetStateRequest, stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
 	s.mu.Lock()
-	if s.cut {
+	if s.cut || s.refuse > 0 {
+		if !s.cut {
+			s.refuse--
+		}
 		s.mu.Unlock()
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER, "no leader")
 	}

@@ -95,6 +95,26 @@ func TestASubscriptionLeavesAServerThatIsCutOffFromTheOthers(t *testing.T) {
 	sub.wantEvent("+desiredState.workloads.new")
 }
 
+func TestASubscriptionLeavesAServerThatIsCutOffWhenTheOthersAreBackLater(t *testing.T) {
+	// A check has to fail at all servers, and leave off at another one than is watched.
+	s := newScene(t, func(cfg *asks.Config) { cfg.CheckEvery, cfg.Timeout = 10*time.Millisecond, 100*time.Millisecond })
+	other, _ := s.listen("")
+	s.know(s.address, other)
+	s.put(workload("there"))
+	sub := s.begin(s.assign("asking", "read:*"), controltest.Events("1", "desiredState.workloads"), 10)
+	sub.wantEvent("current")
+	s.cluster.mu.Lock()
+	s.refuse = 1 << 30
+	s.cluster.mu.Unlock()
+	s.cutOff()
+	eventually(t, "several checks fail", func() bool { s.cluster.mu.Lock(); defer s.cluster.mu.Unlock(); return s.refuse < 1<<30-20 })
+	s.put(workload("new"))
+	s.cluster.mu.Lock()
+	s.refuse = 0
+	s.cluster.mu.Unlock()
+	sub.wantEvent("+desiredState.workloads.new")
+}
+
 func TestNothingIsToldWhenServersAreLostAndNothingHasChanged(t *testing.T) {
 	s := newScene(t, nil)
 	s.put(workload("there"))

@@ -182,7 +182,8 @@ func (f *feed) watch(ctx context.Context) (heard bool, err error) {
 	defer f.servers.giveBack(c)
 	var lately atomic.Bool
 	var checks sync.WaitGroup
-	checks.Go(func() { f.check(ctx, c, &lately, cancel) })
+	watched := c.Endpoints()[0]
+	checks.Go(func() { f.check(ctx, c, watched, &lately, cancel) })
 	err = c.Watch(ctx, request, func(message *argosyv1.WatchResponse) error {
 		heard = true
 		lately.Store(true)
@@ -198,8 +199,9 @@ func (f *feed) watch(ctx context.Context) (heard bool, err error) {
 
 // check looks, while nothing comes, whether the server that is watched can still
 // answer for the cluster: one that is cut off from the others has nothing to say,
-// and does not say that. If another one answers in its place, that is watched.
-func (f *feed) check(ctx context.Context, c *connection, lately *atomic.Bool, again context.CancelCauseFunc) {
+// and does not say that. If another one answers than the watch began with, that is
+// watched, however many checks have failed before: each of them leaves off somewhere.
+func (f *feed) check(ctx context.Context, c *connection, watched string, lately *atomic.Bool, again context.CancelCauseFunc) {
 	ticker := time.NewTicker(f.cfg.CheckEvery)
 	defer ticker.Stop()
 	for {
@@ -211,7 +213,6 @@ func (f *feed) check(ctx context.Context, c *connection, lately *atomic.Bool, ag
 		if lately.Swap(false) {
 			continue
 		}
-		watched := c.Endpoints()[0]
 		bounded, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 		_, err := c.GetState(bounded, &argosyv1.GetStateRequest{OmitWorkloads: true, OmitStates: true, OmitAgents: true, OmitConfigs: true})
 		cancel()
