@@ -188,7 +188,6 @@ func (b *Book) Run(ctx context.Context) error {
 		timer.Reset(saveAgain)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-timer.C:
 		}
 	}

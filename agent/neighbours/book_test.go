@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -152,4 +154,26 @@ func TestWhatIsKnownOutlivesTheAgent(t *testing.T) {
 			t.Errorf("%s: the next life knows %q", what, got)
 		}
 	}
+}
+
+func TestWhatCouldNotBeWrittenIsWrittenAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "later")
+		b := neighbours.Open(filepath.Join(dir, "neighbours"), nil)
+		b.Learn(&argosyv1.Neighbours{Full: true, Workloads: running("u")})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(ctx) }()
+		time.Sleep(5 * time.Second) // it has failed once
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if got := known(neighbours.Open(filepath.Join(dir, "neighbours"), nil)); got != "u runs" {
+			t.Errorf("the next life knows %q", got)
+		}
+	})
 }
