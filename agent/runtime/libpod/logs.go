@@ -51,14 +51,21 @@ type pendingLine struct {
 	time time.Time
 }
 
-// read reads to the end. The bindings write into the channels without looking
-// at the context: they are drained until the bindings return.
+// read reads to the end.
 func (r *logReader) read(ctx context.Context, id string) error {
+	return r.readFrom(ctx, func(ctx context.Context, stdout, stderr chan string) error {
+		return containers.Logs(ctx, id, r.request(), stdout, stderr)
+	})
+}
+
+// readFrom reads what source writes until that returns. The bindings write into the
+// channels without looking at the context: they are drained until then.
+func (r *logReader) readFrom(ctx context.Context, source func(ctx context.Context, stdout, stderr chan string) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stdout, stderr := make(chan string), make(chan string)
 	result := make(chan error, 1)
-	go func() { result <- containers.Logs(ctx, id, r.request(), stdout, stderr) }()
+	go func() { result <- source(ctx, stdout, stderr) }()
 	for {
 		var piece string
 		var stream int
@@ -67,12 +74,12 @@ func (r *logReader) read(ctx context.Context, id string) error {
 		case piece = <-stderr:
 			stream = 1
 		case err := <-result:
-			if err != nil {
+			if err != nil || ctx.Err() != nil {
 				return err
 			}
 			return r.finish()
 		}
-		if r.failure != nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			continue
 		}
 		if r.failure = r.add(stream, piece); r.failure != nil {

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -42,5 +43,24 @@ func TestLongLinesAreCutAndTheLongestEndTheLog(t *testing.T) {
 		if len(line.Line) != want[i].length || line.Truncated != want[i].truncated || line.Time.IsZero() {
 			t.Errorf("line %d has %d bytes, truncated %v, time %v, want %v", i, len(line.Line), line.Truncated, line.Time, want[i])
 		}
+	}
+}
+
+func TestNothingIsToldToWhoHasRefusedALine(t *testing.T) {
+	refused := errors.New("refused")
+	calls := 0
+	r := &logReader{options: runtime.LogOptions{Tail: -1}, emit: func(runtime.LogLine) error {
+		if calls++; calls == 1 {
+			return refused
+		}
+		return nil
+	}}
+	err := r.readFrom(t.Context(), func(_ context.Context, stdout, stderr chan string) error {
+		stderr <- "2026-01-02T03:04:05Z without an end"
+		stdout <- "2026-01-02T03:04:06Z a line\n"
+		return nil
+	})
+	if calls != 1 || !errors.Is(r.failure, refused) || err != nil {
+		t.Errorf("%d calls, failure %v, error %v", calls, r.failure, err)
 	}
 }
