@@ -59,6 +59,30 @@ func mustReadAll(t *testing.T, r *Reader) []string {
 
 func at(second int64) time.Time { return time.Unix(second, 42) }
 
+func TestReaderForgetsHalfARecordThatWasCutOff(t *testing.T) {
+	dir := t.TempDir()
+	w := mustOpenWriter(t, dir, 1<<20)
+	mustAppend(t, w, Record{Line: []byte("one"), Time: at(1), Out: 4})
+	path := filepath.Join(dir, "log.1")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mustOpenReader(t, dir)
+	// A writer that is killed leaves half of a record, its successor cuts it off.
+	torn := Record{Line: []byte("never finished"), Time: at(2), Out: 19}.Append(slices.Clone(whole))
+	if err := os.WriteFile(path, torn[:len(torn)-10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustReadAll(t, r); !slices.Equal(got, []string{"one"}) {
+		t.Fatalf("read %q", got)
+	}
+	mustAppend(t, mustOpenWriter(t, dir, 1<<20), Record{Line: []byte("two"), Time: at(3), Out: 8})
+	if got := mustReadAll(t, r); !slices.Equal(got, []string{"two"}) {
+		t.Errorf("read %q after what was cut off, want two", got)
+	}
+}
+
 func TestReaderGetsWhatWasWritten(t *testing.T) {
 	dir := t.TempDir()
 	w := mustOpenWriter(t, dir, 1<<20)

@@ -205,6 +205,9 @@ func (s *scanner) next() (*Record, error) {
 			return nil, fmt.Errorf("read log segment: %w", err)
 		}
 		if n == 0 {
+			// A part of a record is read again: its writer may be killed before it has
+			// written the rest, and the part be cut off.
+			s.buffer = s.buffer[:0]
 			return nil, nil
 		}
 	}
