@@ -44,6 +44,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	FalseAlarm:      {"server/sessions", "TestHoldingAWorkloadBackIsNoError"},
 	EarlyBird:       {"agent/reconcile", "TestAWorkloadStartsWhenWhatItDependsOnIsSo"},
 	EarlyEnd:        {"agent/reconcile", "TestAWorkloadStopsAfterThoseThatDependOnIt"},
+	OldConfigs:      {"server/writer", "TestAChangeOfAConfigRendersThoseThatUseIt"},
 	HastyLevel:      {"server", "TestTheLevelIsWhatAllServersKnow"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
 	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},

@@ -70,6 +70,9 @@ const (
 	EarlyBird Bug = "early-bird"
 	// EarlyEnd stops a workload without waiting for those that depend on it.
 	EarlyEnd Bug = "early-end"
+	// OldConfigs renders the workloads that use a config with what it was before the
+	// write.
+	OldConfigs Bug = "old-configs"
 	// HastyLevel has a leader use what a server that it does not hear may not know.
 	HastyLevel Bug = "hasty-level"
 	// OldOrders lets agents obey a leader that was replaced.
@@ -82,6 +85,7 @@ func All() []Bug {
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
 		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, EarlyBird, EarlyEnd, HastyLevel, OldOrders, RepeatedLine,
+		OldConfigs,
 	}
 }
 

@@ -42,6 +42,9 @@ type version struct {
 	created  uint64
 	value    string
 	gone     bool
+	// uses are the configs of a workload with templates, rendered is the value that
+	// it was rendered to.
+	uses, rendered string
 }
 
 // write is one request with all its tries.
@@ -398,7 +401,7 @@ func (a *account) replay() {
 				}
 			}
 			put[j].Revision = e.Index
-			a.versions[o.Name] = append(a.versions[o.Name], version{revision: e.Index, created: put[j].Created, value: o.Value})
+			a.versions[o.Name] = append(a.versions[o.Name], version{revision: e.Index, created: put[j].Created, value: o.Value, uses: o.Uses, rendered: o.Rendered})
 		}
 		for _, name := range e.Deleted {
 			if _, exists := a.last(name); exists {

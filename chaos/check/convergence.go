@@ -64,7 +64,7 @@ func (a *account) notRunning(f *findings) {
 			}
 		}
 		f.result.Checked++
-		from, _, _, known := a.wanted(name, v.value)
+		from, _, _, known := a.wanted(name, v.runs())
 		calm := a.calmSince(from, curtain)
 		if !known || calm.Add(a.patient(convergenceLimit)+a.stalled(calm, curtain)) > curtain {
 			continue
@@ -73,10 +73,10 @@ func (a *account) notRunning(f *findings) {
 		lately = lately.Add(-a.stalled(lately, curtain))
 		running := false
 		for _, l := range byWorkload[name] {
-			running = running || l.value == v.value && !l.stopped && !l.clash && l.last >= lately
+			running = running || l.value == v.runs() && !l.stopped && !l.clash && l.last >= lately
 		}
 		if !running {
-			f.add(curtain, append(a.tellLives(byWorkload[name][max(0, len(byWorkload[name])-2):]...), a.testimony(name)...), "%s=%s is wanted in the end and does not run", name, v.value)
+			f.add(curtain, append(a.tellLives(byWorkload[name][max(0, len(byWorkload[name])-2):]...), a.testimony(name)...), "%s=%s is wanted in the end and does not run", name, v.runs())
 		}
 	}
 }

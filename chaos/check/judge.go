@@ -26,6 +26,7 @@ func checkers() []Checker {
 		{Invariant: "S10", What: "a snapshot that is restored is what the log leads to", judge: snapshots},
 		{Invariant: "S11", What: "what was damaged on a disk is found, and never served", judge: damage},
 		{Invariant: "S12", What: "all of that holds for servers of several versions together, and nothing is used that not all of them know", judge: versions},
+		{Invariant: "S13", What: "a workload is rendered with the configs of its own revision", judge: rendered},
 		{Invariant: "A1", What: "no two instances of a workload run at once", judge: together},
 		{Invariant: "A2", What: "a change of leader or agent starts no workload twice", judge: startedTwice},
 		{Invariant: "A3", What: "workloads run on, whatever becomes of the servers", judge: abandoned},

@@ -112,7 +112,7 @@ func (a *account) endedBy(l *life) bool {
 func (a *account) wanted(workload, value string) (from, to, replaced history.Micros, ok bool) {
 	all := a.versions[workload]
 	for i, v := range all {
-		if v.gone || v.value != value {
+		if v.gone || v.runs() != value {
 			continue
 		}
 		if w := a.writerOf(workload, v.revision); w != nil {
@@ -130,7 +130,8 @@ func (a *account) wanted(workload, value string) (from, to, replaced history.Mic
 	return 0, 0, 0, false
 }
 
-// writerOf returns the first write of an entry that concerns an object.
+// writerOf returns the first write of an entry that concerns an object, or, of a
+// workload with templates, a config that it uses.
 func (a *account) writerOf(name string, revision uint64) *write {
 	e := a.entry(revision)
 	if e == nil {
@@ -140,6 +141,9 @@ func (a *account) writerOf(name string, revision uint64) *write {
 		if w := a.writes[request]; w != nil && slices.Contains(w.tries[0].Objects, name) {
 			return w
 		}
+	}
+	if all := a.rerenders(name, revision); len(all) > 0 {
+		return all[0]
 	}
 	return nil
 }

@@ -154,6 +154,14 @@ func (a *account) calls() map[string][]porcupine.Operation {
 			add(name, c, w.first, max(until, w.first))
 		}
 	}
+	for name, all := range a.versions {
+		for _, v := range all {
+			if w := a.rerenders(name, v.revision); v.rendered != "" && len(w) > 0 {
+				// Whoever wrote the configs wrote this, too.
+				add(name, call{action: history.Apply, value: v.value, revision: v.revision}, w[0].first, max(a.by(w), w[0].first))
+			}
+		}
+	}
 	lists := 0
 	for i := range a.h.Operations {
 		o := &a.h.Operations[i]
@@ -182,6 +190,18 @@ func (a *account) calls() map[string][]porcupine.Operation {
 		slices.SortStableFunc(of, func(x, y porcupine.Operation) int { return cmp.Compare(x.Call, y.Call) })
 	}
 	return calls
+}
+
+// by returns by when the first of some writes of one entry was certainly carried
+// out.
+func (a *account) by(writes []*write) history.Micros {
+	at := a.since(writes[0].revision)
+	for _, w := range writes {
+		if w.answered > 0 {
+			at = min(at, w.answered)
+		}
+	}
+	return at
 }
 
 // since returns by when a revision was certainly carried out: when somebody had

@@ -281,7 +281,32 @@ func objects(machine *fsm.Machine) ([]history.Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, history.Object{Name: w.GetName(), Value: history.Value(w.GetRuntimeConfig()), Revision: w.GetRevision(), Created: w.GetCreatedRevision()})
+		o := workloadObject(w)
+		o.Revision, o.Created = w.GetRevision(), w.GetCreatedRevision()
+		all = append(all, o)
+	}
+	for row := range machine.View().Configs() {
+		c, err := row.Config()
+		if err != nil {
+			return nil, err
+		}
+		o := configObject(c)
+		o.Revision, o.Created = c.GetRevision(), c.GetCreatedRevision()
+		all = append(all, o)
 	}
 	return all, nil
+}
+
+// workloadObject is a workload without its revisions.
+func workloadObject(w *argosyv1.Workload) history.Object {
+	o := history.Object{Name: w.GetName(), Value: history.Value(w.GetRuntimeConfig())}
+	if len(w.GetConfigs()) > 0 {
+		o.Uses, o.Rendered = history.Uses(w.GetConfigs()), history.Value(w.GetRendered().GetRuntimeConfig())
+	}
+	return o
+}
+
+// configObject is a config without its revisions.
+func configObject(c *argosyv1.Config) history.Object {
+	return history.Object{Name: c.GetKey(), Value: c.GetValue().GetText()}
 }

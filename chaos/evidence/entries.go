@@ -68,14 +68,14 @@ func decode(stored *raft.Log) (history.Entry, error) {
 	for _, mutation := range message.GetMutations() {
 		switch kind := mutation.GetKind().(type) {
 		case *argosyv1.Mutation_Put:
-			if kind.Put.GetKind() != argosyv1.RowKind_ROW_KIND_WORKLOAD {
+			o, known, err := written(kind.Put)
+			if err != nil {
+				return e, err
+			}
+			if !known {
 				continue
 			}
-			w := &argosyv1.Workload{}
-			if err := proto.Unmarshal(kind.Put.GetValue(), w); err != nil {
-				return e, fmt.Errorf("workload %q: %w", kind.Put.GetKey(), err)
-			}
-			o := history.Object{Name: kind.Put.GetKey(), Value: history.Value(w.GetRuntimeConfig()), Revision: stored.Index}
+			o.Revision = stored.Index
 			if at := slices.Index(e.Deleted, o.Name); at >= 0 {
 				// What was there is gone, this is another one of the name.
 				e.Deleted, o.Created = slices.Delete(e.Deleted, at, at+1), stored.Index
@@ -88,7 +88,7 @@ func decode(stored *raft.Log) (history.Entry, error) {
 			e.Put = append(e.Put, o)
 		case *argosyv1.Mutation_Delete:
 			name := kind.Delete.GetKey()
-			if kind.Delete.GetKind() != argosyv1.RowKind_ROW_KIND_WORKLOAD {
+			if kind.Delete.GetKind() != argosyv1.RowKind_ROW_KIND_WORKLOAD && kind.Delete.GetKind() != argosyv1.RowKind_ROW_KIND_CONFIG {
 				continue
 			}
 			if _, again := put[name]; again {
@@ -102,6 +102,27 @@ func decode(stored *raft.Log) (history.Entry, error) {
 		}
 	}
 	return e, nil
+}
+
+// written is the object that a row is; false for one that is none of the load.
+func written(row *argosyv1.PutRow) (o history.Object, known bool, err error) {
+	switch row.GetKind() {
+	case argosyv1.RowKind_ROW_KIND_WORKLOAD:
+		w := &argosyv1.Workload{}
+		err = proto.Unmarshal(row.GetValue(), w)
+		o = workloadObject(w)
+	case argosyv1.RowKind_ROW_KIND_CONFIG:
+		c := &argosyv1.Config{}
+		err = proto.Unmarshal(row.GetValue(), c)
+		o = configObject(c)
+	default:
+		return o, false, nil
+	}
+	if err != nil {
+		return o, false, fmt.Errorf("row %q: %w", row.GetKey(), err)
+	}
+	o.Name = row.GetKey()
+	return o, true, nil
 }
 
 // sum is a hash of all that Raft depends on in an entry.

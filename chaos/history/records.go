@@ -106,6 +106,11 @@ type Object struct {
 	// Revision of its last change, Created that of its creation.
 	Revision uint64 `json:"revision"`
 	Created  uint64 `json:"created,omitempty"`
+	// Uses are the configs that a workload uses, each as the name by which its
+	// templates know it, "=" and its key, in their order. Its value is a template
+	// then, and Rendered the value that it was rendered to, with which it runs.
+	Uses     string `json:"uses,omitempty"`
+	Rendered string `json:"rendered,omitempty"`
 }
 
 // Sight is a message of a watch.

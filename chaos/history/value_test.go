@@ -9,6 +9,7 @@ func TestTheValueOfAConfigurationIsFound(t *testing.T) {
 		{"command: probe\nargs: [probe, --workload, probe-1, --value, mover-2-3.4, --dir, /x]\n", "mover-2-3.4"},
 		{"command: probe\nargs: [\"--value=mover-2-3\"]\n", "mover-2-3"},
 		{"command: probe\nargs:\n- --value\n- \"mover-2-3\"\n- --dir\n- /x\n", "mover-2-3"},
+		{"args: [probe, --value, configurer-0-7_{{one}}.{{two}}, --dir, /x]\n", "configurer-0-7_{{one}}.{{two}}"},
 		{"args: [--value", ""},
 		{"", ""},
 	} {

@@ -201,6 +201,9 @@ type Load struct {
 	// Couples are clients that each create and delete two workloads together, over and
 	// over, of which one depends on the other.
 	Couples int `json:"couples,omitempty"`
+	// Configurers are clients that each write two configs and a workload whose
+	// templates use both, together and one without the other.
+	Configurers int `json:"configurers,omitempty"`
 	// PauseUs is how long each client waits between two calls, in microseconds, on
 	// average.
 	PauseUs int64 `json:"pause_us"`

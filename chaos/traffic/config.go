@@ -60,7 +60,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Patience = DefaultPatience
 	}
 	if c.Probe == nil {
-		c.Load.Probes, c.Load.Couples = 0, 0
+		c.Load.Probes, c.Load.Couples, c.Load.Configurers = 0, 0, 0
 	}
 	if c.Load.Probes == 0 {
 		c.Load.Movers, c.Load.LogFollowers = 0, 0
@@ -77,11 +77,11 @@ func (c Config) withDefaults() (Config, error) {
 			problems = append(problems, fmt.Errorf("server %q with endpoint %q needs both", s.Name, s.Endpoint))
 		}
 	}
-	if c.Load.Probes+c.Load.Couples > 0 && len(c.Agents) == 0 {
+	if c.Load.Probes+c.Load.Couples+c.Load.Configurers > 0 && len(c.Agents) == 0 {
 		problems = append(problems, fmt.Errorf("%d probes have no agent to run on", c.Load.Probes))
 	}
 	l := c.Load
-	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples) < 0 || l.PauseUs < 0 || c.Patience < 0 {
+	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers) < 0 || l.PauseUs < 0 || c.Patience < 0 {
 		problems = append(problems, errors.New("no number of the load may be negative"))
 	}
 	if err := errors.Join(problems...); err != nil {

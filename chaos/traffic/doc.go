@@ -11,7 +11,8 @@
 // writers to objects of their own, each write expecting the revision of the one
 // before; rivals to a few that they share, expecting what they have read; makers
 // create and delete; appliers write several at once; movers change and move
-// workloads that run. Readers read at one server each, listers read everything,
+// workloads that run; configurers write configs, and workloads that are rendered
+// with them. Readers read at one server each, listers read everything,
 // watchers watch and go on elsewhere, followers follow what workloads print.
 //
 // It knows no time but that of package time, so that it works in a bubble of

@@ -59,8 +59,12 @@ func changed(op *history.Operation) bool {
 }
 
 func objectOf(w *argosyv1.Workload) history.Object {
-	return history.Object{
+	o := history.Object{
 		Name: w.GetName(), Value: history.Value(w.GetRuntimeConfig()),
 		Revision: w.GetRevision(), Created: w.GetCreatedRevision(),
 	}
+	if len(w.GetConfigs()) > 0 {
+		o.Uses, o.Rendered = history.Uses(w.GetConfigs()), history.Value(w.GetRendered().GetRuntimeConfig())
+	}
+	return o
 }

@@ -60,13 +60,52 @@ func TestProbesAreMovedAndFollowed(t *testing.T) {
 	}
 }
 
-// movedTwice tells whether movers have changed probes after their creation.
-func movedTwice(t *testing.T, tr *traffic.Traffic, recorder *history.Recorder) bool {
-	t.Helper()
-	entries, err := os.ReadDir(recorder.BeatsDir())
+func TestWorkloadsRunAsTheirConfigsRenderThem(t *testing.T) {
+	recorder, err := history.Create(t.TempDir()+"/trial", history.Meta{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := mustCluster(t, cluster.Config{Agents: 2})
+	tr, _ := mustStart(t, c, plan.Load{Readers: 2, Listers: 1, Watchers: 1, Configurers: 1, PauseUs: 10000}, func(config *traffic.Config) {
+		config.Recorder = recorder
+		config.Probe = probe.Maker(os.Args[0], recorder.BeatsDir())
+	})
+	eventually(t, func() bool { return filesIn(t, recorder.BeatsDir()) >= 6 }, func() any { return tr.Counts() })
+	h := mustEnd(t, tr, recorder)
+	checkValues(t, h)
+	checkSights(t, h)
+	renderedTo := map[string]bool{}
+	for _, sight := range h.Sights {
+		for _, o := range sight.Put {
+			if o.Uses != "" {
+				renderedTo[o.Rendered] = true
+			}
+		}
+	}
+	ran := map[string]bool{}
+	for _, b := range h.Beats {
+		ran[b.Value] = true
+		if !renderedTo[b.Value] {
+			t.Fatalf("%+v runs, which no watcher was shown; they were %v", b, renderedTo)
+		}
+	}
+	if len(ran) < 3 {
+		t.Errorf("%d texts ran: %v", len(ran), ran)
+	}
+}
+
+// movedTwice tells whether movers have changed probes after their creation.
+func movedTwice(t *testing.T, tr *traffic.Traffic, recorder *history.Recorder) bool {
+	t.Helper()
 	// A lock for each probe, and a file for each process.
-	return len(entries) >= 2*len(tr.Probes())+2
+	return filesIn(t, recorder.BeatsDir()) >= 2*len(tr.Probes())+2
+}
+
+func filesIn(t *testing.T, dir string) int {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

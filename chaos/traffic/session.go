@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,7 +172,7 @@ func (s *session) remove(names ...string) *write {
 func (w *write) operation() history.Operation {
 	if d := w.delete; d != nil {
 		return history.Operation{
-			Action: history.Delete, Request: hex.EncodeToString(d.GetRequestId()), Objects: d.GetNames(),
+			Action: history.Delete, Request: hex.EncodeToString(d.GetRequestId()), Objects: slices.Concat(d.GetNames(), d.GetConfigs()),
 			Expected: d.GetExpectedRevision(), ExpectedState: d.GetExpectedStateRevision(), IgnoreMissing: d.GetIgnoreMissing(),
 		}
 	}
@@ -183,6 +184,10 @@ func (w *write) operation() history.Operation {
 	for _, workload := range a.GetWorkloads() {
 		op.Objects = append(op.Objects, workload.GetName())
 		op.Values = append(op.Values, history.Value(workload.GetRuntimeConfig()))
+	}
+	for _, config := range a.GetConfigs() {
+		op.Objects = append(op.Objects, config.GetKey())
+		op.Values = append(op.Values, config.GetValue().GetText())
 	}
 	return op
 }
@@ -226,6 +231,9 @@ func (s *session) change(ctx context.Context, by way, w *write) *history.Operati
 	for _, change := range response.GetResult().GetChanges() {
 		op.Changes = append(op.Changes, kindName(change.GetKind()))
 	}
+	for _, change := range response.GetResult().GetConfigs() {
+		op.Changes = append(op.Changes, kindName(change.GetKind()))
+	}
 	s.end(&op, response.GetHeader(), err)
 	return &op
 }
@@ -258,36 +266,35 @@ func (s *session) settle(ctx context.Context, w *write) *history.Operation {
 	return op
 }
 
-// get reads one object. Half of the reads ask in a way that tells the revision
-// also when the object is not there.
+// get reads one object. Half of the reads of workloads ask in a way that tells the
+// revision also when the object is not there.
 func (s *session) get(ctx context.Context, by way, name string, stale bool) *history.Operation {
 	op := history.Operation{Action: history.Get, Objects: []string{name}, Stale: stale}
 	call, cancel := s.limited(ctx, by, false)
 	defer cancel()
 	consistency := consistencyOf(stale)
 	var header *argosyv1.ResponseHeader
-	var found []*argosyv1.Workload
 	var err error
 	alone := s.oneIn(2)
 	s.begin(&op, by)
-	if alone {
+	if alone && !history.IsConfig(name) {
 		var response *argosyv1.GetWorkloadResponse
 		response, err = by.client.GetWorkload(call, &argosyv1.GetWorkloadRequest{Name: name, Consistency: consistency})
 		header = response.GetHeader()
 		if response.GetWorkload() != nil {
-			found = append(found, response.GetWorkload())
+			op.Found = append(op.Found, objectOf(response.GetWorkload()))
 		}
 	} else {
+		request := &argosyv1.GetStateRequest{Names: []string{name}, OmitStates: true, OmitAgents: true, OmitConfigs: true, Consistency: consistency}
+		if history.IsConfig(name) {
+			request.OmitConfigs, request.OmitWorkloads, request.ConfigKeys = false, true, request.Names
+		}
 		var response *argosyv1.GetStateResponse
-		response, err = by.client.GetState(call, &argosyv1.GetStateRequest{
-			Names: []string{name}, OmitStates: true, OmitAgents: true, Consistency: consistency,
-		})
-		header, found = response.GetHeader(), response.GetWorkloads()
+		response, err = by.client.GetState(call, request)
+		header = response.GetHeader()
+		op.Found = s.found(response.GetWorkloads(), response.GetConfigs())
 	}
 	op.Outcome = outcomeOfRead(err)
-	for _, workload := range found {
-		op.Found = append(op.Found, objectOf(workload))
-	}
 	s.end(&op, header, err)
 	return &op
 }
@@ -299,14 +306,27 @@ func (s *session) list(ctx context.Context, by way, stale bool) *history.Operati
 	defer cancel()
 	s.begin(&op, by)
 	response, err := by.client.GetState(call, &argosyv1.GetStateRequest{OmitStates: true, OmitAgents: true, Consistency: consistencyOf(stale)})
-	op.Outcome = outcomeOfRead(err)
-	for _, workload := range response.GetWorkloads() {
-		if _, mine := s.mine[workload.GetName()]; mine {
-			op.Found = append(op.Found, objectOf(workload))
-		}
-	}
+	op.Outcome, op.Found = outcomeOfRead(err), s.found(response.GetWorkloads(), response.GetConfigs())
 	s.end(&op, response.GetHeader(), err)
 	return &op
+}
+
+// found are those objects that are of the load.
+func (t *Traffic) found(workloads []*argosyv1.Workload, configs []*argosyv1.Config) []history.Object {
+	var all []history.Object
+	for _, workload := range workloads {
+		if _, mine := t.mine[workload.GetName()]; mine {
+			all = append(all, objectOf(workload))
+		}
+	}
+	for _, config := range configs {
+		if _, mine := t.mine[config.GetKey()]; mine {
+			all = append(all, history.Object{
+				Name: config.GetKey(), Value: config.GetValue().GetText(), Revision: config.GetRevision(), Created: config.GetCreatedRevision(),
+			})
+		}
+	}
+	return all
 }
 
 func consistencyOf(stale bool) argosyv1.Consistency {

@@ -156,6 +156,12 @@ func (t *Traffic) start(ctx context.Context) error {
 		s := t.session("coupler", n, t.calm, free[n%len(free)])
 		add(&t.changers, func() { s.coupleAlong(ctx, user, history.BaseName(n)) })
 	}
+	for n := range l.Configurers {
+		names := t.own([]string{renderedName(n), history.ConfigName(n, 0), history.ConfigName(n, 1)})
+		t.running[names[0]] = struct{}{}
+		c := &configurer{t.session("configurer", n, t.calm, free[n%len(free)]), names[0], names[1:]}
+		add(&t.changers, func() { c.configureAlong(ctx) })
+	}
 	for n := range l.Readers {
 		s := t.session("reader", n, t.quiet, t.pinned[n%len(t.pinned)])
 		add(&t.questions, func() { s.readAlong(ctx, t.names, false) })

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -81,12 +82,8 @@ func (w *watcher) take(by way, message *argosyv1.WatchResponse) {
 		Revision: header.GetRevision(), Incarnation: header.GetIncarnation(),
 	}
 	w.resumed = 0
-	for _, workload := range message.GetWorkloads() {
-		if _, mine := w.mine[workload.GetName()]; mine {
-			sight.Put = append(sight.Put, objectOf(workload))
-		}
-	}
-	for _, name := range message.GetDeletedWorkloads() {
+	sight.Put = w.found(message.GetWorkloads(), message.GetConfigs())
+	for _, name := range slices.Concat(message.GetDeletedWorkloads(), message.GetDeletedConfigs()) {
 		if _, mine := w.mine[name]; mine {
 			sight.Deleted = append(sight.Deleted, name)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -83,6 +84,10 @@ func (d *draft) renderUsers() refuse {
 	named := d.named()
 	if why := d.stillUsed(named); why != nil {
 		return why
+	}
+	if planted.On(planted.OldConfigs) {
+		// What was read stays in mind, and not what is written.
+		clear(d.items)
 	}
 	for _, name := range d.linked().uses.Users(d.changed...) {
 		if named[name] {
