@@ -32,7 +32,8 @@
 // before it has been read. Nothing tells that: while one message waits for another
 // the pipe is looked at by a timer, ever less often. SDKs also forget what comes
 // for a subscription before they have noted its first response; the second one
-// waits for that ([Config].SubscriptionPause).
+// waits for that ([Config].SubscriptionPause). docs/ankaios.md says which SDKs were
+// tried, and how.
 //
 // # Sessions
 //
