@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -109,8 +110,20 @@ func (a *app) runAgent(ctx context.Context, config agent.Config, o agentOptions)
 	if err != nil {
 		return err
 	}
-	notify(daemon.SdNotifyReady)
-	return node.Run(ctx)
+	// Not before it has its directories for itself: until then it may yet refuse.
+	ended := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		select {
+		case <-node.Ready():
+			notify(daemon.SdNotifyReady)
+		case <-ended:
+		}
+	})
+	err = node.Run(ctx)
+	close(ended)
+	telling.Wait()
+	return err
 }
 
 // agentTLS loads the agent's certificate; nil without one.
