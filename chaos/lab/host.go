@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -31,6 +32,8 @@ type Host struct {
 	// number is its own among the hosts of the lab, from 1.
 	number    int
 	namespace netns.NsHandle
+	// entry keeps the namespace from being closed while a thread enters it.
+	entry sync.RWMutex
 	// kernel is that of its network.
 	kernel *netlink.Handle
 	// group has all processes of the host; groupless is why there is none.
@@ -166,7 +169,7 @@ func (h *Host) within(f func() error) error {
 	home, err := netns.Get()
 	if err == nil {
 		defer func() { _ = home.Close() }()
-		err = netns.Set(h.namespace)
+		err = h.enter()
 	}
 	if err != nil {
 		runtime.UnlockOSThread()
@@ -179,6 +182,13 @@ func (h *Host) within(f func() error) error {
 		runtime.UnlockOSThread()
 	}
 	return err
+}
+
+// enter gives the calling thread the network of the host.
+func (h *Host) enter() error {
+	h.entry.RLock()
+	defer h.entry.RUnlock()
+	return netns.Set(h.namespace)
 }
 
 func (h *Host) close() error {
@@ -195,6 +205,10 @@ func (h *Host) close() error {
 	if h.kernel != nil {
 		h.kernel.Close()
 	}
+	// Somebody may still be dialing: those who do not wait for an answer any more
+	// do not wait for the attempt.
+	h.entry.Lock()
+	defer h.entry.Unlock()
 	if h.namespace.IsOpen() {
 		err = errors.Join(err, h.namespace.Close())
 	}

@@ -170,6 +170,31 @@ func connectsAndRefuses(t *testing.T, l *lab.Lab) {
 	}
 }
 
+// An attempt to connect may outlive the one who asked for it.
+func TestALabMayBeClosedWhileAHostConnects(t *testing.T) {
+	t.Parallel()
+	l := mustLab(t)
+	host := mustHost(t, l, "a")
+	began, refused := make(chan struct{}), make(chan error)
+	go func() {
+		for first := true; ; first = false {
+			_, err := host.Dial(t.Context(), net.JoinHostPort(host.Address, "1"))
+			if first {
+				close(began)
+			}
+			if !errors.Is(err, unix.ECONNREFUSED) {
+				refused <- err
+				return
+			}
+		}
+	}()
+	<-began
+	must(t, l.Close())
+	if err := <-refused; err == nil {
+		t.Error("a host of a lab that is closed connects")
+	}
+}
+
 func TestPowerLossLosesWhatWasNotFlushed(t *testing.T) {
 	t.Parallel()
 	disk := mustDisk(t, mustLab(t), "disk")
