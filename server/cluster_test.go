@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).triggerFunc"))
 }
 
+// patience bounds what a test waits for that fails; a test that passes never
+// waits so long, however busy the machine is.
+const patience = 3 * time.Minute
+
 // replica is one real server of a test: real Raft, real gossip, a real disk.
 type replica struct {
 	*Server
@@ -135,7 +139,7 @@ func (r *replica) crash(t *testing.T) {
 }
 
 // mustCluster starts servers that found a cluster, and waits until it has a
-// leader.
+// leader that all of them have heard of.
 func mustCluster(t *testing.T, n int, change func(i int, cfg *Config)) []*replica {
 	t.Helper()
 	var all []*replica
@@ -152,6 +156,14 @@ func mustCluster(t *testing.T, n int, change func(i int, cfg *Config)) []*replic
 		all = append(all, mustStart(t, cfg))
 	}
 	mustLeader(t, all...)
+	eventually(t, "all servers to be in the cluster", func() bool {
+		for _, r := range all {
+			if _, ok := r.machine.View().Cluster(); !ok {
+				return false
+			}
+		}
+		return true
+	})
 	return all
 }
 
@@ -186,7 +198,7 @@ func others(all []*replica, not *replica) []*replica {
 // eventually waits for a condition. The time only bounds a test that fails.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
@@ -197,7 +209,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func requestContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -218,20 +230,29 @@ func applyOf(workloads ...*argosyv1.Workload) *argosyv1.ApplyRequest {
 
 func mustApply(t *testing.T, r *replica, req *argosyv1.ApplyRequest) *argosyv1.WriteResponse {
 	t.Helper()
-	response, err := r.Apply(requestContext(t), req)
-	if err != nil {
-		t.Fatalf("apply through %s: %v", r.cfg.Name, err)
-	}
-	return response
+	return mustDo(t, "apply through "+r.cfg.Name, func() (*argosyv1.WriteResponse, error) { return r.Apply(requestContext(t), req) })
 }
 
 func mustGet(t *testing.T, r *replica, name string) *argosyv1.GetWorkloadResponse {
 	t.Helper()
-	response, err := r.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: name})
-	if err != nil {
-		t.Fatalf("get through %s: %v", r.cfg.Name, err)
+	return mustDo(t, "get through "+r.cfg.Name, func() (*argosyv1.GetWorkloadResponse, error) {
+		return r.GetWorkload(requestContext(t), &argosyv1.GetWorkloadRequest{Name: name})
+	})
+}
+
+// mustDo makes a request until what comes of it is not a matter of who leads: on a
+// machine that is busy leaders change, and a write may be repeated under its id.
+func mustDo[T any](t *testing.T, what string, do func() (T, error)) T {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+		result, err := do()
+		if err == nil {
+			return result
+		}
+		if !retryable(err) || time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
 	}
-	return response
 }
 
 // retryable tells, like the client library, whether a request may be tried at

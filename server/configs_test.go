@@ -91,7 +91,7 @@ func TestConfigsAreFollowedFromServerToServer(t *testing.T) {
 	at = follow(t, rest[0], at, last, known)
 
 	leader.crash(t)
-	last = mustRetry(t, func() (uint64, error) {
+	last = mustDo(t, "apply a config", func() (uint64, error) {
 		request := applyOf()
 		request.Configs = []*argosyv1.Config{config("after", "x")}
 		response, err := rest[0].Apply(requestContext(t), request)
@@ -101,20 +101,6 @@ func TestConfigsAreFollowedFromServerToServer(t *testing.T) {
 	for _, r := range rest {
 		if got := configsOf(t, r); !maps.Equal(got, known) {
 			t.Errorf("the watches know %v, %s has %v", known, r.cfg.Name, got)
-		}
-	}
-}
-
-// mustRetry does something until it is not a matter of who leads any more.
-func mustRetry(t *testing.T, do func() (uint64, error)) uint64 {
-	t.Helper()
-	for {
-		revision, err := do()
-		if err == nil {
-			return revision
-		}
-		if !retryable(err) {
-			t.Fatal(err)
 		}
 	}
 }
