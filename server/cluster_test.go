@@ -51,7 +51,7 @@ func testConfig(t *testing.T) Config {
 	cfg.Cluster = t.Name()[:min(len(t.Name()), 60)] + fmt.Sprint(os.Getpid())
 	cfg.DataDir = t.TempDir()
 	cfg.APIAddress, cfg.RaftAddress, cfg.GossipAddress, cfg.HTTPAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", ""
-	cfg.TimingMultiplier = 2 // tests share the machine
+	cfg.TimingMultiplier = 5 // tests share the machine
 	cfg.Logger = logger(t)
 	return cfg
 }
