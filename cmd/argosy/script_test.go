@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,8 +24,12 @@ import (
 )
 
 // patience bounds what a test waits for that fails; a test that passes never
-// waits so long.
-const patience = 60 * time.Second
+// waits so long, however busy the machine is.
+const patience = 3 * time.Minute
+
+// requestPatience is how long a command of a script tries to get an answer, unless
+// the script says how long.
+const requestPatience = "1m"
 
 // shared is the cluster that most scripts use: three servers, two agents.
 var shared sharedCluster
@@ -67,7 +72,9 @@ func newCluster(config cluster.Config) (*cluster.Cluster, error) {
 //
 //	argosy ARG...               runs argosy, which must end with exit code 0
 //	exits CODE COMMAND ARG...   runs a command, which must end with this code
-//	until PATTERN COMMAND...    repeats a command until what it prints matches
+//	until PATTERN [exits CODE] COMMAND...
+//	                            repeats a command until what it prints matches, and
+//	                            it ends with the exit code, if that is given
 //	awaits FILE PATTERN         waits until a file matches
 //	cluster [name=value]...     starts a cluster for this script alone (servers,
 //	                            agents, tls) and points argosy to it
@@ -157,6 +164,9 @@ func bounded(ts *testscript.TestScript, args []string) int {
 	if len(args) == 0 {
 		ts.Fatalf("name a command")
 	}
+	if len(args) > 1 && args[0] == "argosy" && !strings.HasPrefix(args[1], "__") {
+		args = slices.Insert(slices.Clone(args), 1, "--request-timeout", requestPatience)
+	}
 	err := ts.Exec("timeout", append([]string{"--signal=KILL", fmt.Sprint(patience.Seconds())}, args...)...)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -188,12 +198,20 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: until PATTERN COMMAND ARG...")
+		ts.Fatalf("usage: until PATTERN [exits CODE] COMMAND ARG...")
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	eventually(ts, pattern, "output", func() string {
-		bounded(ts, args[1:])
+	command, want := args[1:], -1
+	if command[0] == "exits" && len(command) > 2 {
+		want, err = strconv.Atoi(command[1])
+		ts.Check(err)
+		command = command[2:]
+	}
+	eventually(ts, pattern, "what "+strings.Join(command, " ")+" prints", func() string {
+		if code := bounded(ts, command); want >= 0 && code != want {
+			return fmt.Sprintf("(exit code %d)", code)
+		}
 		return ts.ReadFile("stdout") + ts.ReadFile("stderr")
 	})
 }
