@@ -1,6 +1,7 @@
 package asks
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/argosy-cluster/argosy/manifest"
@@ -42,9 +43,16 @@ func (b *rulebook) of(instance *argosyv1.InstanceName) (*access.Rules, bool) {
 	if err != nil {
 		rules = nil
 	}
+	b.forget()
 	if b.pages == nil {
 		b.pages = make(map[string]page)
 	}
 	b.pages[name] = page{of: given, rules: rules}
 	return rules, rules != nil
+}
+
+// forget drops the rules of workloads that are not to run here any more: they may
+// never ask again.
+func (b *rulebook) forget() {
+	maps.DeleteFunc(b.pages, func(name string, _ page) bool { return b.workloads.Workload(name) == nil })
 }
