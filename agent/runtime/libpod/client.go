@@ -212,14 +212,16 @@ func (c *Client) adopt(base context.Context) {
 	if err != nil {
 		return // cannot be: NewConnection put it there
 	}
+	var idle func()
 	if t, ok := conn.Client.Transport.(*http.Transport); ok {
 		// The pings' connection stays open by itself; others close soon.
 		t.IdleConnTimeout = 15 * time.Second
 		t.MaxIdleConnsPerHost = 8
-		c.idle = t.CloseIdleConnections
+		idle = t.CloseIdleConnections
 	}
 	conn.Client.Transport = transport{conn.Client.Transport}
 	c.mu.Lock()
+	c.idle = idle
 	// Only the values: its deadline was for connecting.
 	c.base = context.WithoutCancel(base)
 	c.mu.Unlock()
