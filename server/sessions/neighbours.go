@@ -237,7 +237,9 @@ func (n *neighbours) change(c edgeChange) []*audience {
 	}
 	n.setEdges(c.name, c.needs)
 	concerned := maps.Clone(n.listeners[c.name])
-	for _, a := range n.recountOwners(append(slices.Clone(before), c.needs...)) {
+	// Who depends on the others is as it was. There may be one that everybody depends
+	// on, and each of these changes now and then.
+	for _, a := range n.recountOwners(inOneOnly(before, c.needs)) {
 		if concerned == nil {
 			concerned = map[*audience]struct{}{}
 		}
@@ -304,9 +306,10 @@ func (n *neighbours) dependentsOf(workload string) []string {
 func (n *neighbours) setWanted(a *audience, workload string, names []string) {
 	before := a.own[workload]
 	for _, name := range names {
-		a.wanted[name]++
-		a.unclear[name] = struct{}{}
-		n.listen(name, a)
+		if a.wanted[name]++; a.wanted[name] == 1 {
+			a.unclear[name] = struct{}{}
+			n.listen(name, a)
+		}
 	}
 	a.unclearOwn[workload] = struct{}{}
 	for _, name := range before {
@@ -393,6 +396,9 @@ func (n *neighbours) enter(a *audience, needs map[string][]string) {
 		delete(a.parting, workload)
 		a.needs[workload] = names
 		n.recount(a, []string{workload})
+		for _, name := range names {
+			a.unclear[name] = struct{}{} // what is known now, ahead of the next event
+		}
 	}
 }
 
@@ -625,4 +631,20 @@ func union(a, b []string) []string {
 	all := append(slices.Clone(a), b...)
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// inOneOnly returns the names that are in one of two lists and not in the other.
+func inOneOnly(a, b []string) []string {
+	var names []string
+	for _, name := range a {
+		if !slices.Contains(b, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range b {
+		if !slices.Contains(a, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

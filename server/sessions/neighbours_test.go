@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -183,6 +184,44 @@ func TestALargeAccountComesInParts(t *testing.T) {
 			t.Errorf("the account came in %d parts", parts)
 		}
 	})
+}
+
+// A change of one that depends on what everybody depends on costs no more the more
+// of them there are.
+func TestAChangeOfOneOfManyDependentsCostsWhatItChanges(t *testing.T) {
+	cost := func(dependents int) (bytes uint64) {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.lead(1)
+			one := &argosyv1.Workload{Agent: "b", Runtime: "process", Dependencies: map[string]argosyv1.DependencyCondition{"hub": argosyv1.DependencyCondition_DEPENDENCY_CONDITION_RUNNING}}
+			mutations := []*argosyv1.Mutation{workload("hub@a")}
+			for i := range dependents {
+				one.Name = fmt.Sprint("w", i)
+				mutations = append(mutations, put(argosyv1.RowKind_ROW_KIND_WORKLOAD, one.Name, one.Agent, one))
+			}
+			w.apply(mutations...)
+			w.settle()
+			a := w.agent("a")
+			a.connect()
+			a.runs("hub")
+			told := neighboursSent(a)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for i := range 10 {
+				one.Name, one.RuntimeConfig = "w1", fmt.Sprint("another ", i)
+				w.apply(put(argosyv1.RowKind_ROW_KIND_WORKLOAD, one.Name, one.Agent, one))
+				w.settle()
+			}
+			runtime.ReadMemStats(&after)
+			bytes = after.TotalAlloc - before.TotalAlloc
+			if n := neighboursSent(a) - told; n != 10 {
+				t.Errorf("%d of 10 changes were told", n)
+			}
+		})
+		return bytes
+	}
+	if few, many := cost(100), cost(2000); many > 3*few {
+		t.Errorf("with 100 dependents it costs %d bytes, with 2000 %d", few, many)
+	}
 }
 
 // Whatever happens in which order, an agent knows in the end what a look at the
