@@ -39,6 +39,27 @@ func TestAReportThatSaysNothingNewIsNoEventAndMovesNothing(t *testing.T) {
 	}
 }
 
+// An agent that was upgraded gives the reason of a state of which it gave but a text.
+func TestAReasonForWhatIsKnownIsTakenIn(t *testing.T) {
+	s := mustStore(t)
+	l := mustLead(t, s, 1)
+	connect(t, l, "a")
+	without := proto.CloneOf(failed)
+	without.AdditionalInfo = "Exit code: '3'"
+	mustReport(t, l, "a", true, state(t, "web.1.a", without))
+	with := proto.CloneOf(without)
+	with.Reason = argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_EXIT, "code", "3")
+	mustReport(t, l, "a", true, state(t, "web.1.a", with))
+	before := s.Position()
+	mustReport(t, l, "a", true, state(t, "web.1.a", proto.CloneOf(with)))
+	if all := s.Reported("web"); len(all) != 1 || !proto.Equal(all[0].GetExecution().GetReason(), with.Reason) {
+		t.Errorf("it is %v", all)
+	}
+	if after := s.Position(); after != before {
+		t.Errorf("what was known moved the position from %s to %s", before, after)
+	}
+}
+
 func TestRemovedDropsTheEntryAndAFullReportDropsWhatItDoesNotName(t *testing.T) {
 	s := mustStore(t)
 	l := mustLead(t, s, 1)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -292,5 +293,7 @@ func sameExecution(a, b *argosyv1.ExecutionState) bool {
 		a.GetExitCode() == b.GetExitCode() &&
 		a.GetRestarts() == b.GetRestarts() &&
 		a.GetStartedUnixNanos() == b.GetStartedUnixNanos() &&
-		a.GetRuntimeId() == b.GetRuntimeId()
+		a.GetRuntimeId() == b.GetRuntimeId() &&
+		a.GetReason().GetCode() == b.GetReason().GetCode() &&
+		maps.Equal(a.GetReason().GetArguments(), b.GetReason().GetArguments())
 }
