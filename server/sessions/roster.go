@@ -225,7 +225,7 @@ func (r *roster) remove(name string) error {
 	defer s.mu.Unlock()
 	if s.session != nil {
 		s.session.end(argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND, "end session of agent %q: the agent was deleted", name))
-		s.session = nil
+		s.session, s.seated = nil, false
 	}
 	s.last, s.until = holder{}, time.Time{}
 	return r.lead.RemoveAgent(name)
