@@ -87,6 +87,7 @@ var measurements = []measurement{
 	{"manifests", measureManifests},
 	{"sight", measureSight},
 	{"podman", measurePodman},
+	{"containers", measureContainers},
 	{"processes", measureProcesses},
 	{"idle", measureIdle},
 	{"size", measureSize},

@@ -143,41 +143,45 @@ func newRawPodman(url string) *rawPodman {
 }
 
 func (r *rawPodman) call(ctx context.Context, method, path string, body any) error {
+	_, err := r.ask(ctx, method, path, body)
+	return err
+}
+
+// ask returns what podman answers.
+func (r *rawPodman) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "http://podman/v4.0.0/libpod"+path, bytes.NewReader(text))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := r.http.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if response.StatusCode >= 300 {
-		return fmt.Errorf("podman %s %s: %s: %s", method, path, response.Status, answer)
+		return nil, fmt.Errorf("podman %s %s: %s: %s", method, path, response.Status, answer)
 	}
-	return nil
+	return answer, nil
 }
 
 // createAndStart returns how long the two calls took, and removes the container.
 func (r *rawPodman) createAndStart(ctx context.Context, name string, command []string) (time.Duration, error) {
 	begin := time.Now()
-	if err := r.call(ctx, http.MethodPost, "/containers/create", map[string]any{
-		"name": name, "image": image, "command": command, "netns": map[string]string{"nsmode": "none"},
-	}); err != nil {
+	if err := r.create(ctx, name, command); err != nil {
 		return 0, err
 	}
-	if err := r.call(ctx, http.MethodPost, "/containers/"+name+"/start", nil); err != nil {
+	if err := r.start(ctx, name); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
-	return took, r.call(ctx, http.MethodDelete, "/containers/"+name+"?force=true&timeout=0", nil)
+	return took, r.remove(ctx, name)
 }
