@@ -13,6 +13,8 @@ type book struct {
 	// even though it was never seen.
 	called   bool
 	calledAt time.Time
+	// created is set once it was tried to create the instance ahead of its start.
+	created bool
 	// seen is set once the instance ran, in this life or an earlier one: its
 	// absence means that it is lost. here is set when that was in this life.
 	seen, here bool

@@ -4,7 +4,7 @@
 // It protects these invariants:
 //
 //   - At most once: a workload's new instance is started only after every older
-//     instance of it is known to be gone.
+//     instance of it is known to be gone. Created it may be before.
 //   - Nothing is touched without a reason: an assignment that is told again, a
 //     new leader, or a restart of the agent calls no runtime for what runs as
 //     it should, and a job that has finished is not run again.

@@ -11,8 +11,8 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-// errSuperseded is the cause with which a start is cut off whose workload is
-// not wanted any more.
+// errSuperseded is the cause with which a start or a creation is cut off whose
+// workload is not wanted any more.
 var errSuperseded = errors.New("superseded")
 
 // operation is one call of a runtime or of the preparer for one slot. While it is
@@ -66,8 +66,20 @@ func (l *lanes) forget(v verb) {
 	}
 }
 
+// starts tells whether it works on the desired instance; a creation is half a start,
+// and counts as one.
+func (v verb) starts() bool { return v == start || v == create }
+
+// kind is the verb that stands for all that share its lanes.
+func (v verb) kind() verb {
+	if v.starts() {
+		return start
+	}
+	return v
+}
+
 func (m *Manager) lanesOf(h *host, v verb) (*lanes, int) {
-	if v == start {
+	if v.starts() {
 		return &h.starts, m.cfg.Starts
 	}
 	return &h.removes, m.cfg.Removals
@@ -78,11 +90,11 @@ func (m *Manager) lanesOf(h *host, v verb) (*lanes, int) {
 func (m *Manager) execute(s *slot, d decision) {
 	h := m.hosts[d.place.runtime]
 	l, limit := m.lanesOf(h, d.verb)
-	if s.queued == d.verb {
+	if s.queued == d.verb.kind() {
 		return
 	}
 	if !l.free(limit, m.cfg.Operations) || len(l.waiting) > 0 && !s.turn {
-		s.queued = d.verb
+		s.queued = d.verb.kind()
 		l.waiting = append(l.waiting, s)
 		return
 	}
@@ -96,11 +108,15 @@ func (m *Manager) execute(s *slot, d decision) {
 	s.lane = op
 	l.busy++
 	op.timer = time.AfterFunc(m.cfg.SlowAfter, func() { m.slowed(op) })
-	if op.verb == start {
+	switch op.verb {
+	case start:
 		op.workload = s.desired.workload
 		s.book.call(time.Now())
 		m.tell(s)
-	} else {
+	case create:
+		op.workload = s.desired.workload
+		s.book.created = true
+	default:
 		m.removing(s, op)
 	}
 	m.settle(s, false)
@@ -108,7 +124,7 @@ func (m *Manager) execute(s *slot, d decision) {
 		defer cancel(nil)
 		var instance runtime.Instance
 		var err error
-		if op.verb == start {
+		if op.verb.starts() {
 			instance, err = m.launch(ctx, op)
 		} else {
 			err = h.runtime.Remove(ctx, op.instance)
@@ -190,6 +206,9 @@ func (m *Manager) finish(op *operation, instance runtime.Instance, err error, cu
 	case op.verb == start:
 		op.host.strikes = 0
 		m.started(op, instance, err)
+	case op.verb == create:
+		op.host.strikes = 0
+		m.created(op, instance, err)
 	default:
 		op.host.strikes = 0
 		m.removed(op, err)
@@ -227,6 +246,23 @@ func (m *Manager) started(op *operation, i runtime.Instance, err error) {
 		return
 	}
 	m.failedToStart(s, err)
+}
+
+// created takes the result of a creation ahead of the start. What went wrong with it
+// goes wrong again when it is started, and is told then.
+func (m *Manager) created(op *operation, i runtime.Instance, err error) {
+	s := op.slot
+	if op.prepared && s.wanted(op.place) {
+		s.book.prepared = true
+	}
+	if err == nil {
+		i.Name = argosyv1.InstanceOf(op.workload)
+		if o := find(s.actual, op.place); o == nil || o.seq < op.seq {
+			s.put(op.place, i, m.seq)
+		}
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		m.logger.Warn("could not create instance before the one in its way is removed; trying again after that", "workload", s.name, "error", err)
+	}
 }
 
 // overtaken tells whether an event that came while Start was under way is newer

@@ -318,7 +318,21 @@ func (m *Manager) situation(s *slot) situation {
 	return situation{
 		now: time.Now(), vouched: m.vouched, presumed: m.presumed, open: open, hindered: m.hindered(s), desired: s.desired, book: s.book,
 		retiring: s.retiring, actual: s.actual, usable: m.usable, patience: m.cfg.StartingPatience,
+		ahead: m.createsAhead(s),
 	}
+}
+
+// createsAhead tells whether what is desired can be created ahead of its start.
+func (m *Manager) createsAhead(s *slot) bool {
+	if s.desired == nil {
+		return false
+	}
+	h := m.hosts[s.desired.place.runtime]
+	if h == nil {
+		return false
+	}
+	_, ok := h.runtime.(runtime.Creator)
+	return ok
 }
 
 func (m *Manager) decideAll() {

@@ -29,6 +29,9 @@ type situation struct {
 	// known what instances it has, and it may be asked to do something.
 	usable   map[string]bool
 	patience time.Duration
+	// ahead says that the runtime of what is desired can create instances ahead of
+	// their start.
+	ahead bool
 }
 
 type verb uint8
@@ -37,6 +40,7 @@ const (
 	rest verb = iota
 	start
 	remove
+	create
 	adopt
 	release
 )
@@ -89,7 +93,7 @@ func (s *situation) clear(d *decision) bool {
 			d.gone = append(d.gone, r.place)
 		case !usable:
 			blocked = true
-		case !exists && (r.begun || !r.book.called):
+		case !exists && (r.begun || !r.book.called && !r.book.created):
 			d.gone = append(d.gone, r.place)
 		case len(s.hindered[r.place]) > 0 && exists:
 			blocked = true
@@ -110,7 +114,26 @@ func (s *situation) clear(d *decision) bool {
 			blocked = true
 		}
 	}
+	if d.verb == remove && s.mayCreate() {
+		d.verb, d.place, d.instance = create, s.desired.place, nil
+	}
 	return blocked || d.verb != rest
+}
+
+// mayCreate tells whether the desired instance is to be created before the first of
+// those in its way is removed, so that nothing waits for an image then. That is tried
+// once, and only for what would be started right after.
+func (s *situation) mayCreate() bool {
+	if !s.ahead || s.desired == nil || !s.usable[s.desired.place.runtime] || len(s.open) > 0 {
+		return false
+	}
+	if b := &s.book; b.created || b.called || b.seen || find(s.actual, s.desired.place) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(s.retiring, func(r retiree) bool {
+		// One that was created ahead in vain is enough.
+		return r.begun || r.place == s.desired.place || r.book.created && !r.book.called
+	})
 }
 
 func (s *situation) isDesired(p place) bool { return s.desired != nil && s.desired.place == p }
@@ -166,7 +189,13 @@ func (s *situation) waits() bool {
 		return false
 	}
 	o := find(s.actual, s.desired.place)
-	return o == nil || s.book.left && o.instance.Status == runtime.StatusExited
+	return o == nil || s.unstarted(o) || s.book.left && o.instance.Status == runtime.StatusExited
+}
+
+// unstarted tells whether the instance was created, in this life or in an earlier one,
+// and nothing more.
+func (s *situation) unstarted(o *observed) bool {
+	return o.instance.Status == runtime.StatusStarting && !s.book.called && !s.book.seen
 }
 
 // awaits returns the names of those whose states the decision about a workload

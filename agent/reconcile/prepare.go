@@ -14,8 +14,8 @@ import (
 // make. No two calls for one instance are under way at once.
 type Preparer interface {
 	// Prepare makes everything for an instance that is about to be started, and
-	// tells what to mount. It is called before each start. A *runtime.FileError
-	// tells of a file.
+	// tells what to mount. It is called before each start, and before an instance is
+	// created ahead of that. A *runtime.FileError tells of a file.
 	Prepare(ctx context.Context, workload *argosyv1.Workload) ([]runtime.Mount, error)
 	// Adopt takes up what serves an instance that an earlier life of the agent
 	// has started and that runs.
@@ -38,7 +38,7 @@ func (bare) Sweep(context.Context, []*argosyv1.InstanceName) error              
 // shows tells whether anything is prepared for the instances of a workload.
 func shows(w *argosyv1.Workload) bool { return len(w.GetFiles()) > 0 || w.HasControlInterface() }
 
-// launch prepares an instance and starts it.
+// launch prepares an instance and starts it, or creates it ahead of its start.
 func (m *Manager) launch(ctx context.Context, op *operation) (i runtime.Instance, err error) {
 	options := runtime.StartOptions{Reuse: op.reuse}
 	if shows(op.workload) {
@@ -46,6 +46,13 @@ func (m *Manager) launch(ctx context.Context, op *operation) (i runtime.Instance
 			return i, err
 		}
 		op.prepared = true
+	}
+	if op.verb == create {
+		creator, ok := op.host.runtime.(runtime.Creator)
+		if !ok {
+			return i, errors.ErrUnsupported
+		}
+		return creator.Create(ctx, op.workload, options)
 	}
 	return op.host.runtime.Start(ctx, op.workload, options)
 }

@@ -44,6 +44,8 @@ func show(s situation, starting bool) *argosyv1.ExecutionState {
 			argosyv1.NewReason(argosyv1.ReasonCode_REASON_CODE_DEPENDENCIES, "dependencies", describe(s.open)))
 	case s.book.left && !s.book.seen:
 		return nil
+	case o != nil && s.unstarted(o) && (s.vouched || len(s.retiring) > 0):
+		return nil // created ahead; it is started once nothing is in its way
 	case o != nil:
 		return s.ofInstance(o.instance)
 	case !s.book.seen:

@@ -42,7 +42,7 @@ func (m *Manager) want(s *slot, w *argosyv1.Workload, started bool) {
 
 // retire hands the desired instance over to removal.
 func (m *Manager) retire(s *slot, old *desired) {
-	if s.lane != nil && s.lane.verb == start && s.lane.place == old.place {
+	if s.lane != nil && s.lane.verb.starts() && s.lane.place == old.place {
 		// It may be waiting for an image for minutes. What it has made by now
 		// is removed after it has returned.
 		s.lane.cancel(errSuperseded)
@@ -55,7 +55,7 @@ func (m *Manager) retire(s *slot, old *desired) {
 	s.retiring = append(s.retiring, retiree{
 		place: old.place, instance: old.instance, workload: old.workload, book: s.book, dependents: dependents,
 	})
-	if s.book.called || s.book.seen || find(s.actual, old.place) != nil {
+	if s.book.called || s.book.created || s.book.seen || find(s.actual, old.place) != nil {
 		m.recorder.Leaving(assignments.Leaving{Runtime: old.place.runtime, Instance: old.instance, Dependents: dependents})
 	}
 }

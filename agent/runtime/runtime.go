@@ -141,6 +141,18 @@ type Starter interface {
 	Remove(ctx context.Context, name *argosyv1.InstanceName) error
 }
 
+// Creator is a Starter that can create an instance ahead of its start, while an
+// older one of its workload still runs.
+type Creator interface {
+	// Create creates the instance and does not start it: Start with the same
+	// workload and mounts starts what was created. What takes long, such as pulling an
+	// image, is done when it returns. An instance that exists is left alone and
+	// returned. errors.ErrUnsupported when this one cannot be created beside
+	// another; any other error is one that Start may return too. What another life of
+	// the agent has created is made anew by Start.
+	Create(ctx context.Context, workload *argosyv1.Workload, options StartOptions) (Instance, error)
+}
+
 // Observer tells what is there.
 type Observer interface {
 	// List returns all instances of this agent that the runtime has.

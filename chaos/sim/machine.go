@@ -199,7 +199,10 @@ type access struct {
 	dead <-chan struct{}
 }
 
-var _ runtime.Runtime = access{}
+var (
+	_ runtime.Runtime = access{}
+	_ runtime.Creator = access{}
+)
 
 // work waits as long as it takes to start something.
 func (a access) work(ctx context.Context) error {
@@ -217,6 +220,14 @@ func (a access) work(ctx context.Context) error {
 	default:
 		return nil
 	}
+}
+
+// Create implements runtime.Creator.
+func (a access) Create(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
+	if err := a.work(ctx); err != nil {
+		return runtime.Instance{}, err
+	}
+	return a.machine.Create(ctx, w, options)
 }
 
 // Start implements runtime.Starter.

@@ -505,3 +505,23 @@ func TestEndWithTheMachineIsNoSuccess(t *testing.T) {
 		})
 	}
 }
+
+func TestANameThatIsTakenKeepsNothingFromRunning(t *testing.T) {
+	libpodtest.OnEach(t, func(t *testing.T, s *podmand.Service) {
+		p := mustOpen(t, s, "taken")
+		options := []string{"--network=none", "--name=mine", "--stop-timeout=0"}
+		old := mustStart(t, p, workload("web", "taken", config(options, "sleep", "1000")))
+		w := workload("web", "taken", config(options, "sleep", "1001"))
+		if _, err := p.Create(t.Context(), w, runtime.StartOptions{}); err == nil || errors.Is(err, runtime.ErrUnavailable) {
+			t.Fatalf("create beside one of its name: error %v, want one that says that the name is taken", err)
+		}
+		all, err := p.List(t.Context())
+		if err != nil || len(all) != 1 || all[0].RuntimeID != old.RuntimeID || all[0].Status != runtime.StatusRunning {
+			t.Fatalf("there are %+v (%v), want the old alone and running", all, err)
+		}
+		mustRemove(t, p, old.Name)
+		if started := mustStart(t, p, w); started.Status != runtime.StatusRunning {
+			t.Fatalf("started instance is %+v, want it running", started)
+		}
+	})
+}

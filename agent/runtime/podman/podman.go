@@ -33,9 +33,14 @@ type Podman struct {
 	index  *libpod.Index
 	lanes  *libpod.Lanes
 	logger *slog.Logger
+	// ahead are the containers that were created ahead of their start.
+	ahead created
 }
 
-var _ runtime.Runtime = (*Podman)(nil)
+var (
+	_ runtime.Runtime = (*Podman)(nil)
+	_ runtime.Creator = (*Podman)(nil)
+)
 
 // New returns the runtime. It does not talk to the service yet: one that is
 // down may come up later.

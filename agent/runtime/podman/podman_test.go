@@ -110,6 +110,7 @@ func TestConformance(t *testing.T) {
 			Failing:      config([]string{"--network=none"}, "/no/such/program"),
 			Many:         10,
 			ReuseKeepsID: true,
+			Creates:      true,
 			Mounts:       true,
 			LogsVanish:   true,
 		})

@@ -21,6 +21,7 @@ func (p *Podman) Remove(ctx context.Context, name *argosyv1.InstanceName) error 
 		return fmt.Errorf("remove %s: %w", name.Key(), err)
 	}
 	defer leave()
+	p.ahead.take(name.Key())
 	// Always asked for, never from the index: what is overlooked runs for ever.
 	existing, err := p.look(ctx, name)
 	if err != nil {

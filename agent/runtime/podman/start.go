@@ -22,30 +22,25 @@ func (p *Podman) Start(ctx context.Context, w *argosyv1.Workload, options runtim
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
 	}
-	instance, err := p.start(ctx, plan, options)
+	instance, err := p.start(ctx, plan, sameAs(w, options), options)
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), err)
 	}
 	return instance, nil
 }
 
-func (p *Podman) start(ctx context.Context, plan *plan, options runtime.StartOptions) (runtime.Instance, error) {
-	key := plan.name.Key()
-	if plan.name.GetAgent() != p.cfg.Agent {
-		return runtime.Instance{}, fmt.Errorf("it is assigned to agent %q, this is %q", plan.name.GetAgent(), p.cfg.Agent)
-	}
-	leave, err := p.lanes.Enter(ctx, key)
+func (p *Podman) start(ctx context.Context, plan *plan, same likeness, options runtime.StartOptions) (runtime.Instance, error) {
+	existing, leave, err := p.enter(ctx, plan)
 	if err != nil {
 		return runtime.Instance{}, err
 	}
 	defer leave()
-	defer p.index.Hold(key)()
-	existing, err := p.known(ctx, plan.name)
-	if err != nil {
-		return runtime.Instance{}, err
-	}
-	if err := checkVersion(p.client.Version(), plan.spec, plan.options); err != nil {
-		return runtime.Instance{}, fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
+	if id, ok := p.ahead.take(plan.name.Key()).of(same, existing); ok {
+		instance, err := p.runNew(ctx, plan.name, id)
+		if !libpod.IsCode(err, http.StatusNotFound) {
+			return instance, err
+		}
+		existing = nil
 	}
 	if instance, done, err := p.takeOver(ctx, existing, options); done || err != nil {
 		return instance, err
@@ -66,7 +61,37 @@ func (p *Podman) start(ctx context.Context, plan *plan, options runtime.StartOpt
 	if err != nil {
 		return runtime.Instance{}, err
 	}
-	instance, err := p.run(ctx, plan.name, id)
+	return p.runNew(ctx, plan.name, id)
+}
+
+// enter begins something for which nothing else may be done to the instance, and
+// returns what exists of it; leave ends that.
+func (p *Podman) enter(ctx context.Context, plan *plan) (existing []libpod.Container, leave func(), err error) {
+	key := plan.name.Key()
+	if plan.name.GetAgent() != p.cfg.Agent {
+		return nil, nil, fmt.Errorf("it is assigned to agent %q, this is %q", plan.name.GetAgent(), p.cfg.Agent)
+	}
+	free, err := p.lanes.Enter(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	tell := p.index.Hold(key)
+	leave = func() { tell(); free() }
+	if existing, err = p.known(ctx, plan.name); err == nil {
+		if err = checkVersion(p.client.Version(), plan.spec, plan.options); err != nil {
+			err = fmt.Errorf("%w: commandOptions: %w", runtime.ErrInvalidConfig, err)
+		}
+	}
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return existing, leave, nil
+}
+
+// runNew starts a container that never was, and removes it when it cannot be.
+func (p *Podman) runNew(ctx context.Context, name *argosyv1.InstanceName, id string) (runtime.Instance, error) {
+	instance, err := p.run(ctx, name, id)
 	if err != nil {
 		return runtime.Instance{}, errors.Join(err, p.dropUnstarted(ctx, id, err))
 	}

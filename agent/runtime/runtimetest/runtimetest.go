@@ -52,6 +52,8 @@ type Harness struct {
 	ReuseKeepsID bool
 	// NeverReuses says that an ended instance is made anew also with Reuse.
 	NeverReuses bool
+	// Creates says that the runtime is a Creator.
+	Creates bool
 	// Mounts says that the runtime shows an instance what StartOptions.Mounts say:
 	// by mounts, or by variables that are set to where it is.
 	Mounts bool
@@ -84,6 +86,11 @@ func Run(t *testing.T, harness Harness) {
 		{"an end by signal is 128 and the signal", testKilled},
 		{"reuse starts an ended instance again", testReuse},
 		{"without reuse an ended instance is made anew", testRecreate},
+		{"create creates and does not start", testCreate},
+		{"what was created is removed", testCreateRemoved},
+		{"create leaves a running instance alone", testCreateRunning},
+		{"what another client has created is started once", testCreatedByAnother},
+		{"what was created is shown other files when it is started with others", testCreateMounts},
 		{"invalid configurations are refused for good", testInvalid},
 		{"a start that fails may be tried again", testFailing},
 		{"files and pipes of the host are shown", testMounts},

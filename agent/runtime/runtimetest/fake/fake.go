@@ -17,10 +17,13 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-var _ runtime.Runtime = (*Runtime)(nil)
+var (
+	_ runtime.Runtime = (*Runtime)(nil)
+	_ runtime.Creator = (*Runtime)(nil)
+)
 
 // Calls counts what was asked of a runtime.
-type Calls struct{ Starts, Removes, Lists int }
+type Calls struct{ Creates, Starts, Removes, Lists int }
 
 // Runtime is a runtime in memory. It is safe for concurrent use.
 type Runtime struct {
@@ -33,6 +36,7 @@ type Runtime struct {
 	muted     bool
 	nextID    int
 	calls     Calls
+	onCreate  func(context.Context, *argosyv1.Workload) error
 	onStart   func(context.Context, *argosyv1.Workload) error
 	onRemove  func(context.Context, *argosyv1.InstanceName) error
 	started   []string
@@ -67,6 +71,13 @@ func (r *Runtime) Started() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.started)
+}
+
+// OnCreate has f called at the beginning of each Create; its error fails it.
+func (r *Runtime) OnCreate(f func(context.Context, *argosyv1.Workload) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onCreate = f
 }
 
 // OnStart has f called at the beginning of each Start; its error fails it.
@@ -183,6 +194,42 @@ func (r *Runtime) Info(context.Context) *argosyv1.RuntimeInfo {
 	return &argosyv1.RuntimeInfo{Name: r.name, Version: "fake"}
 }
 
+// Create implements runtime.Creator.
+func (r *Runtime) Create(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
+	r.mu.Lock()
+	r.calls.Creates++
+	hook := r.onCreate
+	r.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx, w); err != nil {
+			return runtime.Instance{}, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return runtime.Instance{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		return runtime.Instance{}, fmt.Errorf("create %s: %w", w.GetName(), runtime.ErrUnavailable)
+	}
+	name := argosyv1.InstanceOf(w)
+	i := r.instances[name.Key()]
+	if i == nil {
+		i = r.make(name, options)
+		i.Status = runtime.StatusStarting
+		r.emit(runtime.Event{Instance: i.Instance})
+	}
+	return i.Instance, nil
+}
+
+// make makes an instance. The lock is held.
+func (r *Runtime) make(name *argosyv1.InstanceName, options runtime.StartOptions) *instance {
+	i := &instance{Instance: runtime.Instance{Name: name, RuntimeID: r.id()}, mounts: options.Mounts, printed: make(chan struct{})}
+	r.instances[name.Key()] = i
+	return i
+}
+
 // Start implements runtime.Starter.
 func (r *Runtime) Start(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
 	r.mu.Lock()
@@ -208,13 +255,12 @@ func (r *Runtime) Start(ctx context.Context, w *argosyv1.Workload, options runti
 	switch {
 	case i != nil && i.Status == runtime.StatusRunning:
 		return i.Instance, nil
-	case i != nil && options.Reuse:
+	case i != nil && (options.Reuse || i.Status == runtime.StatusStarting && slices.Equal(i.mounts, options.Mounts)):
 	default:
 		if i != nil {
 			r.drop(name)
 		}
-		i = &instance{Instance: runtime.Instance{Name: name, RuntimeID: r.id()}, mounts: options.Mounts, printed: make(chan struct{})}
-		r.instances[name.Key()] = i
+		i = r.make(name, options)
 	}
 	i.Status, i.ExitCode, i.StartedAt = runtime.StatusRunning, 0, time.Now()
 	r.emit(runtime.Event{Instance: i.Instance})
