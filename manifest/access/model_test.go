@@ -155,7 +155,8 @@ func FuzzLogRules(f *testing.F) {
 	f.Add("*", "")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		rules, err := access.Compile(logs(pattern), access.List{})
-		if err != nil {
+		// The model takes time by the third power of the name.
+		if err != nil || len(name) > 128 {
 			return
 		}
 		want := name == pattern
