@@ -73,8 +73,13 @@ func (l *logStream) run(connection net.Conn) error {
 		l.close()
 		l.reader = nil
 	}
+	dir := filepath.Join(l.runtime.cfg.Dir, response.LogDir)
+	if l.reader != nil && !l.reader.Reads(dir) {
+		// The instance was made anew while the keeper was lost; this one has ended.
+		return l.read(true)
+	}
 	if l.reader == nil {
-		reader, err := logfile.OpenReader(filepath.Join(l.runtime.cfg.Dir, response.LogDir))
+		reader, err := logfile.OpenReader(dir)
 		if err != nil {
 			return err
 		}

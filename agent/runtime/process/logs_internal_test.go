@@ -3,12 +3,16 @@ package process
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/process/logfile"
+	"github.com/argosy-cluster/argosy/agent/runtime/process/wire"
 )
 
 // mustRead reads a log as Logs does.
@@ -71,5 +75,55 @@ func TestALogIsReadOnAfterALine(t *testing.T) {
 	}
 	if rest, err := mustRead(t, dir, after(all[10])); !errors.Is(err, runtime.ErrPlaceGone) || len(rest) > 0 {
 		t.Fatalf("after a line that is gone: %d lines, %v", len(rest), err)
+	}
+}
+
+func TestFollowingEndsWhenAnInstanceWasMadeAnewWhileTheKeeperWasLost(t *testing.T) {
+	cfg := Config{Dir: t.TempDir()}
+	dir := filepath.Join(cfg.Dir, "log")
+	mustWrite := func(line string) {
+		t.Helper()
+		record := logfile.Record{Line: []byte(line), Time: time.Unix(1, 0)}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writer, err := logfile.OpenWriter(dir, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.Append(record.Append(nil), record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var lines []string
+	stream := &logStream{runtime: &Runtime{cfg: cfg}, options: runtime.LogOptions{Tail: -1, Follow: true}, emit: func(line runtime.LogLine) error {
+		lines = append(lines, string(line.Line))
+		return nil
+	}}
+	defer stream.close()
+	// follow reads until the keeper is lost.
+	follow := func() error {
+		ours, theirs := net.Pipe()
+		go func() {
+			_ = wire.Write(theirs, wire.Response{LogDir: "log"})
+			_ = theirs.Close()
+		}()
+		defer ours.Close()
+		return stream.run(ours)
+	}
+	mustWrite("of the first")
+	if err := follow(); !errors.Is(err, errEnded) {
+		t.Fatalf("the keeper is lost: %v", err)
+	}
+	mustWrite("its last")
+	if err := os.Rename(dir, dir+".removed"); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite("of the second")
+	if err := follow(); err != nil {
+		t.Errorf("following goes on: %v", err)
+	}
+	if want := []string{"of the first", "its last"}; !slices.Equal(lines, want) {
+		t.Errorf("read %q, want %q", lines, want)
 	}
 }

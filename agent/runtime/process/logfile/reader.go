@@ -55,6 +55,20 @@ func OpenReader(dir string) (*Reader, error) {
 	return &Reader{root: root}, nil
 }
 
+// Reads tells whether a directory is the one that was opened, as far as can be told:
+// its name may be that of another by now.
+func (r *Reader) Reads(dir string) bool {
+	opened, err := r.root.Stat(".")
+	if err != nil {
+		return true
+	}
+	there, err := os.Stat(dir)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	return os.SameFile(opened, there)
+}
+
 // Close closes the reader.
 func (r *Reader) Close() error {
 	return errors.Join(r.closeSegment(), r.root.Close())
