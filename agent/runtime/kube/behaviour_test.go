@@ -96,6 +96,7 @@ kind: Pod
 metadata: {name: %[1]s, labels: {app: web}}
 spec:
   restartPolicy: Never
+  terminationGracePeriodSeconds: 1
   initContainers:
   - {name: first, image: %[2]q, command: [sh, -c, %[3]q], volumeMounts: [{name: data, mountPath: /data}]}
   containers:
@@ -114,6 +115,7 @@ metadata: {name: %[1]s-beside}
 spec:
   template:
     spec:
+      terminationGracePeriodSeconds: 1
       containers:
       - {name: main, image: %[2]q, command: [sh, -c, %[5]q]}
 `, name, image, programs[0], programs[1], programs[2])

@@ -40,10 +40,15 @@ func config(manifest string, keys ...string) string {
 	return strings.Join(keys, "\n") + "\n  " + strings.ReplaceAll(strings.TrimSpace(manifest), "\n", "\n  ") + "\n"
 }
 
-// pod writes the manifest of a pod whose containers run shell programs.
-func pod(name string, programs ...string) string {
+// pod writes the manifest of a pod whose containers run shell programs. A program
+// that is told to end before it listens is killed after a second.
+func pod(name string, programs ...string) string { return podEnding(name, time.Second, programs...) }
+
+// podEnding is a pod that has a time to end.
+func podEnding(name string, within time.Duration, programs ...string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  restartPolicy: Never\n  containers:\n", name)
+	fmt.Fprintf(&b, "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  restartPolicy: Never\n  terminationGracePeriodSeconds: %d\n  containers:\n",
+		name, int(within/time.Second))
 	for i, program := range programs {
 		fmt.Fprintf(&b, "  - {name: c%d, image: %q, command: [sh, -c, %q]}\n", i+1, image, program)
 	}
@@ -82,11 +87,7 @@ func TestConformance(t *testing.T) {
 				return k, func() { _ = k.Close() }
 			},
 			Config: func(script runtimetest.Script) string {
-				manifest := pod(fmt.Sprintf("p%.6x", sha256.Sum256([]byte(script.Body))), script.Body)
-				if script.StopTimeout > 0 {
-					manifest += fmt.Sprintf("  terminationGracePeriodSeconds: %d\n", int(script.StopTimeout/time.Second))
-				}
-				return config(manifest)
+				return config(podEnding(fmt.Sprintf("p%.6x", sha256.Sum256([]byte(script.Body))), script.StopTimeout, script.Body))
 			},
 			Kill: func(t *testing.T, instance runtime.Instance, signal syscall.Signal) {
 				libpodtest.MustPodman(t, s, "pod", "kill", "--signal", fmt.Sprint(int(signal)), instance.RuntimeID)

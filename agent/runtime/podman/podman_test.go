@@ -83,11 +83,7 @@ func TestConformance(t *testing.T) {
 				return p, func() { _ = p.Close() }
 			},
 			Config: func(script runtimetest.Script) string {
-				var options []string
-				if script.StopTimeout > 0 {
-					options = append(options, "--stop-timeout", fmt.Sprint(int(script.StopTimeout/time.Second)))
-				}
-				return config(append(options, "--network=none"), "sh", "-c", script.Body)
+				return config([]string{"--stop-timeout", fmt.Sprint(int(script.StopTimeout / time.Second)), "--network=none"}, "sh", "-c", script.Body)
 			},
 			Kill: func(t *testing.T, instance runtime.Instance, signal syscall.Signal) {
 				var pid int

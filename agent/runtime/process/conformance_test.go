@@ -44,11 +44,7 @@ func TestConformance(t *testing.T) {
 			return p.open(agent), func() {}
 		},
 		Config: func(script runtimetest.Script) string {
-			more := map[string]any{}
-			if script.StopTimeout > 0 {
-				more["stopTimeout"] = script.StopTimeout.String()
-			}
-			return shell(t, script.Body, more)
+			return shell(t, script.Body, map[string]any{"stopTimeout": script.StopTimeout.String()})
 		},
 		Kill: func(t *testing.T, instance runtime.Instance, signal syscall.Signal) {
 			if err := syscall.Kill(pidOf(t, instance), signal); err != nil {

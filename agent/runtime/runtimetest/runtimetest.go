@@ -19,7 +19,7 @@ type Script struct {
 	// Body is the program, to be run as `sh -c BODY`.
 	Body string
 	// StopTimeout is how long a stop waits before it kills, in whole seconds.
-	// Zero means the runtime's default.
+	// Default: a second, since one that is told before it listens ends no earlier.
 	StopTimeout time.Duration
 }
 

@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -76,6 +77,7 @@ func (s *scene) cleanUp() {
 
 // workload makes a workload of this scene's agent from a script.
 func (s *scene) workload(name string, script Script) *argosyv1.Workload {
+	script.StopTimeout = cmp.Or(script.StopTimeout, time.Second)
 	return s.workloadOf(name, s.harness.Config(script))
 }
 
