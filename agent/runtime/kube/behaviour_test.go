@@ -327,11 +327,12 @@ func TestWhatPodsHaveWrittenOutlivesAnAgentThatDiedWhileStartingThem(t *testing.
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			err := successor.Logs(ctx, argosyv1.InstanceOf(w), runtime.LogOptions{Follow: true, Tail: -1}, func(line runtime.LogLine) error {
-				var ok bool
-				if id, ok = strings.CutPrefix(string(line.Line), "writes/main: "); ok && id != "ready" {
-					return seen
+				said, ok := strings.CutPrefix(string(line.Line), "writes/main: ")
+				if !ok || said == "ready" {
+					return nil
 				}
-				return nil
+				id = said
+				return seen
 			})
 			if !errors.Is(err, seen) {
 				t.Errorf("logs ended with %v", err)

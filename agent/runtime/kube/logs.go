@@ -155,19 +155,14 @@ func (k *Kube) follow(ctx context.Context, sources []source, options runtime.Log
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var mu sync.Mutex
+	hand := oneAtATime(ctx, cancel, emit)
 	reads := newReads(len(sources))
 	for i, s := range sources {
 		options := options
 		options.Tail = tails[i]
 		reads.Go(func() error {
 			err := reads.passOver(k.client.Log(ctx, s.id, options, func(line runtime.LogLine) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				return emit(s.prefixed(line))
+				return hand(s.prefixed(line))
 			}))
 			if err != nil {
 				cancel(err)
@@ -176,6 +171,24 @@ func (k *Kube) follow(ctx context.Context, sources []source, options runtime.Log
 		})
 	}
 	return reads.wait()
+}
+
+// oneAtATime lets several readers hand out lines. The first error ends it for all
+// of them, at once: who wanted no more is not called again.
+func oneAtATime(ctx context.Context, cancel context.CancelCauseFunc, emit func(runtime.LogLine) error) func(runtime.LogLine) error {
+	var mu sync.Mutex
+	return func(line runtime.LogLine) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := emit(line)
+		if err != nil {
+			cancel(err)
+		}
+		return err
+	}
 }
 
 // tails says how many of the last lines of all are whose.

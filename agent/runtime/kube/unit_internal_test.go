@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -433,5 +434,21 @@ func TestLinesOfSeveralContainersComeInOrderOfTime(t *testing.T) {
 	close(full)
 	if err := inOrder([]chan runtime.LogLine{full}, -1, func(int, runtime.LogLine) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestWhoWantsNoMoreLinesIsNotCalledAgain(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	enough := errors.New("enough")
+	calls := 0
+	hand := oneAtATime(ctx, cancel, func(runtime.LogLine) error { calls++; return enough })
+	for range 2 {
+		if err := hand(runtime.LogLine{}); !errors.Is(err, enough) {
+			t.Errorf("it ended with %v, want %v", err, enough)
+		}
+	}
+	if calls != 1 || !errors.Is(context.Cause(ctx), enough) {
+		t.Errorf("called %d times, the others end with %v", calls, context.Cause(ctx))
 	}
 }
