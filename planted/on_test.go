@@ -45,6 +45,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	EarlyBird:       {"agent/reconcile", "TestAWorkloadStartsWhenWhatItDependsOnIsSo"},
 	EarlyEnd:        {"agent/reconcile", "TestAWorkloadStopsAfterThoseThatDependOnIt"},
 	OldConfigs:      {"server/writer", "TestAChangeOfAConfigRendersThoseThatUseIt"},
+	LostEvent:       {"manifest/complete", "TestWhatChangedBeforeAWatchStartedAgainIsTold"},
 	HastyLevel:      {"server", "TestTheLevelIsWhatAllServersKnow"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
 	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},

@@ -73,6 +73,8 @@ const (
 	// OldConfigs renders the workloads that use a config with what it was before the
 	// write.
 	OldConfigs Bug = "old-configs"
+	// LostEvent tells nothing of what changed before a subscription started again.
+	LostEvent Bug = "lost-event"
 	// HastyLevel has a leader use what a server that it does not hear may not know.
 	HastyLevel Bug = "hasty-level"
 	// OldOrders lets agents obey a leader that was replaced.
@@ -85,7 +87,7 @@ func All() []Bug {
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
 		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, EarlyBird, EarlyEnd, HastyLevel, OldOrders, RepeatedLine,
-		OldConfigs,
+		OldConfigs, LostEvent,
 	}
 }
 

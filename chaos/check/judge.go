@@ -27,6 +27,7 @@ func checkers() []Checker {
 		{Invariant: "S11", What: "what was damaged on a disk is found, and never served", judge: damage},
 		{Invariant: "S12", What: "all of that holds for servers of several versions together, and nothing is used that not all of them know", judge: versions},
 		{Invariant: "S13", What: "a workload is rendered with the configs of its own revision", judge: rendered},
+		{Invariant: "S14", What: "events lead from the first state to that of the revision of each", judge: subscriptions},
 		{Invariant: "A1", What: "no two instances of a workload run at once", judge: together},
 		{Invariant: "A2", What: "a change of leader or agent starts no workload twice", judge: startedTwice},
 		{Invariant: "A3", What: "workloads run on, whatever becomes of the servers", judge: abandoned},
@@ -118,6 +119,8 @@ func countOf(h *history.History, kind string) int {
 	switch kind {
 	case history.KindSights:
 		return len(h.Sights)
+	case history.KindEvents:
+		return len(h.Events)
 	case history.KindBeats:
 		return len(h.Beats)
 	case history.KindLogRuns:

@@ -29,10 +29,11 @@ var (
 // History is everything that was recorded of one trial.
 type History struct {
 	Meta Meta
-	// Operations by the time of their call, Sights and Beats by their time,
+	// Operations by the time of their call, Sights, Events and Beats by their time,
 	// LogRuns and Faults by their beginning, Leaderships and Looks by their time.
 	Operations  []Operation
 	Sights      []Sight
+	Events      []Event
 	Beats       []Beat
 	LogRuns     []LogRun
 	Faults      []Fault
@@ -73,7 +74,7 @@ func Read(dir string) (*History, error) {
 	}
 	err = errors.Join(
 		load(h, dir, operationsFile, &h.Operations, false), load(h, dir, sightsFile, &h.Sights, false),
-		load(h, dir, logRunsFile, &h.LogRuns, false),
+		load(h, dir, eventsFile, &h.Events, false), load(h, dir, logRunsFile, &h.LogRuns, false),
 		load(h, dir, faultsFile, &h.Faults, false), load(h, dir, leadershipsFile, &h.Leaderships, false),
 		load(h, dir, looksFile, &h.Looks, false), load(h, dir, linesFile, &h.Lines, false),
 		load(h, dir, replicasFile, &h.Replicas, false), load(h, dir, samplesFile, &h.Samples, false),
@@ -137,6 +138,7 @@ func load[T any](h *History, dir, name string, into *[]T, mayEnd bool) error {
 func (h *History) sort() {
 	slices.SortStableFunc(h.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 	slices.SortStableFunc(h.Sights, func(a, b Sight) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Beats, func(a, b Beat) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.LogRuns, func(a, b LogRun) int { return cmp.Compare(a.First, b.First) })
 	slices.SortStableFunc(h.Faults, func(a, b Fault) int { return cmp.Compare(a.Begun, b.Begun) })

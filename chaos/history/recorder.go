@@ -15,6 +15,7 @@ const (
 	metaFile        = "meta.json"
 	operationsFile  = "operations.jsonl"
 	sightsFile      = "sights.jsonl"
+	eventsFile      = "events.jsonl"
 	logRunsFile     = "logruns.jsonl"
 	faultsFile      = "faults.jsonl"
 	leadershipsFile = "leaderships.jsonl"
@@ -82,6 +83,9 @@ func (r *Recorder) Operation(o Operation) { record(r, operationsFile, &r.memory.
 
 // Sight records a message of a watch.
 func (r *Recorder) Sight(s Sight) { record(r, sightsFile, &r.memory.Sights, s) }
+
+// Event records an event that a subscriber was told of.
+func (r *Recorder) Event(e Event) { record(r, eventsFile, &r.memory.Events, e) }
 
 // LogRun records lines that a follower was shown.
 func (r *Recorder) LogRun(l LogRun) { record(r, logRunsFile, &r.memory.LogRuns, l) }

@@ -143,6 +143,33 @@ type Sight struct {
 	States []State `json:"states,omitempty"`
 }
 
+// Event is an event that a subscriber was told of.
+type Event struct {
+	// Subscriber is who was told, Stream counts his calls from 1: each begins with
+	// the state as it is.
+	Subscriber string `json:"subscriber"`
+	Stream     int64  `json:"stream"`
+	// Workloads is set when he asked for workloads only, and for no configs.
+	Workloads bool `json:"workloads,omitempty"`
+	// N is the number of the event that it came with.
+	N uint64 `json:"n"`
+	// At is when it came.
+	At Micros `json:"at"`
+	// Revision up to which what was asked for is in it.
+	Revision uint64 `json:"revision"`
+	// Current is set when it is the state as it is, Restarted when it said that it
+	// was started again from a snapshot.
+	Current   bool `json:"current,omitempty"`
+	Restarted bool `json:"restarted,omitempty"`
+	// Put are objects of the load of which it told a value, without their
+	// revisions; Removed are the paths of the fields that it said are gone.
+	Put     []Object `json:"put,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	// Over is set in a record that is none of an event: the call ended, and
+	// everything up to its revision had been told.
+	Over bool `json:"over,omitempty"`
+}
+
 // State is the observed state of an instance of a workload.
 type State struct {
 	// Workload, instance id and agent.
@@ -399,6 +426,7 @@ const (
 // Kinds of records that a trial may have promised; see Meta.Promised.
 const (
 	KindSights      = "sights"
+	KindEvents      = "events"
 	KindBeats       = "beats"
 	KindLogRuns     = "logruns"
 	KindLeaderships = "leaderships"

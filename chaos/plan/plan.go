@@ -192,6 +192,8 @@ type Load struct {
 	Listers      int `json:"listers"`
 	// Watchers watch, each at another server.
 	Watchers int `json:"watchers"`
+	// Subscribers are told of what changes by events.
+	Subscribers int `json:"subscribers,omitempty"`
 	// LogFollowers follow what workloads print.
 	LogFollowers int `json:"log_followers"`
 	// Probes are workloads that give signs of life, Movers clients that change and

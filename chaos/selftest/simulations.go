@@ -36,6 +36,8 @@ var (
 	coupled = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 2, Couples: 12, PauseUs: 50_000}
 	// rendering is one of workloads that use configs.
 	rendering = plan.Load{Writers: 1, Readers: 1, Listers: 1, Watchers: 1, Configurers: 4, PauseUs: 200_000}
+	// telling is one that creates and deletes much, and is told of it.
+	telling = plan.Load{Writers: 1, Makers: 2, Readers: 1, Watchers: 1, Subscribers: 4, PauseUs: 500_000}
 	// plain is one that notices when nothing is acknowledged.
 	plain = plan.Load{Writers: 2, Readers: 1, Watchers: 1, PauseUs: 1_000_000}
 )
@@ -71,6 +73,8 @@ func simulations() []Case {
 		{Bug: planted.EarlyEnd, What: "a workload is stopped without waiting for those that depend on it", Invariants: []string{"A8"}, Plan: couples},
 		{Bug: planted.OldConfigs, What: "a workload is rendered anew with what its configs were before the write", Invariants: []string{"S13"},
 			Plan: simulationOf(40*second, rendering, []plan.Step{step(15*second, plan.KillLeader, 4*second, 0)})},
+		{Bug: planted.LostEvent, What: "no event tells what changed before a subscription started again", Invariants: []string{"S14"},
+			Plan: simulationOf(120*second, telling, every(40*second, 3, plan.CutLeader, 25*second))},
 		{Bug: planted.HastyLevel, What: "a leader uses what a server that is away may not know", Invariants: []string{"S12"},
 			Plan: simulationOf(30*second, plain, []plan.Step{step(2*second, plan.KillServer, 25*second, 0), step(4*second, plan.UpgradeServers, second, 0)}, older)},
 		{Bug: planted.DeafLeader, What: "a leader whose disk does not answer goes on with heartbeats", Invariants: []string{"L1"},

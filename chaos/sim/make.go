@@ -41,7 +41,7 @@ func MakePlan(seed uint64, duration time.Duration) *plan.Plan {
 		},
 		Load: plan.Load{
 			Writers: 2, Rivals: 2, Makers: 1, Appliers: 1, Readers: 3, StaleReaders: 2, Listers: 1, Watchers: 3, LogFollowers: 0,
-			Probes: 4, Movers: 1, Couples: 1, Configurers: 1, PauseUs: int64(4 * time.Second / time.Microsecond),
+			Probes: 4, Movers: 1, Couples: 1, Configurers: 1, Subscribers: 1, PauseUs: int64(4 * time.Second / time.Microsecond),
 		},
 	}
 	if random.IntN(4) == 0 {

@@ -104,6 +104,7 @@ func save(dir string, p *plan.Plan, h *history.History) error {
 	}
 	each(h.Operations, r.Operation)
 	each(h.Sights, r.Sight)
+	each(h.Events, r.Event)
 	each(h.LogRuns, r.LogRun)
 	each(h.Beats, r.Beat)
 	each(h.Faults, r.Fault)

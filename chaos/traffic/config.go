@@ -81,7 +81,7 @@ func (c Config) withDefaults() (Config, error) {
 		problems = append(problems, fmt.Errorf("%d probes have no agent to run on", c.Load.Probes))
 	}
 	l := c.Load
-	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers) < 0 || l.PauseUs < 0 || c.Patience < 0 {
+	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers, l.Subscribers) < 0 || l.PauseUs < 0 || c.Patience < 0 {
 		problems = append(problems, errors.New("no number of the load may be negative"))
 	}
 	if err := errors.Join(problems...); err != nil {

@@ -66,7 +66,7 @@ func TestWorkloadsRunAsTheirConfigsRenderThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := mustCluster(t, cluster.Config{Agents: 2})
-	tr, _ := mustStart(t, c, plan.Load{Readers: 2, Listers: 1, Watchers: 1, Configurers: 1, PauseUs: 10000}, func(config *traffic.Config) {
+	tr, _ := mustStart(t, c, plan.Load{Readers: 2, Listers: 1, Watchers: 1, Subscribers: 2, Configurers: 1, PauseUs: 10000}, func(config *traffic.Config) {
 		config.Recorder = recorder
 		config.Probe = probe.Maker(os.Args[0], recorder.BeatsDir())
 	})
@@ -91,6 +91,21 @@ func TestWorkloadsRunAsTheirConfigsRenderThem(t *testing.T) {
 	}
 	if len(ran) < 3 {
 		t.Errorf("%d texts ran: %v", len(ran), ran)
+	}
+	told := map[string]bool{}
+	for _, e := range h.Events {
+		for _, o := range e.Put {
+			told[o.Value] = true
+		}
+	}
+	for _, op := range h.Operations {
+		if op.Outcome == history.Done && op.Action == history.Apply && op.Return < h.Events[len(h.Events)-1].At && h.Events[0].At < op.Call {
+			for _, value := range op.Values {
+				if !told[value] {
+					t.Errorf("no event told of %s, which was acknowledged as %+v", value, op)
+				}
+			}
+		}
 	}
 }
 

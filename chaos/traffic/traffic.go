@@ -24,6 +24,7 @@ type Traffic struct {
 	mine, running map[string]struct{}
 	names, probes []string
 	watchers      []*watcher
+	subscribers   []*subscriber
 	counts        counts
 
 	cancel context.CancelFunc
@@ -179,6 +180,11 @@ func (t *Traffic) start(ctx context.Context) error {
 		t.watchers = append(t.watchers, w)
 		add(&t.streams, func() { w.watchAlong(ctx) })
 	}
+	for n := range l.Subscribers {
+		s := &subscriber{session: *t.session("subscriber", n, nil, free[n%len(free)])}
+		t.subscribers = append(t.subscribers, s)
+		add(&t.streams, func() { s.subscribeAlong(ctx) })
+	}
 	t.settler = t.session("settler", 0, nil, free[0])
 	if len(t.names) == 0 {
 		return fmt.Errorf("%w: the load writes nothing", ErrConfig)
@@ -295,16 +301,23 @@ func (t *Traffic) look(ctx context.Context, by way) error {
 	}
 }
 
-// level waits until every watcher has seen the last change.
+// level waits until every watcher and subscriber has seen the last change.
 func (t *Traffic) level(ctx context.Context) error {
+	seen := map[string]*atomic.Uint64{}
+	for _, w := range t.watchers {
+		seen[w.name] = &w.seen
+	}
+	for _, s := range t.subscribers {
+		seen[s.name] = &s.seen
+	}
 	ticker := time.NewTicker(failurePause)
 	defer ticker.Stop()
-	for _, w := range t.watchers {
-		for w.seen.Load() < t.last.Load() {
+	for name, seen := range seen {
+		for seen.Load() < t.last.Load() {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
-				return fmt.Errorf("%w: %s has seen everything up to revision %d, the last change was at %d: %w", ErrUnsettled, w.name, w.seen.Load(), t.last.Load(), context.Cause(ctx))
+				return fmt.Errorf("%w: %s has seen everything up to revision %d, the last change was at %d: %w", ErrUnsettled, name, seen.Load(), t.last.Load(), context.Cause(ctx))
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/manifest/mask"
 	"github.com/argosy-cluster/argosy/manifest/tree"
+	"github.com/argosy-cluster/argosy/planted"
 )
 
 // Event is what has changed of the state since the event before.
@@ -45,6 +46,9 @@ func NewObserver(masks *mask.Set) *Observer { return &Observer{masks: masks} }
 func (o *Observer) Look(m *Mirror) *Event {
 	now := m.Tree()
 	event := &Event{Revision: m.revision, Time: m.time}
+	if o.told != nil && o.life != m.lives && planted.On(planted.LostEvent) {
+		o.told = now
+	}
 	if o.told == nil {
 		event.Current, event.Changes = true, &mask.Changes{State: mask.Filter(now, o.masks)}
 	} else {

@@ -170,3 +170,17 @@ func BenchmarkOneChangeToAnEvent(b *testing.B) {
 		})
 	}
 }
+
+func TestWhatChangedBeforeAWatchStartedAgainIsTold(t *testing.T) {
+	snapshot := func(revision uint64, workloads ...*argosyv1.Workload) *argosyv1.WatchResponse {
+		return &argosyv1.WatchResponse{Header: &argosyv1.ResponseHeader{Revision: revision}, SnapshotBegin: true, SnapshotEnd: true, Workloads: workloads}
+	}
+	mirror, observer := complete.NewMirror(), complete.NewObserver(masksOf(t, "desiredState.workloads.*.agent"))
+	mirror.Take(snapshot(5, &argosyv1.Workload{Name: "a", Agent: "x"}))
+	observer.Look(mirror)
+	mirror.Take(snapshot(9, &argosyv1.Workload{Name: "b", Agent: "x"}))
+	e := observer.Look(mirror)
+	if e == nil || !e.Restarted || e.Revision != 9 || !slices.Equal(e.Added, []string{"desiredState.workloads.b.agent"}) || !slices.Equal(e.Removed, []string{"desiredState.workloads.a.agent"}) {
+		t.Errorf("a came and went, b is there, and it tells %+v", e)
+	}
+}
