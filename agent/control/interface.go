@@ -85,13 +85,26 @@ func (i *Interface) start(ctx context.Context, watcher *watcher) error {
 }
 
 // takeUp is start for an interface whose workload may be there already: what cannot
-// be opened now is tried again for as long as the context goes on.
+// be opened now is tried again for as long as the context goes on. Until both pipes
+// are open nothing is served: who found one of them would take the other for ended.
 func (i *Interface) takeUp(ctx context.Context, watcher *watcher) {
 	i.watcher = watcher
-	if err := i.open(); err != nil {
-		i.complain("control interface could not be opened; it is tried again", "error", err)
+	err := i.open()
+	if err == nil {
+		i.serve(ctx)
+		return
 	}
-	i.serve(ctx)
+	ctx, i.stop = context.WithCancelCause(ctx)
+	i.done.Go(func() {
+		for err != nil {
+			i.complain("control interface could not be opened; it is tried again", "error", err)
+			if !pause(ctx, retryPause) {
+				return
+			}
+			err = i.open()
+		}
+		i.work(ctx)
+	})
 }
 
 // open opens both pipes.
@@ -116,9 +129,14 @@ func (i *Interface) openFolder() (*os.File, error) {
 
 // serve serves the pipes until the context ends.
 func (i *Interface) serve(ctx context.Context) {
+	ctx, i.stop = context.WithCancelCause(ctx)
+	i.work(ctx)
+}
+
+// work begins to serve.
+func (i *Interface) work(ctx context.Context) {
 	i.stream.accepted = i.folder.hasSession()
 	i.stream.inherited = i.stream.accepted
-	ctx, i.stop = context.WithCancelCause(ctx)
 	context.AfterFunc(ctx, func() { i.in.wake(); i.out.wake() })
 	i.done.Go(func() { i.receive(ctx) })
 	i.done.Go(func() { i.send(ctx) })
