@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds what a test waits for that fails.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // scene is the handler of an agent, and a cluster with one server.
 type scene struct {

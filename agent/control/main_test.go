@@ -88,7 +88,7 @@ type world struct {
 
 func newWorld(t *testing.T, change func(*control.Config)) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("the test waited for too long"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("the test waited for too long"))
 	t.Cleanup(cancel)
 	w := &world{T: t, ctx: ctx, cfg: control.DefaultConfig(), log: &logBuffer{}}
 	w.cfg.Dir, w.cfg.Agent, w.cfg.Handler = t.TempDir(), "agent_A", handlerFunc(answerState)
