@@ -656,6 +656,18 @@ func (a *agent) dependsOn(what string, want map[string]string) {
 	}
 }
 
+// lacks checks what the agent was not told to run.
+func (a *agent) lacks(what string, names ...string) {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range names {
+		if a.held[name] != nil {
+			a.t.Errorf("%s: agent %s holds %s", what, a.name, name)
+		}
+	}
+}
+
 // holds checks what the agent was told to run.
 func (a *agent) holds(what string, want ...string) {
 	a.t.Helper()

@@ -171,7 +171,9 @@ func (x *Index) Merge(l Listing, containers []Container) {
 		if c == nil {
 			c = &container{key: instance.Name.Key()}
 			x.byID[instance.RuntimeID] = c
-		} else if c.listsFrom.After(l.started) {
+		} else if c.listsFrom.After(l.started) || c.gone.IsZero() && c.Status == runtime.StatusExited && instance.Status == runtime.StatusStarting {
+			// However long podman takes to write down that it has started what has
+			// ended since: what is started again tells so by an event.
 			continue
 		}
 		changed := !c.gone.IsZero() || !same(c.Instance, instance.Instance)

@@ -104,6 +104,17 @@ func TestIndex(t *testing.T) {
 			b.index.Merge(b.index.BeginList(""), []Container{running})
 			b.mustBe("nothing")
 		},
+		"a list does not say of what has ended that it is being started": func(b *bench) {
+			b.index.Merge(b.index.BeginList(""), []Container{starting})
+			b.mustBe("starting 1")
+			b.index.apply(change{id: "1", status: runtime.StatusExited, exitCode: 3}, step())
+			b.mustBe("exited 1")
+			step()
+			b.index.Merge(b.index.BeginList(""), []Container{starting})
+			b.mustBe("nothing")
+			b.index.apply(change{id: "1", status: runtime.StatusRunning, start: true}, step())
+			b.mustBe("running 1")
+		},
 		"an event of just before a list counts": func(b *bench) {
 			ended := step()
 			b.index.Merge(b.index.BeginList(""), []Container{running})

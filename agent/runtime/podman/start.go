@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
@@ -41,6 +42,13 @@ func (p *Podman) start(ctx context.Context, plan *plan, same likeness, options r
 			return instance, err
 		}
 		existing = nil
+	}
+	if slices.ContainsFunc(existing, func(c libpod.Container) bool { return c.Status == runtime.StatusStarting }) {
+		// Another client may have started it by now: what runs must not be removed
+		// because the news of that has not come.
+		if existing, err = p.look(ctx, plan.name); err != nil {
+			return runtime.Instance{}, err
+		}
 	}
 	if instance, done, err := p.takeOver(ctx, existing, options); done || err != nil {
 		return instance, err

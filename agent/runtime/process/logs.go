@@ -34,7 +34,9 @@ func (r *Runtime) Logs(ctx context.Context, name *argosyv1.InstanceName, options
 		case errors.Is(err, errEnded) && ctx.Err() == nil:
 			continue
 		case errors.Is(err, errUntil) && ctx.Err() == nil:
-			return nil
+			// What was printed before that may not have been read yet.
+			wanted, request.Follow, logs.options.Follow = ctx, false, false
+			continue
 		case errors.Is(err, runtime.ErrNotFound) && logs.reader != nil:
 			// Removed while the keeper was lost; the reader still has what it printed.
 			return logs.read(true)
