@@ -73,7 +73,7 @@ func (r *Runtime) converse(ctx context.Context, request wire.Request, talk func(
 			return context.Cause(ctx)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return r.unavailable(fmt.Errorf("keeper does not answer: %w", err))
-		case !errors.Is(err, errLost):
+		case !errors.Is(err, errLost) && !errors.Is(err, errMute):
 			if errors.Is(err, runtime.ErrUnavailable) {
 				r.note(err)
 			}
@@ -81,11 +81,19 @@ func (r *Runtime) converse(ctx context.Context, request wire.Request, talk func(
 		}
 		lost = err
 	}
+	if errors.Is(lost, runtime.ErrUnavailable) {
+		return lost
+	}
 	return r.unavailable(lost)
 }
 
-// errLost is returned when a connection broke before it brought an answer.
-var errLost = errors.New("connection to keeper lost")
+var (
+	// errLost is returned when a connection broke before it brought an answer.
+	errLost = errors.New("connection to keeper lost")
+	// errMute is returned when a keeper was started and has ended before it could be
+	// asked: somebody has killed it, or it always does.
+	errMute = errors.New("ended without a word")
+)
 
 func (r *Runtime) converseOnce(ctx context.Context, request wire.Request, talk func(net.Conn) error) error {
 	connection, err := r.connect(ctx)
@@ -219,8 +227,8 @@ func (r *Runtime) startKeeper(ctx context.Context) error {
 	case word == wire.Held:
 		return errHeld
 	case word == "":
-		return fmt.Errorf("start keeper: %q ended without a word, see %s",
-			r.cfg.KeeperCommand[0], filepath.Join(r.cfg.Dir, wire.LogFile))
+		return fmt.Errorf("start keeper: %q %w, see %s",
+			r.cfg.KeeperCommand[0], errMute, filepath.Join(r.cfg.Dir, wire.LogFile))
 	default:
 		return fmt.Errorf("start keeper: %s", word)
 	}

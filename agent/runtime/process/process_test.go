@@ -351,6 +351,23 @@ func TestMissingKeeperIsTold(t *testing.T) {
 	}
 }
 
+func TestAKeeperThatIsKilledBeforeItCanBeAskedIsStartedAgain(t *testing.T) {
+	p := newPlace(t)
+	cfg := testConfig(p.dir, "agent", p.idle)
+	once := `if mkdir "$0"; then kill -9 $$; fi; exec "$@"`
+	cfg.KeeperCommand = append([]string{"/bin/sh", "-c", once, filepath.Join(t.TempDir(), "killed")}, cfg.KeeperCommand...)
+	client, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.List(t.Context()); err != nil {
+		t.Errorf("list: %v", err)
+	}
+	if problem := client.Info(t.Context()).GetProblem(); problem != "" {
+		t.Errorf("problem is %q, want none", problem)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for text, change := range map[string]func(*Config){
 		"no directory":          func(c *Config) { c.Dir = "" },

@@ -371,10 +371,11 @@ func TestKilledWhileCopyingLogs(t *testing.T) {
 		fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done; sleep 1000", lines), nil))
 	followed := make(chan []string, 1)
 	kill := make(chan struct{}, lines)
+	full := errors.New("full")
+	var ended error
 	go func() {
 		var seen []string
-		full := errors.New("full")
-		_ = a.client.Logs(a.ctx, instance.Name, runtime.LogOptions{Follow: true, Tail: -1}, func(line runtime.LogLine) error {
+		ended = a.client.Logs(a.ctx, instance.Name, runtime.LogOptions{Follow: true, Tail: -1}, func(line runtime.LogLine) error {
 			seen = append(seen, string(line.Line))
 			if len(seen)%(lines/10) == 0 {
 				kill <- struct{}{}
@@ -395,7 +396,7 @@ func TestKilledWhileCopyingLogs(t *testing.T) {
 		want[i] = fmt.Sprintf("line %d", i)
 	}
 	if seen := <-followed; !slices.Equal(seen, want) {
-		t.Fatalf("follower saw %d lines, not each of %d once", len(seen), lines)
+		t.Fatalf("follower saw %d lines, not each of %d once, and ended with: %v", len(seen), lines, ended)
 	}
 	if all := a.logs(instance, runtime.LogOptions{Tail: -1}); !slices.Equal(all, want) {
 		t.Fatalf("log has %d lines, not each of %d once", len(all), lines)
