@@ -42,9 +42,9 @@ type World struct {
 	Ledger *Ledger
 	// Podman is the service that the agents use; nil when they have none.
 	Podman *podmand.Service
-	// Upgrade has a server be of the newest version from its next start on. It reports
-	// false when it is already. Default: all are.
-	Upgrade func(p *cluster.Process) bool
+	// Upgrade has a server be of the newest version from its next start on. Default:
+	// all are.
+	Upgrade func(p *cluster.Process)
 	// Did is told what was done beside the steps of a plan, at any time. Default:
 	// nobody is.
 	Did func(Deed)

@@ -100,18 +100,17 @@ func rollServers(ctx context.Context, w *World, step plan.Step) (*Active, error)
 }
 
 // upgradeServers is rollServers of servers that come back as those of the newest
-// version.
+// version. That is installed everywhere before the first is restarted: one that
+// another fault starts, or makes a new member of the cluster meanwhile, is of it, too.
+// (One of the old version could not join a cluster that has made use of the new one.)
 func upgradeServers(ctx context.Context, w *World, step plan.Step) (*Active, error) {
 	if w.Upgrade == nil {
 		return nil, fmt.Errorf("%w: all servers are of the newest version", ErrNoTarget)
 	}
-	return rolling(ctx, w, step, func(ctx context.Context, w *World, step plan.Step, p *cluster.Process) (string, func(context.Context) error, error) {
-		detail, undo, err := stopped(ctx, w, step, p)
-		if err == nil && w.Upgrade(p) {
-			detail += ", and upgraded it"
-		}
-		return detail, undo, err
-	}, "upgrading")
+	for _, p := range w.Cluster.Servers {
+		w.Upgrade(p)
+	}
+	return rolling(ctx, w, step, stopped, "upgrading")
 }
 
 // rolling does something that ends it to one server after the other, the leader

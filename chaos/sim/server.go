@@ -15,6 +15,7 @@ import (
 	"github.com/argosy-cluster/argosy/chaos/fault"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/chaos/sim/fabric"
+	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 	"github.com/argosy-cluster/argosy/server"
 	"github.com/argosy-cluster/argosy/server/consensus/storage"
 	"github.com/argosy-cluster/argosy/server/rebuild"
@@ -36,7 +37,7 @@ type replica struct {
 	life  atomic.Pointer[life] // nil while it is down
 	// returning is set while a fault that has spoiled its data lets it come back.
 	returning atomic.Bool
-	// level is the feature level that it knows from its next life on.
+	// level is the feature level that it knows, or will from its first life on.
 	level atomic.Uint32
 	// absence is what is known of one that ended by itself.
 	absence *fault.Absence
@@ -88,7 +89,6 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 	cfg.SnapshotThreshold, cfg.TrailingLogs = s.SnapshotThreshold, s.TrailingLogs
 	// The machine's own disk is none of the simulation's business.
 	cfg.DiskFloor = 0
-	cfg.FeatureLevel = r.level.Load()
 	cfg.Network = l.host
 	cfg.Disk = r.disk.attach(l.host.Dead(), filepath.Join(r.dir, "raft"), r.world.still)
 	cfg.Logger = log
@@ -99,6 +99,14 @@ func (r *replica) config(l *life, log *slog.Logger) server.Config {
 // does after many thousands elsewhere.
 const segmentBytes = 256 << 10
 
+// knows returns the feature level that a server knows which is opened now.
+func (r *replica) knows() uint32 {
+	if r.world.upgraded.Load() && r.level.Swap(argosyv1.FeatureLevel) < argosyv1.FeatureLevel {
+		r.world.record.Level(history.Level{Server: r.name, At: r.world.clock(), Knows: argosyv1.FeatureLevel})
+	}
+	return r.level.Load()
+}
+
 // start begins a life.
 func (r *replica) start() {
 	l := newLife(r.world.fabric.Boot(r.addr))
@@ -108,6 +116,7 @@ func (r *replica) start() {
 	cfg := r.config(l, log)
 	// As the program does it: what finds its data damaged goes on as a new server.
 	keep := rebuild.DefaultConfig(r.dir, func() (rebuild.Replica, error) {
+		cfg.FeatureLevel = r.knows()
 		s, err := server.Open(cfg)
 		if err != nil {
 			return nil, err

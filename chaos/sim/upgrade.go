@@ -18,8 +18,11 @@ import (
 // of the cluster.
 const upgradeLimit = 30 * time.Second
 
-// upgrade restarts one server after the other as one of the newest version. Those
-// that another fault has come later, or stay what they are.
+// upgrade restarts one server after the other as one of the newest version. That is
+// installed everywhere before the first is restarted: one that another fault starts,
+// or makes a new member of the cluster meanwhile, is of it, too. (One of the old
+// version could not join a cluster that has made use of the new one.) Those that
+// another fault has come later, or stay what they are.
 func upgrade(ctx context.Context, w *world, step plan.Step, _ *rand.Rand) (*effect, error) {
 	var left []*replica
 	for i := range w.servers {
@@ -33,10 +36,14 @@ func upgrade(ctx context.Context, w *world, step plan.Step, _ *rand.Rand) (*effe
 	w.record.Update(func(m *history.Meta) {
 		m.Versions = []string{levelText(w.plan.Settings.OldLevel), levelText(argosyv1.FeatureLevel)}
 	})
+	w.upgraded.Store(true)
 	var targets []string
 	for began := time.Now(); len(left) > 0 && time.Since(began) < w.pace(upgradeLimit); {
 		r := left[0]
 		left = left[1:]
+		if r.level.Load() == argosyv1.FeatureLevel {
+			continue
+		}
 		e, err := w.takeDown([]*replica{r}, "", (*replica).halt)
 		if errors.Is(err, fault.ErrBudget) {
 			left = append(left, r)
@@ -50,8 +57,6 @@ func upgrade(ctx context.Context, w *world, step plan.Step, _ *rand.Rand) (*effe
 		}
 		targets = append(targets, r.name)
 		_ = wait.For(ctx, step.For())
-		r.level.Store(argosyv1.FeatureLevel)
-		w.record.Level(history.Level{Server: r.name, At: w.clock(), Knows: argosyv1.FeatureLevel})
 		if err := e.heal(ctx); err != nil {
 			return nil, err
 		}

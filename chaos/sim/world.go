@@ -49,6 +49,9 @@ type world struct {
 	returns sync.WaitGroup
 	// stopping is set when nothing shall be started again.
 	stopping atomic.Bool
+	// upgraded is set when the newest version is installed: servers that are opened
+	// from then on are of it.
+	upgraded atomic.Bool
 
 	mu       sync.Mutex
 	problems []error

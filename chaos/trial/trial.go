@@ -156,15 +156,14 @@ func (t *trial) play(ctx context.Context) error {
 }
 
 // upgrade has a server know the newest feature level from its next start on.
-func (t *trial) upgrade(p *cluster.Process) bool {
+func (t *trial) upgrade(p *cluster.Process) {
 	if !p.Set(levelFlag, strconv.FormatUint(uint64(argosyv1.FeatureLevel), 10)) {
-		return false
+		return
 	}
 	t.recorder.Level(history.Level{Server: p.Name, At: t.clock(), Knows: argosyv1.FeatureLevel})
 	t.recorder.Update(func(m *history.Meta) {
 		m.Versions = []string{fmt.Sprint("feature level ", t.config.Plan.Settings.OldLevel), fmt.Sprint("feature level ", argosyv1.FeatureLevel)}
 	})
-	return true
 }
 
 // did records what was done beside the steps.
