@@ -63,9 +63,9 @@ func (p pieces) DeleteRange(low, high uint64) error {
 	}
 }
 
-// walkBolt looks at every page of the tree once, for reading only. The scan for
-// free pages, which does the same, runs in goroutines of bbolt's own, and a
-// damaged page would panic there, where nobody can catch it.
+// walkBolt looks at every page of the tree, for reading only. The scan for free
+// pages, which does the same, runs in goroutines of bbolt's own, and a damaged page
+// would panic there, where nobody can catch it.
 func walkBolt(path string) (err error) {
 	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil // bbolt makes it
@@ -86,8 +86,24 @@ func walkBolt(path string) (err error) {
 			err = fmt.Errorf("%w (%v)", ErrCorrupt, cause)
 		}
 	}()
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("look at pages: %w", err)
+	}
+	defer func() { _ = file.Close() }()
 	return db.View(func(tx *bbolt.Tx) error {
+		size := uint64(db.Info().PageSize)
+		pages := &boltPages{file: file, size: size, end: uint64(tx.Size()) / size, seen: make(map[uint64]struct{})}
+		if _, err := pages.check(uint64(tx.Cursor().Bucket().Root()), true, nil, nil); err != nil {
+			return err
+		}
 		return tx.ForEach(func(_ []byte, bucket *bbolt.Bucket) error {
+			// One that is small is a part of its element.
+			if root := uint64(bucket.Root()); root != 0 {
+				if _, err := pages.check(root, false, nil, nil); err != nil {
+					return err
+				}
+			}
 			cursor := bucket.Cursor()
 			for key, _ := cursor.First(); key != nil; {
 				key, _ = cursor.Next()
