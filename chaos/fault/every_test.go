@@ -8,6 +8,7 @@ package fault_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/argosy-cluster/argosy/chaos/cluster"
@@ -18,6 +19,8 @@ import (
 
 func TestEveryFaultIsDoneAndUndone(t *testing.T) {
 	a := mustArena(t, 3, lab.SiteConfig{DiskSize: diskSize, Shaped: true})
+	var upgraded []string
+	a.Upgrade = func(p *cluster.Process) { upgraded = append(upgraded, p.Name) }
 	whole := a.T
 	for i, f := range fault.All() {
 		t.Run(string(f.Kind), func(t *testing.T) {
@@ -38,6 +41,9 @@ func TestEveryFaultIsDoneAndUndone(t *testing.T) {
 			a.heals(active)
 			a.settles()
 		})
+	}
+	if want := processNames(a.Cluster.Servers); !slices.Equal(upgraded, want) {
+		t.Errorf("upgraded %v, want %v", upgraded, want)
 	}
 	a.restartsWhatEnds()
 	a.ends()
