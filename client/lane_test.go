@@ -373,3 +373,48 @@ func TestACallerThatGivesUpLeavesTheStreamToOthers(t *testing.T) {
 		t.Errorf("%d streams", s.opened.Load())
 	}
 }
+
+// A stream that no server serves yet may be opened anew by gRPC, in which two that
+// use it would be in each other's way.
+func TestAStreamIsSharedWhenTheServerHasAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		served := make(chan struct{})
+		var came atomic.Int32
+		s := newStreaming(func(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+			messages := make(chan *argosyv1.WriteRequests, 2)
+			go func() {
+				defer close(messages)
+				for message, err := stream.Recv(); err == nil; message, err = stream.Recv() {
+					came.Add(1)
+					messages <- message
+				}
+			}()
+			<-served
+			for message := range messages {
+				if err := stream.Send(&argosyv1.WriteResponses{Results: []*argosyv1.NumberedResult{result(message.GetWrites()[0])}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		c := mustClientInBubble(t, client.Config{}, s)
+		occupy(t, c, s)
+		var group sync.WaitGroup
+		for _, name := range []string{"a", "b"} {
+			group.Go(func() {
+				if _, err := c.Apply(t.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{{Name: name}}}); err != nil {
+					t.Errorf("write %s: %v", name, err)
+				}
+			})
+			synctest.Wait()
+		}
+		if n := came.Load(); n != 1 {
+			t.Errorf("%d messages were sent to who has not answered, want 1", n)
+		}
+		close(served)
+		group.Wait()
+		if n := came.Load(); n != 2 {
+			t.Errorf("%d messages were sent in all, want 2", n)
+		}
+	})
+}

@@ -113,14 +113,21 @@ func (s *writeStream) run(ctx context.Context, stub argosyv1.ClusterServiceClien
 		s.end(err)
 		return
 	}
+	// A stream that the server has not begun to serve may be opened anew by gRPC,
+	// which keeps everybody out of it meanwhile, for as long as it takes to connect.
+	// Until the first answer only one of the two is in it.
+	sent, answered := make(chan struct{}), make(chan struct{})
 	var sender sync.WaitGroup
-	sender.Go(func() { s.send(ctx, stream) })
-	s.end(s.receive(stream))
+	sender.Go(func() { s.send(ctx, stream, sync.OnceFunc(func() { close(sent) }), answered) })
+	<-sent
+	s.end(s.receive(stream, sync.OnceFunc(func() { close(answered) })))
 	sender.Wait()
 }
 
-// send sends what waits. When that fails the receiver learns why.
-func (s *writeStream) send(ctx context.Context, stream grpc.ClientStream) {
+// send sends what waits. It tells when the first message was sent, or none will be,
+// and goes on when that was answered. When it fails the receiver learns why.
+func (s *writeStream) send(ctx context.Context, stream grpc.ClientStream, sent func(), answered <-chan struct{}) {
+	defer sent()
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,6 +139,12 @@ func (s *writeStream) send(ctx context.Context, stream grpc.ClientStream) {
 		for message := s.next(); message != nil; message = s.next() {
 			if err := stream.SendMsg(message); err != nil {
 				return
+			}
+			sent()
+			select {
+			case <-ctx.Done():
+				return
+			case <-answered:
 			}
 		}
 	}
@@ -187,31 +200,32 @@ func (w *streamed) appendHead(b []byte, now time.Time) []byte {
 	return protowire.AppendVarint(b, timeout)
 }
 
-func (s *writeStream) receive(stream grpc.BidiStreamingClient[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+func (s *writeStream) receive(stream grpc.BidiStreamingClient[argosyv1.WriteRequests, argosyv1.WriteResponses], answered func()) error {
 	header := &argosyv1.ResponseHeader{}
-	var answered []*streamed
+	var done []*streamed
 	for {
 		message, err := stream.Recv()
 		if err != nil {
 			return err
 		}
+		answered()
 		if h := message.GetHeader(); h != nil {
 			header = h
 		}
-		answered = answered[:0]
+		done = done[:0]
 		s.mu.Lock()
 		for _, result := range message.GetResults() {
-			answered = append(answered, s.sent[result.GetSequence()])
+			done = append(done, s.sent[result.GetSequence()])
 			delete(s.sent, result.GetSequence())
 		}
 		s.mu.Unlock()
-		for i, w := range answered {
+		for i, w := range done {
 			// One that was given up is not there any more.
 			if w != nil {
 				w.answer(header, message.GetResults()[i])
 			}
 		}
-		clear(answered)
+		clear(done)
 	}
 }
 
