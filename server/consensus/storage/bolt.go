@@ -98,12 +98,6 @@ func walkBolt(path string) (err error) {
 			return err
 		}
 		return tx.ForEach(func(_ []byte, bucket *bbolt.Bucket) error {
-			// One that is small is a part of its element.
-			if root := uint64(bucket.Root()); root != 0 {
-				if _, err := pages.check(root, false, nil, nil); err != nil {
-					return err
-				}
-			}
 			cursor := bucket.Cursor()
 			for key, _ := cursor.First(); key != nil; {
 				key, _ = cursor.Next()

@@ -18,6 +18,8 @@ const (
 	leafPage   = 0x02
 	bucketLeaf = 0x01
 
+	bucketHeader = 16 // page 8, sequence 8
+
 	// firstPage is the first that is no description of the file.
 	firstPage = 2
 )
@@ -33,13 +35,18 @@ type boltPages struct {
 	seen      map[uint64]struct{}
 }
 
-// check looks at a tree. The keys in it must not be below least, and be below most,
-// unless they are nil. It returns the last key, nil for none.
+// check looks at a tree; that of the root has buckets, and no other. The keys in it
+// must not be below least, and be below most, unless they are nil. It returns the last
+// key, nil for none.
 func (b *boltPages) check(id uint64, root bool, least, most []byte) (last []byte, err error) {
 	page, err := b.read(id)
 	if err != nil {
 		return nil, err
 	}
+	return b.checkPage(page, id, root, least, most)
+}
+
+func (b *boltPages) checkPage(page []byte, id uint64, root bool, least, most []byte) (last []byte, err error) {
 	flags, count := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
 	if flags != branchPage && flags != leafPage {
 		return nil, fmt.Errorf("%w: page %d is of no kind that belongs there: %#x", ErrCorrupt, id, flags)
@@ -49,8 +56,14 @@ func (b *boltPages) check(id uint64, root bool, least, most []byte) (last []byte
 	}
 	keys := make([][]byte, count)
 	for i := range keys {
-		if keys[i], err = b.key(page, id, flags, i, root); err != nil {
+		var value []byte
+		if keys[i], value, err = b.element(page, id, flags, i, root); err != nil {
 			return nil, err
+		}
+		if flags == leafPage && root {
+			if err := b.checkBucket(value, id); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for i, key := range keys {
@@ -73,6 +86,23 @@ func (b *boltPages) check(id uint64, root bool, least, most []byte) (last []byte
 		least = last
 	}
 	return last, nil
+}
+
+// checkBucket looks at a bucket; one that is small is a page within its element.
+func (b *boltPages) checkBucket(value []byte, id uint64) error {
+	if len(value) < bucketHeader {
+		return fmt.Errorf("%w: a bucket in page %d is cut off", ErrCorrupt, id)
+	}
+	if tree := binary.NativeEndian.Uint64(value); tree != 0 {
+		_, err := b.check(tree, false, nil, nil)
+		return err
+	}
+	page := value[bucketHeader:]
+	if len(page) < pageHeader || binary.NativeEndian.Uint16(page[8:]) != leafPage {
+		return fmt.Errorf("%w: a bucket in page %d is no page", ErrCorrupt, id)
+	}
+	_, err := b.checkPage(page, id, false, nil, nil)
+	return err
 }
 
 // read returns a page with what belongs to it, and sees to it that nothing belongs to
@@ -105,8 +135,8 @@ func (b *boltPages) read(id uint64) ([]byte, error) {
 	return page, nil
 }
 
-// key returns the key of an element. Buckets are in the root only.
-func (b *boltPages) key(page []byte, id uint64, flags uint16, i int, root bool) ([]byte, error) {
+// element returns the key and the value of an element.
+func (b *boltPages) element(page []byte, id uint64, flags uint16, i int, root bool) (_, _ []byte, err error) {
 	element := page[pageHeader+i*leafElement:]
 	var position, key, value uint64
 	if flags == branchPage {
@@ -115,11 +145,11 @@ func (b *boltPages) key(page []byte, id uint64, flags uint16, i int, root bool) 
 		position, key = uint64(binary.NativeEndian.Uint32(element[4:])), uint64(binary.NativeEndian.Uint32(element[8:]))
 		value = uint64(binary.NativeEndian.Uint32(element[12:]))
 		if bucket := binary.NativeEndian.Uint32(element)&bucketLeaf != 0; bucket != root {
-			return nil, fmt.Errorf("%w: element %d of page %d is of no kind that belongs there", ErrCorrupt, i, id)
+			return nil, nil, fmt.Errorf("%w: element %d of page %d is of no kind that belongs there", ErrCorrupt, i, id)
 		}
 	}
 	if position+key+value > uint64(len(element)) {
-		return nil, fmt.Errorf("%w: element %d of page %d is not within it", ErrCorrupt, i, id)
+		return nil, nil, fmt.Errorf("%w: element %d of page %d is not within it", ErrCorrupt, i, id)
 	}
-	return element[position : position+key], nil
+	return element[position : position+key], element[position+key : position+key+value], nil
 }
