@@ -26,6 +26,7 @@ type fakeService struct {
 
 	mu    sync.Mutex
 	calls []string
+	list  string
 }
 
 // newFakeService serves a version and an empty list; a test adds the rest.
@@ -41,9 +42,9 @@ func newFakeService(t *testing.T) *fakeService {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeService{url: "unix://" + socket}
+	f := &fakeService{url: "unix://" + socket, list: "[]"}
 	f.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Libpod-API-Version", "5.0.0") })
-	f.HandleFunc("GET /containers/json", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
+	f.HandleFunc("GET /containers/json", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, f.list) })
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, path, _ := strings.Cut(r.URL.Path, "/libpod")
 		r.URL.Path = path

@@ -8,7 +8,6 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/domain/entities/reports"
 
-	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/libpod"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
@@ -36,27 +35,6 @@ func (p *Podman) Remove(ctx context.Context, name *argosyv1.InstanceName) error 
 		}
 	}
 	return nil
-}
-
-// stop lets a container end within its own time-out.
-func (p *Podman) stop(ctx context.Context, c libpod.Container) error {
-	switch c.Status {
-	case runtime.StatusExited, runtime.StatusStarting:
-		return nil
-	}
-	err := p.client.Do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
-		return containers.Stop(ctx, c.RuntimeID, new(containers.StopOptions).WithIgnore(true))
-	})
-	if err == nil || libpod.IsCode(err, http.StatusNotFound) {
-		return nil
-	}
-	if libpod.IsAnswer(err) {
-		// A state that cannot be stopped (paused on older versions) can be removed
-		// by force all the same.
-		p.logger.Warn("container could not be stopped and will be removed by force", "container", c.RuntimeID, "error", err)
-		return nil
-	}
-	return err
 }
 
 // remove removes a container. By force: what could be stopped was stopped
