@@ -8,8 +8,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -55,7 +57,14 @@ type Deps struct {
 	State    *fsm.Machine
 	Observed *observed.Store
 	Replica  Replica
+	// LevelPatience is how long a write waits for the feature level that it needs
+	// before it is refused. Default: DefaultLevelPatience.
+	LevelPatience time.Duration
 }
+
+// DefaultLevelPatience is longer than it takes a leader to look whether the level can
+// be raised.
+const DefaultLevelPatience = 3 * time.Second
 
 // Service is the ClusterService of one replica.
 type Service struct {
@@ -70,6 +79,7 @@ func New(deps Deps) (*Service, error) {
 	if deps.Writes == nil || deps.Reads == nil || deps.State == nil || deps.Observed == nil || deps.Replica == nil {
 		return nil, errors.New("make API: all dependencies are needed")
 	}
+	deps.LevelPatience = cmp.Or(deps.LevelPatience, DefaultLevelPatience)
 	return &Service{Deps: deps}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
@@ -22,6 +23,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// levelPatience ends what no test waits for.
+const levelPatience = 10 * time.Millisecond
+
 // replica is a server of one with a real state machine behind its API; entries
 // are applied by the test.
 type replica struct {
@@ -29,6 +33,8 @@ type replica struct {
 	machine *fsm.Machine
 	index   uint64
 	await   error
+	// awaited is called when a read waits.
+	awaited func()
 	outcome writer.Outcome
 	wrote   forward.Write
 	store   *observed.Store
@@ -43,7 +49,12 @@ func (r *replica) Do(_ context.Context, w forward.Write) (writer.Outcome, error)
 func (r *replica) Serve(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], string, func(forward.Write) error, func() *argosyv1.ResponseHeader) error {
 	return nil
 }
-func (r *replica) Await(context.Context) error { return r.await }
+func (r *replica) Await(context.Context) error {
+	if r.awaited != nil {
+		r.awaited()
+	}
+	return r.await
+}
 func (r *replica) Header() *argosyv1.ResponseHeader {
 	return &argosyv1.ResponseHeader{ServerId: "me", Term: 3, Incarnation: r.incarnation}
 }
@@ -61,7 +72,7 @@ type behind struct{ *replica }
 func (b behind) Status(context.Context) (*argosyv1.StatusResponse, error) {
 	return &argosyv1.StatusResponse{Header: b.Header()}, nil
 }
-func mustServe(t *testing.T, feedBytes int) *replica {
+func mustServe(t *testing.T, feedBytes int, change ...func(*Deps)) *replica {
 	t.Helper()
 	machine, err := fsm.New(fsm.Config{FeedBytes: feedBytes})
 	if err != nil {
@@ -72,7 +83,11 @@ func mustServe(t *testing.T, feedBytes int) *replica {
 		t.Fatal(err)
 	}
 	r := &replica{machine: machine, store: store, index: 1}
-	service, err := New(Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}})
+	deps := Deps{Writes: r, Reads: r, State: machine, Observed: store, Replica: behind{r}, LevelPatience: levelPatience}
+	for _, change := range change {
+		change(&deps)
+	}
+	service, err := New(deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/argosy-cluster/argosy/membership/identity"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -47,28 +46,36 @@ func checkBehalf(ctx context.Context, instance *argosyv1.InstanceName) error {
 		instance.GetWorkload(), instance.GetAgent(), identity.PrincipalOf(ctx), strings.Join(names, ", "))
 }
 
-// levelPatience is how long a server that does not know of a feature level asks
-// the leader whether there is one.
-const levelPatience = time.Second
-
 // checkLevel refuses what a leader of an older version would leave out without a
 // word: a rehearsal would be carried out. When the level is reached every server
-// knows what it stands for.
+// knows what it stands for. A cluster that was just founded or upgraded is about to
+// reach it.
 func (s *Service) checkLevel(ctx context.Context, needs uint32) error {
 	active := s.activeLevel()
 	if active < needs {
-		ctx, cancel := context.WithTimeout(ctx, levelPatience)
+		ctx, cancel := context.WithTimeout(ctx, s.LevelPatience)
 		defer cancel()
 		// Whether this server may answer does not matter, only that it has what the
 		// caller may have seen.
 		_ = s.Reads.Await(ctx)
-		active = s.activeLevel()
+		active = s.awaitLevel(ctx, needs)
 	}
 	if active >= needs {
 		return nil
 	}
 	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
 		"write: the request needs feature level %d, and the cluster is at level %d until all its servers know more; upgrade those that do not, or try again in a moment", needs, active)
+}
+
+// awaitLevel returns the level of the cluster when it is high enough, or at the end
+// of the context.
+func (s *Service) awaitLevel(ctx context.Context, needs uint32) uint32 {
+	for {
+		applied := s.State.Applied()
+		if active := s.activeLevel(); active >= needs || s.State.WaitApplied(ctx, applied+1) != nil {
+			return active
+		}
+	}
 }
 
 func (s *Service) activeLevel() uint32 {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/grpc/credentials"
@@ -51,6 +52,24 @@ func TestWhatNotAllServersKnowGoesNoFurther(t *testing.T) {
 	if _, err := r.Apply(t.Context(), rehearsal); err != nil || !r.wrote.Apply.GetDryRun() {
 		t.Errorf("%v, %v", r.wrote.Apply, err)
 	}
+}
+
+// Who writes to a cluster that was founded a moment ago need not try again.
+func TestAWriteWaitsForTheLevelThatItNeeds(t *testing.T) {
+	r := mustServe(t, 1<<20, func(d *Deps) { d.LevelPatience = time.Minute })
+	r.settle(t, argosyv1.FeatureConfigs-1)
+	settled := make(chan struct{})
+	r.awaited = func() {
+		go func() {
+			defer close(settled)
+			r.settle(t, argosyv1.FeatureConfigs-1)
+			r.settle(t, argosyv1.FeatureConfigs)
+		}()
+	}
+	if _, err := r.Delete(t.Context(), &argosyv1.DeleteRequest{Configs: []string{"k"}}); err != nil || r.wrote.Delete == nil {
+		t.Errorf("%v, %v", r.wrote.Delete, err)
+	}
+	<-settled
 }
 
 func TestOnlyTheAgentOfAnInstanceSpeaksForIt(t *testing.T) {
