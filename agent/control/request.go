@@ -282,14 +282,10 @@ func (r *request) settle() error {
 	if r.kind == kindOnce || rest <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(rest)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-r.ctx.Done():
+	if !pause(r.ctx, rest) {
 		return context.Cause(r.ctx)
 	}
+	return nil
 }
 
 // tryReply queues a response, or returns what to wait for.
