@@ -197,19 +197,11 @@ func (r *Runtime) Info(context.Context) *argosyv1.RuntimeInfo {
 // Create implements runtime.Creator.
 func (r *Runtime) Create(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.calls.Creates++
-	hook := r.onCreate
-	r.mu.Unlock()
-	if hook != nil {
-		if err := hook(ctx, w); err != nil {
-			return runtime.Instance{}, err
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := r.hooked(ctx, r.onCreate, w); err != nil {
 		return runtime.Instance{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.down {
 		return runtime.Instance{}, fmt.Errorf("create %s: %w", w.GetName(), runtime.ErrUnavailable)
 	}
@@ -223,6 +215,20 @@ func (r *Runtime) Create(ctx context.Context, w *argosyv1.Workload, options runt
 	return i.Instance, nil
 }
 
+// hooked calls a hook at the beginning of a call, without the lock, which is held
+// before and after.
+func (r *Runtime) hooked(ctx context.Context, hook func(context.Context, *argosyv1.Workload) error, w *argosyv1.Workload) error {
+	if hook == nil {
+		return ctx.Err()
+	}
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	if err := hook(ctx, w); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
 // make makes an instance. The lock is held.
 func (r *Runtime) make(name *argosyv1.InstanceName, options runtime.StartOptions) *instance {
 	i := &instance{Instance: runtime.Instance{Name: name, RuntimeID: r.id()}, mounts: options.Mounts, printed: make(chan struct{})}
@@ -233,20 +239,12 @@ func (r *Runtime) make(name *argosyv1.InstanceName, options runtime.StartOptions
 // Start implements runtime.Starter.
 func (r *Runtime) Start(ctx context.Context, w *argosyv1.Workload, options runtime.StartOptions) (runtime.Instance, error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.calls.Starts++
 	r.started = append(r.started, w.GetName())
-	hook := r.onStart
-	r.mu.Unlock()
-	if hook != nil {
-		if err := hook(ctx, w); err != nil {
-			return runtime.Instance{}, err
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := r.hooked(ctx, r.onStart, w); err != nil {
 		return runtime.Instance{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.down {
 		return runtime.Instance{}, fmt.Errorf("start %s: %w", w.GetName(), runtime.ErrUnavailable)
 	}
