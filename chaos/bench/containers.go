@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -129,42 +128,14 @@ func (m *containers) changed(text string) *argosyv1.Workload {
 
 // update changes a workload that runs and waits until its new instance runs.
 func (m *containers) update(ctx context.Context, w *argosyv1.Workload) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	watching, result := make(chan struct{}), make(chan error, 1)
 	var old string
-	var running time.Time
-	go func() {
-		result <- m.client.Watch(ctx, &argosyv1.WatchRequest{OmitDesired: true, Names: []string{w.GetName()}}, func(message *argosyv1.WatchResponse) error {
-			for _, state := range message.GetStates() {
-				switch key := state.GetInstance().Key(); {
-				case state.GetExecution().GetState() != argosyv1.State_STATE_RUNNING || key == old:
-				case old == "":
-					old = key
-				default:
-					running = time.Now()
-					return client.ErrStop
-				}
-			}
-			if message.GetSnapshotEnd() {
-				close(watching)
-			}
-			return nil
-		})
-	}()
-	select {
-	case <-watching:
-	case err := <-result:
-		return 0, fmt.Errorf("watch %s: %w", w.GetName(), err)
-	}
-	began := time.Now()
-	if _, err := m.client.Apply(ctx, &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{w}}); err != nil {
-		return 0, err
-	}
-	if err := <-result; err != nil {
-		return 0, fmt.Errorf("wait until %s runs again: %w", w.GetName(), err)
-	}
-	return running.Sub(began), nil
+	return applyUntil(ctx, m.client, w, func(state *argosyv1.WorkloadState) bool {
+		key := state.GetInstance().Key()
+		if runs(state) && old == "" {
+			old = key
+		}
+		return runs(state) && key != old
+	})
 }
 
 // startsAtOnce is how many containers an agent with two cores starts at once.
@@ -296,21 +267,7 @@ func (m *containers) atRest(ctx context.Context) error {
 }
 
 // agentUsage is the CPU time of an agent, its keeper and all below them, in seconds.
-func agentUsage(p *cluster.Process) (float64, error) {
-	agent, err := familyUsage(p.PID())
-	if err != nil {
-		return 0, err
-	}
-	pid, err := p.KeeperPID()
-	if errors.Is(err, os.ErrNotExist) {
-		return agent, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	keeper, err := familyUsage(pid)
-	return agent + keeper, err
-}
+func agentUsage(p *cluster.Process) (float64, error) { return withKeeper(p, familyUsage) }
 
 func (r *rawPodman) create(ctx context.Context, name string, command []string) error {
 	return r.call(ctx, http.MethodPost, "/containers/create", map[string]any{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,18 +97,31 @@ func measurePodman(ctx context.Context, s *suite) error {
 
 // applyToRunning applies a workload, waits until it runs, and removes it again.
 func applyToRunning(ctx context.Context, cl *client.Client, w *argosyv1.Workload) (time.Duration, error) {
+	took, err := applyUntil(ctx, cl, w, runs)
+	if err != nil {
+		return 0, err
+	}
+	_, err = cl.Delete(ctx, &argosyv1.DeleteRequest{Names: []string{w.GetName()}})
+	return took, err
+}
+
+func runs(state *argosyv1.WorkloadState) bool {
+	return state.GetExecution().GetState() == argosyv1.State_STATE_RUNNING
+}
+
+// applyUntil applies a workload and returns how long it takes until it is in a state.
+// It is shown the states of before, too.
+func applyUntil(ctx context.Context, cl *client.Client, w *argosyv1.Workload, reached func(*argosyv1.WorkloadState) bool) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	watching := make(chan struct{})
-	var running time.Time
+	var end time.Time
 	result := make(chan error, 1)
 	go func() {
 		result <- cl.Watch(ctx, &argosyv1.WatchRequest{OmitDesired: true, Names: []string{w.GetName()}}, func(message *argosyv1.WatchResponse) error {
-			for _, state := range message.GetStates() {
-				if state.GetExecution().GetState() == argosyv1.State_STATE_RUNNING {
-					running = time.Now()
-					return client.ErrStop
-				}
+			if slices.ContainsFunc(message.GetStates(), reached) {
+				end = time.Now()
+				return client.ErrStop
 			}
 			if message.GetSnapshotEnd() {
 				close(watching)
@@ -127,8 +141,7 @@ func applyToRunning(ctx context.Context, cl *client.Client, w *argosyv1.Workload
 	if err := <-result; err != nil {
 		return 0, fmt.Errorf("wait until %s runs: %w", w.GetName(), err)
 	}
-	_, err := cl.Delete(ctx, &argosyv1.DeleteRequest{Names: []string{w.GetName()}})
-	return running.Sub(begin), err
+	return end.Sub(begin), nil
 }
 
 // rawPodman speaks podman's own API, and does nothing that is not needed.

@@ -81,8 +81,11 @@ func (s *suite) manyProcesses(ctx context.Context, count int) (time.Duration, fl
 }
 
 // agentMemory is the memory of an agent and its keeper in MB.
-func agentMemory(p *cluster.Process) (float64, error) {
-	agent, err := pss(p.PID())
+func agentMemory(p *cluster.Process) (float64, error) { return withKeeper(p, pss) }
+
+// withKeeper returns what is measured of an agent and of its keeper, if it has one.
+func withKeeper(p *cluster.Process, of func(pid int) (float64, error)) (float64, error) {
+	agent, err := of(p.PID())
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +96,7 @@ func agentMemory(p *cluster.Process) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	keeper, err := pss(pid)
+	keeper, err := of(pid)
 	return agent + keeper, err
 }
 
