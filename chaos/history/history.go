@@ -29,12 +29,13 @@ var (
 // History is everything that was recorded of one trial.
 type History struct {
 	Meta Meta
-	// Operations by the time of their call, Sights, Events and Beats by their time,
-	// LogRuns and Faults by their beginning, Leaderships and Looks by their time.
+	// Operations by the time of their call, Sights, Events, Beats and Messages by their
+	// time, LogRuns and Faults by their beginning, Leaderships and Looks by their time.
 	Operations  []Operation
 	Sights      []Sight
 	Events      []Event
 	Beats       []Beat
+	Messages    []Message
 	LogRuns     []LogRun
 	Faults      []Fault
 	Leaderships []Leadership
@@ -80,7 +81,7 @@ func Read(dir string) (*History, error) {
 		load(h, dir, replicasFile, &h.Replicas, false), load(h, dir, samplesFile, &h.Samples, false),
 		load(h, dir, standingsFile, &h.Standings, false), load(h, dir, stallsFile, &h.Stalls, false),
 		load(h, dir, levelsFile, &h.Levels, false),
-		h.loadBeats(dir))
+		loadAll(h, dir, beatsDir, &h.Beats), loadAll(h, dir, messagesDir, &h.Messages))
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +89,10 @@ func Read(dir string) (*History, error) {
 	return h, nil
 }
 
-func (h *History) loadBeats(dir string) error {
-	entries, err := os.ReadDir(filepath.Join(dir, beatsDir))
+// loadAll reads the files that workloads wrote into a directory below that of the
+// history.
+func loadAll[T any](h *History, dir, below string, into *[]T) error {
+	entries, err := os.ReadDir(filepath.Join(dir, below))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -99,7 +102,7 @@ func (h *History) loadBeats(dir string) error {
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), ".jsonl") {
 			// A workload that was killed may have been in the middle of a line.
-			if err := load(h, dir, filepath.Join(beatsDir, entry.Name()), &h.Beats, true); err != nil {
+			if err := load(h, dir, filepath.Join(below, entry.Name()), into, true); err != nil {
 				return err
 			}
 		}
@@ -140,6 +143,7 @@ func (h *History) sort() {
 	slices.SortStableFunc(h.Sights, func(a, b Sight) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Beats, func(a, b Beat) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Messages, func(a, b Message) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.LogRuns, func(a, b LogRun) int { return cmp.Compare(a.First, b.First) })
 	slices.SortStableFunc(h.Faults, func(a, b Fault) int { return cmp.Compare(a.Begun, b.Begun) })
 	slices.SortStableFunc(h.Leaderships, func(a, b Leadership) int { return cmp.Compare(a.At, b.At) })

@@ -25,6 +25,9 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	r.Sample(Sample{Process: "server-1", At: 9, RSS: 1 << 20})
 	r.Standing(Standing{Server: "server-1", At: 9, Index: 7})
 	r.Beat(Beat{Workload: "p", What: BeatStart, At: 8})
+	if err := os.WriteFile(filepath.Join(r.MessagesDir(), "w-1.jsonl"), []byte(`{"workload":"w","n":1,"what":"hello","at":7}`+"\n"+`{"workl`), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	r.Update(func(m *Meta) { m.Ended = 99 })
 	if _, err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -42,7 +45,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 	if len(h.Operations) != 2 || h.Operations[0].Client != "a" || h.Operations[0].Values[0] != "a-1" {
 		t.Errorf("operations %+v", h.Operations)
 	}
-	if len(h.Sights) != 1 || len(h.LogRuns) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Samples) != 1 || len(h.Standings) != 1 || len(h.Beats) != 1 {
+	if len(h.Sights) != 1 || len(h.LogRuns) != 1 || len(h.Faults) != 1 || len(h.Leaderships) != 1 || len(h.Looks) != 1 || len(h.Lines) != 1 || len(h.Replicas) != 1 || len(h.Samples) != 1 || len(h.Standings) != 1 || len(h.Beats) != 1 || len(h.Messages) != 1 || h.Messages[0].What != MessageHello {
 		t.Errorf("read %+v", h)
 	}
 }

@@ -27,6 +27,7 @@ const (
 	levelsFile      = "levels.jsonl"
 	stallsFile      = "stalls.jsonl"
 	beatsDir        = "beats"
+	messagesDir     = "messages"
 	// PlanFile is the plan of the trial, LogDir what its processes printed.
 	PlanFile = "plan.json"
 	LogDir   = "logs"
@@ -55,8 +56,10 @@ func Create(dir string, meta Meta) (*Recorder, error) {
 	if _, err := os.Stat(filepath.Join(dir, metaFile)); err == nil {
 		return nil, fmt.Errorf("record history in %s: %w", dir, ErrExists)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, beatsDir), 0o755); err != nil {
-		return nil, fmt.Errorf("record history: %w", err)
+	for _, below := range []string{beatsDir, messagesDir} {
+		if err := os.MkdirAll(filepath.Join(dir, below), 0o755); err != nil {
+			return nil, fmt.Errorf("record history: %w", err)
+		}
 	}
 	meta.Version, meta.Whole = Version, false
 	r := &Recorder{dir: dir, meta: meta, files: map[string]*file{}}
@@ -77,6 +80,9 @@ func (r *Recorder) Dir() string { return r.dir }
 
 // BeatsDir is where workloads write their beats, a file each.
 func (r *Recorder) BeatsDir() string { return filepath.Join(r.dir, beatsDir) }
+
+// MessagesDir is where workloads write what they say to their agents and are told.
+func (r *Recorder) MessagesDir() string { return filepath.Join(r.dir, messagesDir) }
 
 // Operation records an operation that has ended.
 func (r *Recorder) Operation(o Operation) { record(r, operationsFile, &r.memory.Operations, o) }

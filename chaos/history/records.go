@@ -18,6 +18,10 @@ const (
 	List Action = "list"
 	// Ask reads the status of the cluster; it says nothing of objects.
 	Ask Action = "status"
+	// Subscribe asks for an object and every change of it, Unsubscribe for no more of
+	// them. Only messages have these.
+	Subscribe   Action = "subscribe"
+	Unsubscribe Action = "unsubscribe"
 )
 
 // Outcome is how an operation ended, as far as its client can tell.
@@ -211,6 +215,63 @@ const (
 	// BeatClash is given instead of BeatStart by a process that found another one
 	// of its workload running.
 	BeatClash = "clash"
+)
+
+// Message is something that a process of the load said to its agent, or was told,
+// by its control interface; or something that became of that.
+type Message struct {
+	// Workload, Instance and Agent are what it was started as, Value is that of the
+	// write that asked for it, PID that of the process.
+	Workload string `json:"workload"`
+	Instance string `json:"instance"`
+	Agent    string `json:"agent"`
+	Value    string `json:"value"`
+	PID      int    `json:"pid"`
+	// N counts the messages of the process, from 1.
+	N int64 `json:"n"`
+	// At is when: before it was said, or after it was told.
+	At Micros `json:"at"`
+	// What it is: one of those below.
+	What string `json:"what"`
+	// Request is the id of a request, in it and in its answers. No two requests of a
+	// history have the same, but for a subscription and its end.
+	Request string `json:"request,omitempty"`
+	// Action is what a request asks for: Apply, Get, Subscribe or Unsubscribe; an
+	// answer has it only when it accepts the end of a subscription.
+	Action Action `json:"action,omitempty"`
+	// Object is the name of the only object that requests of this process concern;
+	// nobody else writes it. Sets is what an Apply sets it to.
+	Object string `json:"object,omitempty"`
+	Sets   string `json:"sets,omitempty"`
+	// Outcome is what an answer tells, Error the text of one that tells of an error,
+	// or the reason for which the connection was closed.
+	Outcome Outcome `json:"outcome,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	// Found is the object in a state that was told, without its revision.
+	Found []Object `json:"found,omitempty"`
+	// Altered are the paths of the fields that an event says were added or changed,
+	// Removed of those that are gone. The state as it is has neither.
+	Altered []string `json:"altered,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+}
+
+// What a Message is.
+const (
+	// MessageHello was said to begin a session, MessageAccepted is the answer.
+	MessageHello    = "hello"
+	MessageAccepted = "accepted"
+	// MessageAsked is a request, MessageUnsent says of one that the agent did not get
+	// it: nobody had the pipe open.
+	MessageAsked  = "asked"
+	MessageUnsent = "unsent"
+	// MessageAnswer is a response to a request: one of several to a subscription.
+	MessageAnswer = "answer"
+	// MessageClosed is the word of the agent that it has closed the connection,
+	// MessageEnd the end of the pipe: no agent has it open.
+	MessageClosed = "closed"
+	MessageEnd    = "end"
+	// MessageRest says that the process asks for nothing any more.
+	MessageRest = "rest"
 )
 
 // LogRun is a run of lines of one process that a follower of logs was shown
@@ -428,6 +489,7 @@ const (
 	KindSights      = "sights"
 	KindEvents      = "events"
 	KindBeats       = "beats"
+	KindMessages    = "messages"
 	KindLogRuns     = "logruns"
 	KindLeaderships = "leaderships"
 	KindLooks       = "looks"

@@ -61,6 +61,9 @@ func ConfigName(n, i int) string {
 	return configPrefix + strconv.Itoa(n) + "-" + strconv.Itoa(i)
 }
 
+// AskedConfig is the key of the config that asker n writes.
+func AskedConfig(n int) string { return configPrefix + "asker-" + strconv.Itoa(n) }
+
 // IsConfig tells whether an object of the load is a config; all others are
 // workloads.
 func IsConfig(name string) bool { return strings.HasPrefix(name, configPrefix) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,9 @@ type Config struct {
 	Workload, Agent, Value string
 	// Dir is where its file is, and the lock of its workload.
 	Dir string
+	// Object is the name of what it reads and writes by its control interface, empty for
+	// a probe that asks for nothing; Messages is where the file of that is.
+	Object, Messages string
 	// Binary is the program as it was called.
 	Binary string
 	// Image is that of the container that it runs in, empty for none.
@@ -52,6 +56,9 @@ func (c Config) Validate() error {
 		if value == "" {
 			return fmt.Errorf("run probe: %w: --%s is needed", ErrConfig, flag)
 		}
+	}
+	if c.Object != "" && c.Messages == "" {
+		return fmt.Errorf("run probe: %w: --messages is needed beside --object", ErrConfig)
 	}
 	return nil
 }
@@ -83,7 +90,25 @@ func Run(ctx context.Context, config Config) error {
 	}
 	// The end of the process gives it back, too.
 	defer func() { _ = lock.Close() }()
-	return p.run(ctx)
+	if config.Object == "" {
+		return p.run(ctx)
+	}
+	return p.runAsking(ctx)
+}
+
+// runAsking asks beside the signs of life.
+func (p *probe) runAsking(ctx context.Context) error {
+	a, err := newAsker(p.config, p.instance)
+	if err != nil {
+		return err
+	}
+	var asking sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	asking.Go(func() { a.run(ctx) })
+	err = p.run(ctx)
+	cancel()
+	asking.Wait()
+	return errors.Join(err, a.transcript.close())
 }
 
 type probe struct {
