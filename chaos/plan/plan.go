@@ -206,6 +206,9 @@ type Load struct {
 	// Configurers are clients that each write two configs and a workload whose
 	// templates use both, together and one without the other.
 	Configurers int `json:"configurers,omitempty"`
+	// Askers are workloads that read and change an object of their own by their control
+	// interface, and are told of its changes.
+	Askers int `json:"askers,omitempty"`
 	// PauseUs is how long each client waits between two calls, in microseconds, on
 	// average.
 	PauseUs int64 `json:"pause_us"`

@@ -76,7 +76,7 @@ func (s Settings) validate() error {
 
 func (l Load) validate() error {
 	for _, n := range []int{
-		l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers, l.Subscribers,
+		l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers, l.Subscribers, l.Askers,
 	} {
 		if n < 0 || n > maxClients {
 			return fmt.Errorf("%w: %d clients of one kind: there can be 0 to %d", ErrInvalid, n, maxClients)

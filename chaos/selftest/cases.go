@@ -57,7 +57,7 @@ func trialOf(duration time.Duration, load plan.Load, steps []plan.Step, change .
 			Servers: 3, SnapshotThreshold: 1000, TrailingLogs: 1_000_000, TimingMultiplier: 1, LogStore: plan.BoltDB, DiskMB: 64,
 		},
 	}
-	if load.Probes+load.Configurers > 0 {
+	if load.Probes+load.Configurers+load.Askers > 0 {
 		p.Settings.Agents = 2
 	}
 	for _, c := range change {

@@ -50,6 +50,11 @@ type Config struct {
 	// contains the value so that history.Value finds it. Nil means that there are
 	// no probes, whatever the load says.
 	Probe func(workload, agent, value string) *argosyv1.Workload
+	// Asker makes a workload that reads and writes an object by its control interface
+	// until probe.Calm tells it not to, by the directory Messages. Nil means that there
+	// are none, whatever the load says.
+	Asker    func(workload, agent, value, object string) *argosyv1.Workload
+	Messages string
 	// Patience is for how long a client waits for an answer; some wait for less.
 	// Default DefaultPatience.
 	Patience time.Duration
@@ -61,6 +66,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Probe == nil {
 		c.Load.Probes, c.Load.Couples, c.Load.Configurers = 0, 0, 0
+	}
+	if c.Asker == nil {
+		c.Load.Askers = 0
 	}
 	if c.Load.Probes == 0 {
 		c.Load.Movers, c.Load.LogFollowers = 0, 0
@@ -77,11 +85,11 @@ func (c Config) withDefaults() (Config, error) {
 			problems = append(problems, fmt.Errorf("server %q with endpoint %q needs both", s.Name, s.Endpoint))
 		}
 	}
-	if c.Load.Probes+c.Load.Couples+c.Load.Configurers > 0 && len(c.Agents) == 0 {
+	if c.Load.Probes+c.Load.Couples+c.Load.Configurers+c.Load.Askers > 0 && len(c.Agents) == 0 {
 		problems = append(problems, fmt.Errorf("%d probes have no agent to run on", c.Load.Probes))
 	}
 	l := c.Load
-	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers, l.Subscribers) < 0 || l.PauseUs < 0 || c.Patience < 0 {
+	if min(l.Writers, l.Rivals, l.Makers, l.Appliers, l.Readers, l.StaleReaders, l.Listers, l.Watchers, l.LogFollowers, l.Probes, l.Movers, l.Couples, l.Configurers, l.Subscribers, l.Askers) < 0 || l.PauseUs < 0 || c.Patience < 0 {
 		problems = append(problems, errors.New("no number of the load may be negative"))
 	}
 	if err := errors.Join(problems...); err != nil {

@@ -12,8 +12,10 @@
 // before; rivals to a few that they share, expecting what they have read; makers
 // create and delete; appliers write several at once; movers change and move
 // workloads that run; configurers write configs, and workloads that are rendered
-// with them. Readers read at one server each, listers read everything,
-// watchers watch and go on elsewhere, subscribers are told by events, followers follow what workloads print.
+// with them; placers workloads, askers, that change an object of their own by their
+// control interface, and record themselves what passes there. Readers read at one
+// server each, listers read everything, watchers watch and go on elsewhere,
+// subscribers are told by events, followers follow what workloads print.
 //
 // It knows no time but that of package time, so that it works in a bubble of
 // testing/synctest, too.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,9 +24,11 @@ type Traffic struct {
 	// mine are the names of all objects of the load, running those of its probes.
 	mine, running map[string]struct{}
 	names, probes []string
-	watchers      []*watcher
-	subscribers   []*subscriber
-	counts        counts
+	// askers are the names of the workloads that ask their agents.
+	askers      []string
+	watchers    []*watcher
+	subscribers []*subscriber
+	counts      counts
 
 	cancel context.CancelFunc
 	// calm is closed when changers shall end, quiet when readers shall.
@@ -62,8 +65,8 @@ func (t *Traffic) Counts() Counts {
 // Objects are the names of all objects of the load, probes too.
 func (t *Traffic) Objects() []string { return t.names }
 
-// Probes are the names of the workloads that run.
-func (t *Traffic) Probes() []string { return t.probes }
+// Probes are the names of the workloads that run, and of those that ask their agents.
+func (t *Traffic) Probes() []string { return slices.Concat(t.probes, t.askers) }
 
 func (t *Traffic) count(op *history.Operation) {
 	write := op.Action == history.Apply || op.Action == history.Delete
@@ -162,6 +165,13 @@ func (t *Traffic) start(ctx context.Context) error {
 		t.running[names[0]] = struct{}{}
 		c := &configurer{t.session("configurer", n, t.calm, free[n%len(free)]), names[0], names[1:]}
 		add(&t.changers, func() { c.configureAlong(ctx) })
+	}
+	for n := range l.Askers {
+		names := t.own([]string{askerName(n), askedName(n)})
+		t.running[names[0]] = struct{}{}
+		t.askers = append(t.askers, names[0])
+		p := &placer{t.session("asker-placer", n, t.calm, free[n%len(free)]), n, chain{name: names[0], known: true}}
+		add(&t.changers, func() { p.placeAlong(ctx) })
 	}
 	for n := range l.Readers {
 		s := t.session("reader", n, t.quiet, t.pinned[n%len(t.pinned)])
@@ -276,6 +286,9 @@ func (t *Traffic) Settle(ctx context.Context) error {
 	t.calming.Do(func() { close(t.calm) })
 	if err := wait(ctx, &t.changers); err != nil {
 		return fmt.Errorf("%w: changers do not end: %w", ErrUnsettled, err)
+	}
+	if err := t.quieten(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
 	for _, by := range append([]way{t.settler.own}, t.pinned...) {
 		if err := t.look(ctx, by); err != nil {

@@ -21,7 +21,7 @@ func (t *trial) load() traffic.Config {
 		config.Agents = append(config.Agents, agent.Name)
 	}
 	if len(config.Agents) > 0 {
-		config.Probe = t.prober()
+		config.Probe, config.Asker, config.Messages = t.prober(), t.asker(), t.recorder.MessagesDir()
 	}
 	return config
 }

@@ -57,6 +57,21 @@ func (t *trial) prober() func(workload, agent, value string) *argosyv1.Workload 
 	}
 }
 
+// asker makes askers: of every two one in a container when there is podman.
+func (t *trial) asker() func(workload, agent, value, object string) *argosyv1.Workload {
+	process := probe.Askers("", t.config.Prober, t.recorder.BeatsDir(), t.recorder.MessagesDir())
+	if !t.config.Plan.Settings.Podman {
+		return process
+	}
+	container := probe.Askers(probeImage, "/bin/"+filepath.Base(t.config.Prober), t.recorder.BeatsDir(), t.recorder.MessagesDir())
+	return func(workload, agent, value, object string) *argosyv1.Workload {
+		if last := workload[len(workload)-1]; last%2 == 1 {
+			return container(workload, agent, value, object)
+		}
+		return process(workload, agent, value, object)
+	}
+}
+
 // contained tells whether a probe runs in a container, which is so for two of four:
 // one that is moved and one that is left alone.
 func contained(workload string) bool {

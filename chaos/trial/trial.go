@@ -67,6 +67,9 @@ func begin(ctx context.Context, config Config) (*trial, error) {
 			}
 		})
 	}
+	if p.Settings.Agents > 0 && p.Load.Askers > 0 {
+		t.recorder.Update(func(m *history.Meta) { m.Promised = append(m.Promised, history.KindMessages) })
+	}
 	return t, p.Write(filepath.Join(config.Dir, history.PlanFile))
 }
 

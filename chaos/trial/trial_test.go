@@ -33,7 +33,7 @@ func short(steps ...plan.Step) *plan.Plan {
 		Settings: plan.Settings{
 			Servers: 3, Agents: 1, SnapshotThreshold: 200, TrailingLogs: 1 << 20, TimingMultiplier: 5, LogStore: plan.BoltDB, TLS: true, DiskMB: 64,
 		},
-		Load: plan.Load{Writers: 2, Rivals: 1, Makers: 1, Readers: 3, StaleReaders: 1, Watchers: 2, Probes: 2, LogFollowers: 1, PauseUs: 20_000},
+		Load: plan.Load{Writers: 2, Rivals: 1, Makers: 1, Readers: 3, StaleReaders: 1, Watchers: 2, Probes: 2, LogFollowers: 1, Askers: 2, PauseUs: 20_000},
 	}
 }
 
@@ -93,8 +93,8 @@ func TestTrialDoesItsPlanAndIsJudged(t *testing.T) {
 			t.Errorf("never healed: %+v", f)
 		}
 	}
-	if len(h.Replicas) < 3 || len(h.Leaderships) == 0 || len(h.Looks) == 0 || len(h.Samples) == 0 || len(h.Beats) == 0 || len(h.Sights) == 0 {
-		t.Errorf("%d replicas, %d leaderships, %d looks, %d samples, %d beats, %d sights", len(h.Replicas), len(h.Leaderships), len(h.Looks), len(h.Samples), len(h.Beats), len(h.Sights))
+	if len(h.Replicas) < 3 || len(h.Leaderships) == 0 || len(h.Looks) == 0 || len(h.Samples) == 0 || len(h.Beats) == 0 || len(h.Sights) == 0 || len(h.Messages) == 0 {
+		t.Errorf("%d replicas, %d leaderships, %d looks, %d samples, %d beats, %d sights, %d messages", len(h.Replicas), len(h.Leaderships), len(h.Looks), len(h.Samples), len(h.Beats), len(h.Sights), len(h.Messages))
 	}
 	for _, stall := range h.Stalls {
 		if stall.Who == "" || stall.Micros <= 0 || stall.To <= stall.From {
