@@ -30,6 +30,9 @@ type account struct {
 	unsolved int
 	// doubtful are objects that a write of unknown fate concerns.
 	doubtful map[string]bool
+	// askers are the processes that speak to their agents, strays answers to nothing.
+	askers []*asker
+	strays []*history.Message
 	// acknowledged are revisions that were known to somebody, and from when on.
 	acknowledged timeline
 	// future are revisions of writes that nobody had asked for before a time.
@@ -89,6 +92,7 @@ func missing(o *history.Operation) bool {
 
 func newAccount(h *history.History) *account {
 	a := &account{h: h, versions: map[string][]version{}, writes: map[string]*write{}, doubtful: map[string]bool{}}
+	a.gatherMessages()
 	a.gatherWrites()
 	a.readLog()
 	a.resolve()
@@ -96,8 +100,17 @@ func newAccount(h *history.History) *account {
 		a.infer()
 	}
 	a.replay()
+	a.placeFound()
 	a.order()
 	return a
+}
+
+// keyOf is by what the tries of a write are found.
+func keyOf(o *history.Operation) string {
+	if o.Request == "" {
+		return fmt.Sprintf("%s#%d", o.Client, o.N)
+	}
+	return o.Request
 }
 
 // gatherWrites brings the tries of each request together.
@@ -107,10 +120,7 @@ func (a *account) gatherWrites() {
 		if !isWrite(o) {
 			continue
 		}
-		key := o.Request
-		if key == "" {
-			key = fmt.Sprintf("%s#%d", o.Client, o.N)
-		}
+		key := keyOf(o)
 		w := a.writes[key]
 		if w == nil {
 			w = &write{key: key, first: o.Call}
@@ -257,11 +267,20 @@ func (a *account) covered() uint64 {
 
 // resolve finds each write in the log, or what else tells its fate.
 func (a *account) resolve() {
+	asked := a.valuesAsked()
 	for i := range a.log {
 		e := &a.log[i]
 		for place, request := range e.Requests {
 			if w := a.writes[request]; w != nil && !w.logged {
 				w.logged, w.revision, w.place = true, e.Index, place
+			}
+		}
+		for _, o := range e.Put {
+			if w := asked[o.Value]; w != nil && !w.logged && w.tries[0].Objects[0] == o.Name {
+				w.logged, w.revision, w.place = true, e.Index, len(e.Requests)
+				if w.tries[0].Outcome == history.Done {
+					w.tries[0].Revision = e.Index
+				}
 			}
 		}
 	}

@@ -36,6 +36,7 @@ func checkers() []Checker {
 		{Invariant: "A6", What: "nothing runs that shall not", judge: orphans},
 		{Invariant: "A7", What: "who follows a log is shown every line once, in order, until he is told that it ends", judge: followed},
 		{Invariant: "A8", What: "a workload starts after what it depends on, and stops before it", judge: order},
+		{Invariant: "A9", What: "a workload that asks its agent is answered once, in time and truly, and keeps its session", judge: asking},
 		{Invariant: "L1", What: "writes are acknowledged while a majority is well", judge: outages},
 		{Invariant: "L2", What: "leaders change for a reason", judge: flapping},
 		{Invariant: "L3", What: "processes take no more of their machines with time", judge: resources},
@@ -74,7 +75,7 @@ func Judge(h *history.History) *Verdict {
 			v.Idle = append(v.Idle, c.Invariant)
 		}
 	}
-	v.Operations = answered(h)
+	v.Operations = answered(a.h)
 	if why := unfit(h); why != "" {
 		v.Unjudged[Trial] = why
 	}
@@ -123,6 +124,8 @@ func countOf(h *history.History, kind string) int {
 		return len(h.Events)
 	case history.KindBeats:
 		return len(h.Beats)
+	case history.KindMessages:
+		return len(h.Messages)
 	case history.KindLogRuns:
 		return len(h.LogRuns)
 	case history.KindLeaderships:

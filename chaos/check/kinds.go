@@ -15,6 +15,10 @@ var (
 	spoilingKinds = []string{"flip-bits", "cut-file", "old-file", "wipe-server"}
 	// workloadKinds end workloads.
 	workloadKinds = []string{"kill-workload", "power-agent", "kill-for-memory"}
+	// goneKinds end agents.
+	goneKinds = []string{"kill-agent", "power-agent"}
+	// fullKinds leave no room for what is written.
+	fullKinds = []string{"fill-disk"}
 	// slowKinds keep workloads from giving signs of life.
 	slowKinds = []string{"pause-agent", "starve-server", "squeeze-memory"}
 	// clientKinds may cut clients off from the servers.

@@ -46,19 +46,19 @@ type Profile struct {
 // a machine of two cores, most of which do the cluster's own work.
 var usualLoad = Load{
 	Writers: 4, Rivals: 3, Makers: 2, Appliers: 1, Readers: 3, StaleReaders: 3, Listers: 1, Watchers: 3,
-	LogFollowers: 1, Probes: 4, Movers: 1, Configurers: 1, Subscribers: 1, PauseUs: 10_000,
+	LogFollowers: 1, Probes: 4, Movers: 1, Configurers: 1, Subscribers: 1, Askers: 2, PauseUs: 10_000,
 }
 
 // ciLoad asks more: a trial of that profile is short, and has to show as much.
 var ciLoad = Load{
 	Writers: 4, Rivals: 3, Makers: 2, Appliers: 1, Readers: 5, StaleReaders: 6, Listers: 1, Watchers: 3,
-	LogFollowers: 1, Probes: 4, Movers: 1, Configurers: 1, Subscribers: 1, PauseUs: 6_000,
+	LogFollowers: 1, Probes: 4, Movers: 1, Configurers: 1, Subscribers: 1, Askers: 2, PauseUs: 6_000,
 }
 
 // sparseLoad leaves room for the containers.
 var sparseLoad = Load{
 	Writers: 3, Rivals: 2, Makers: 1, Appliers: 1, Readers: 3, StaleReaders: 2, Listers: 1, Watchers: 3,
-	LogFollowers: 1, Probes: 6, Movers: 2, Configurers: 1, Subscribers: 1, PauseUs: 20_000,
+	LogFollowers: 1, Probes: 6, Movers: 2, Configurers: 1, Subscribers: 1, Askers: 2, PauseUs: 20_000,
 }
 
 // ciFaults are those that every machine can do on which there is a lab at all.
