@@ -327,7 +327,7 @@ func (a *assigner) needsOf(view *fsm.View, t *target) map[string][]string {
 	needs := make(map[string][]string, len(t.sent))
 	for name := range t.sent {
 		if row, ok := view.Workload(name); ok {
-			needs[name] = slices.Sorted(maps.Keys(a.neighbours.dependenciesOf(row)))
+			needs[name] = slices.Sorted(maps.Keys(dependenciesOf(row)))
 		}
 	}
 	return needs

@@ -7,11 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
-
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -41,17 +37,15 @@ type neighbours struct {
 	mu sync.Mutex
 	// read is set once the edges were read from desired state, of revision built.
 	// later are the changes that came in before that.
-	read  bool
-	built uint64
-	later []edgeChange
-	// edges are the workloads that must run for another to run, by the name of the
-	// latter; outgoing are those of workloads that were deleted but are still there.
-	edges, outgoing map[string][]string
-	// dependents are the edges the other way round.
-	dependents map[string]map[string]struct{}
-	audiences  map[*session]*audience
+	read      bool
+	built     uint64
+	later     []edgeChange
+	edges     edges
+	audiences map[*session]*audience
 	// listeners are those who want to know of a workload.
 	listeners map[string]map[*audience]struct{}
+	// instances are those that workloads with listeners ask for.
+	instances map[string]wanted
 }
 
 // edgeChange is a change of one workload in desired state.
@@ -62,36 +56,13 @@ type edgeChange struct {
 	deleted  bool
 }
 
-// awaitedByAgent is the place in own of what an agent says it waits for; no
-// workload has this name.
-const awaitedByAgent = ""
-
-// audience is one session as far as it is told of neighbours.
-type audience struct {
-	session *session
-	// own are the names that each of the agent's workloads makes it want to know,
-	// and needs those of them that the workload depends on.
-	own, needs map[string][]string
-	// parting are those of them that the agent is to remove.
-	parting map[string]struct{}
-	wanted  map[string]int // how many of own want to know a name
-	// whole is set once all of the agent's workloads are in own.
-	whole bool
-	// told is what the agent was last told.
-	told           map[string]string
-	toldDependents map[string][]string
-	// unclear are the names, and the workloads of its own, of which there may be
-	// something else to tell by now.
-	unclear, unclearOwn map[string]struct{}
-}
-
 func newNeighbours(machine Machine, store *observed.Store, cfg Config, log *slog.Logger) *neighbours {
 	return &neighbours{
 		machine: machine, store: store, limit: cfg.MaxMessage, log: log,
-		edges: map[string][]string{}, outgoing: map[string][]string{},
-		dependents: map[string]map[string]struct{}{},
-		audiences:  map[*session]*audience{},
-		listeners:  map[string]map[*audience]struct{}{},
+		edges:     newEdges(),
+		audiences: map[*session]*audience{},
+		listeners: map[string]map[*audience]struct{}{},
+		instances: map[string]wanted{},
 	}
 }
 
@@ -118,16 +89,16 @@ func (n *neighbours) run(ctx context.Context) error {
 }
 
 func (n *neighbours) build(view *fsm.View) {
-	edges := map[string][]string{}
+	found := map[string][]string{}
 	for row := range view.Workloads() {
-		if needs := running(n.dependenciesOf(row)); len(needs) > 0 {
-			edges[row.Key] = needs
+		if needs := needsOf(row); len(needs) > 0 {
+			found[row.Key] = needs
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for name, needs := range edges {
-		n.setEdges(name, needs)
+	for name, needs := range found {
+		n.edges.set(name, needs)
 	}
 	n.read, n.built = true, view.Revision()
 	for _, change := range n.later {
@@ -144,73 +115,12 @@ func (n *neighbours) build(view *fsm.View) {
 	}
 }
 
-// dependenciesOf returns the dependencies of a workload; nil when it has none or
-// cannot be read, which whoever assigns it complains of.
-func (n *neighbours) dependenciesOf(row *fsm.Row) map[string]argosyv1.DependencyCondition {
-	if !hasDependencies(row.Value) {
-		return nil
-	}
-	w, err := row.Workload()
-	if err != nil {
-		return nil
-	}
-	return w.GetDependencies()
-}
-
-// Numbers of fields of Workload.
-const (
-	fieldDependencies  = 7
-	fieldFiles         = 9
-	fieldControlAccess = 10
-)
-
-// hasDependencies tells whether an encoded workload has dependencies.
-func hasDependencies(value []byte) bool { return hasField(value, fieldDependencies) }
-
-// needsAbilities tells whether an encoded workload needs an agent that can do more
-// than those of the first release.
-func needsAbilities(value []byte) bool {
-	return hasField(value, fieldDependencies, fieldFiles, fieldControlAccess)
-}
-
-// hasField tells whether an encoded message has one of some fields, without
-// decoding it: a new leader looks at every workload.
-func hasField(value []byte, numbers ...protowire.Number) bool {
-	for len(value) > 0 {
-		number, kind, length := protowire.ConsumeTag(value)
-		if length < 0 {
-			return false
-		}
-		if slices.Contains(numbers, number) {
-			return true
-		}
-		value = value[length:]
-		if length = protowire.ConsumeFieldValue(number, kind, value); length < 0 {
-			return false
-		}
-		value = value[length:]
-	}
-	return false
-}
-
-// running returns the names that have to run, in order.
-func running(dependencies map[string]argosyv1.DependencyCondition) []string {
-	var names []string
-	for name, condition := range dependencies {
-		if condition == argosyv1.DependencyCondition_DEPENDENCY_CONDITION_RUNNING {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // noteChanged takes a change of a workload in desired state.
 func (n *neighbours) noteChanged(before, after *fsm.Row, revision uint64) {
 	var change edgeChange
 	switch {
 	case after != nil:
-		change = edgeChange{name: after.Key, revision: revision, needs: running(n.dependenciesOf(after))}
+		change = edgeChange{name: after.Key, revision: revision, needs: needsOf(after)}
 	default:
 		change = edgeChange{name: before.Key, revision: revision, deleted: true}
 	}
@@ -228,14 +138,14 @@ func (n *neighbours) noteChanged(before, after *fsm.Row, revision uint64) {
 
 // change takes a change into the edges; it returns whom that concerns.
 func (n *neighbours) change(c edgeChange) []*audience {
-	before := n.edges[c.name]
+	before := n.edges.needs[c.name]
 	for a := range n.listeners[c.name] {
 		a.unclear[c.name] = struct{}{}
 	}
 	if c.deleted && len(n.store.Reported(c.name)) > 0 {
-		n.outgoing[c.name] = union(n.outgoing[c.name], before)
+		n.edges.keep(c.name)
 	}
-	n.setEdges(c.name, c.needs)
+	n.edges.set(c.name, c.needs)
 	concerned := maps.Clone(n.listeners[c.name])
 	// Who depends on the others is as it was. There may be one that everybody depends
 	// on, and each of these changes now and then.
@@ -246,23 +156,6 @@ func (n *neighbours) change(c edgeChange) []*audience {
 		concerned[a] = struct{}{}
 	}
 	return slices.Collect(maps.Keys(concerned))
-}
-
-// setEdges says on whom a workload depends, beside what is outgoing.
-func (n *neighbours) setEdges(name string, needs []string) {
-	for _, need := range n.edges[name] {
-		if !slices.Contains(n.outgoing[name], need) {
-			remove(n.dependents, need, name)
-		}
-	}
-	if len(needs) == 0 {
-		delete(n.edges, name)
-	} else {
-		n.edges[name] = needs
-	}
-	for _, need := range needs {
-		add(n.dependents, need, name, struct{}{})
-	}
 }
 
 // recountOwners looks anew at who depends on some workloads; it returns the
@@ -290,16 +183,12 @@ func (n *neighbours) recountOwners(names []string) []*audience {
 // recount works out anew what an agent's workloads make it want to know.
 func (n *neighbours) recount(a *audience, workloads []string) {
 	for _, workload := range workloads {
-		names := n.dependentsOf(workload)
+		names := n.edges.on(workload)
 		if len(names) > 0 {
 			names = append(names, workload)
 		}
 		n.setWanted(a, workload, union(a.needs[workload], names))
 	}
-}
-
-func (n *neighbours) dependentsOf(workload string) []string {
-	return slices.Sorted(maps.Keys(n.dependents[workload]))
 }
 
 // setWanted says which names a workload makes an agent want to know.
@@ -333,6 +222,7 @@ func (n *neighbours) unlisten(name string, a *audience) {
 	delete(n.listeners[name], a)
 	if len(n.listeners[name]) == 0 {
 		delete(n.listeners, name)
+		delete(n.instances, name)
 	}
 }
 
@@ -470,17 +360,10 @@ func (n *neighbours) gone(instance *argosyv1.InstanceName) []*audience {
 			concerned = append(concerned, a)
 		}
 	}
-	outgoing, ok := n.outgoing[name]
-	if !ok || len(n.store.Reported(name)) > 0 {
+	if len(n.store.Reported(name)) > 0 {
 		return concerned
 	}
-	delete(n.outgoing, name)
-	for _, need := range outgoing {
-		if !slices.Contains(n.edges[name], need) {
-			remove(n.dependents, need, name)
-		}
-	}
-	return append(concerned, n.recountOwners(outgoing)...)
+	return append(concerned, n.recountOwners(n.edges.gone(name))...)
 }
 
 func (n *neighbours) tellAll() {
@@ -490,161 +373,4 @@ func (n *neighbours) tellAll() {
 		a.doubtAll()
 		n.update(a)
 	}
-}
-
-// doubtAll has everything looked at again.
-func (a *audience) doubtAll() {
-	for name := range a.wanted {
-		a.unclear[name] = struct{}{}
-	}
-	for workload := range a.own {
-		a.unclearOwn[workload] = struct{}{}
-	}
-}
-
-// account tells an agent everything anew. Before it is known who depends on
-// whom it is not said to be everything: the agent keeps what it knows.
-func (n *neighbours) account(a *audience) {
-	if !n.read {
-		n.update(a)
-		return
-	}
-	clear(a.told)
-	clear(a.toldDependents)
-	a.doubtAll()
-	m := &argosyv1.Neighbours{}
-	n.fill(a, m)
-	n.put(a, m, true)
-}
-
-// update tells an agent what has changed since it was last told.
-func (n *neighbours) update(a *audience) {
-	m := &argosyv1.Neighbours{}
-	n.fill(a, m)
-	if len(m.Workloads)+len(m.Forgotten)+len(m.Dependents) > 0 {
-		n.put(a, m, false)
-	}
-}
-
-// fill adds what is unclear and has changed.
-func (n *neighbours) fill(a *audience, m *argosyv1.Neighbours) {
-	for name := range a.unclear {
-		told, known := a.told[name]
-		if a.wanted[name] == 0 {
-			if known {
-				delete(a.told, name)
-				m.Forgotten = append(m.Forgotten, name)
-			}
-			continue
-		}
-		states, summary := n.statesFor(a, name)
-		wanted := n.wantedOf(name)
-		if summary += wanted; !known || told != summary {
-			a.told[name] = summary
-			m.Workloads = append(m.Workloads, &argosyv1.Neighbour{Name: name, States: states, Wanted: wanted})
-		}
-	}
-	clear(a.unclear)
-	if !n.read {
-		return
-	}
-	for workload := range a.unclearOwn {
-		if _, own := a.own[workload]; !own || workload == awaitedByAgent {
-			continue
-		}
-		dependents := n.dependentsOf(workload)
-		if !slices.Equal(a.toldDependents[workload], dependents) {
-			a.toldDependents[workload] = dependents
-			m.Dependents = append(m.Dependents, &argosyv1.Dependents{Name: workload, Dependents: dependents})
-		}
-	}
-	clear(a.unclearOwn)
-}
-
-// statesFor returns the states of a workload's instances that an agent does not
-// know itself, with no more than it needs, and a text that tells them from others.
-func (n *neighbours) statesFor(a *audience, name string) ([]*argosyv1.WorkloadState, string) {
-	var states []*argosyv1.WorkloadState
-	var summary strings.Builder
-	for _, state := range n.store.Reported(name) {
-		if state.GetInstance().GetAgent() == a.session.name {
-			continue
-		}
-		e := state.GetExecution()
-		states = append(states, &argosyv1.WorkloadState{
-			Instance:  state.GetInstance(),
-			Execution: &argosyv1.ExecutionState{State: e.GetState(), Substate: e.GetSubstate()},
-		})
-		fmt.Fprintf(&summary, "%s %d %d\n", state.GetInstance().Key(), e.GetState(), e.GetSubstate())
-	}
-	return states, summary.String()
-}
-
-// wantedOf returns the key of the instance that a workload asks for; empty for none.
-func (n *neighbours) wantedOf(name string) string {
-	row, exists := n.machine.View().Workload(name)
-	if !exists || row.Group == "" {
-		return ""
-	}
-	w, err := row.Workload()
-	if err != nil {
-		return ""
-	}
-	return argosyv1.InstanceOf(w).Key()
-}
-
-// put sends an account in messages of a bounded size.
-func (n *neighbours) put(a *audience, m *argosyv1.Neighbours, full bool) {
-	var parts []queued
-	part := &argosyv1.Neighbours{Full: full, Forgotten: m.Forgotten}
-	size := proto.Size(part)
-	flush := func(partial bool) {
-		part.Partial = partial
-		parts = append(parts, queued{
-			message: &argosyv1.ServerMessage{Kind: &argosyv1.ServerMessage_Neighbours{Neighbours: part}},
-			size:    size + controlSize,
-		})
-		part, size = &argosyv1.Neighbours{Full: full}, 0
-	}
-	room := func(need int) {
-		if size > 0 && size+need > n.limit {
-			flush(full)
-		}
-		size += need
-	}
-	for _, w := range m.Workloads {
-		room(proto.Size(w))
-		part.Workloads = append(part.Workloads, w)
-	}
-	for _, d := range m.Dependents {
-		room(proto.Size(d))
-		part.Dependents = append(part.Dependents, d)
-	}
-	flush(false)
-	if err := a.session.put(parts...); err != nil {
-		n.log.Debug("neighbours not queued", "agent", a.session.name, "error", err)
-	}
-}
-
-// union returns the names that are in either of two lists, in order.
-func union(a, b []string) []string {
-	all := append(slices.Clone(a), b...)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// inOneOnly returns the names that are in one of two lists and not in the other.
-func inOneOnly(a, b []string) []string {
-	var names []string
-	for _, name := range a {
-		if !slices.Contains(b, name) {
-			names = append(names, name)
-		}
-	}
-	for _, name := range b {
-		if !slices.Contains(a, name) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
