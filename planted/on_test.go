@@ -49,6 +49,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	HastyLevel:      {"server", "TestTheLevelIsWhatAllServersKnow"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
 	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},
+	LostSession:     {"agent/control", "TestTheAgentStartsAgain"},
 }
 
 // Each bug is one, where it was planted: a test of the product fails with it,

@@ -77,6 +77,8 @@ const (
 	LostEvent Bug = "lost-event"
 	// HastyLevel has a leader use what a server that it does not hear may not know.
 	HastyLevel Bug = "hasty-level"
+	// LostSession forgets the sessions of workloads when their agent is started again.
+	LostSession Bug = "lost-session"
 	// OldOrders lets agents obey a leader that was replaced.
 	OldOrders Bug = "old-orders"
 )
@@ -87,7 +89,7 @@ func All() []Bug {
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
 		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, EarlyBird, EarlyEnd, HastyLevel, OldOrders, RepeatedLine,
-		OldConfigs, LostEvent,
+		OldConfigs, LostEvent, LostSession,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
+	"github.com/argosy-cluster/argosy/planted"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -135,7 +136,7 @@ func (i *Interface) serve(ctx context.Context) {
 
 // work begins to serve.
 func (i *Interface) work(ctx context.Context) {
-	i.stream.accepted = i.folder.hasSession()
+	i.stream.accepted = i.folder.hasSession() && !planted.On(planted.LostSession)
 	i.stream.inherited = i.stream.accepted
 	context.AfterFunc(ctx, func() { i.in.wake(); i.out.wake() })
 	i.done.Go(func() { i.receive(ctx) })

@@ -32,6 +32,9 @@ var asking = plan.Load{Writers: 2, Readers: 30, Watchers: 1, PauseUs: 3000}
 // following is one that reads what the workloads print.
 var following = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Probes: 4, LogFollowers: 4, PauseUs: 10_000}
 
+// talking is one of workloads that speak to their agents.
+var talking = plan.Load{Writers: 1, Readers: 1, Watchers: 1, Askers: 4, PauseUs: 10_000}
+
 // step is a fault at a time, for some time.
 func step(at time.Duration, kind plan.Kind, lasts time.Duration, strength float64) plan.Step {
 	return plan.Step{AtMs: at.Milliseconds(), Fault: kind, ForMs: lasts.Milliseconds(), Strength: strength}
@@ -106,6 +109,8 @@ func trials() []Case {
 			Plan: trialOf(2*second, writing, nil, snapshotsEvery(50))},
 		{Bug: planted.RepeatedLine, What: "a log that is followed begins anew with each new keeper of its agent", Invariants: []string{"A7"},
 			Plan: trialOf(5*second, following, every(second, 4, plan.KillKeeper, 100*ms))},
+		{Bug: planted.LostSession, What: "an agent that is started again forgets the sessions of its workloads", Invariants: []string{"A9"},
+			Plan: trialOf(4*second, talking, every(800*ms, 4, plan.KillAgent, 100*ms))},
 	}
 }
 
