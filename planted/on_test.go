@@ -49,6 +49,7 @@ var tests = map[Bug]struct{ dir, test string }{
 	HastyLevel:      {"server", "TestTheLevelIsWhatAllServersKnow"},
 	OldOrders:       {"agent/assignments", "TestOnlyTheLeaderOfTheOwnClusterAndOfTheHighestTermIsListenedTo"},
 	RepeatedLine:    {"agent/runtime/process", "TestKilledWhileCopyingLogs"},
+	RashAgent:       {"agent/asks", "TestAnUpdateTellsWhatIsNewAndWhatIsGone"},
 	LostSession:     {"agent/control", "TestTheAgentStartsAgain"},
 }
 

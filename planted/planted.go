@@ -79,6 +79,8 @@ const (
 	HastyLevel Bug = "hasty-level"
 	// LostSession forgets the sessions of workloads when their agent is started again.
 	LostSession Bug = "lost-session"
+	// RashAgent acknowledges what a workload changes before the servers have it.
+	RashAgent Bug = "rash-agent"
 	// OldOrders lets agents obey a leader that was replaced.
 	OldOrders Bug = "old-orders"
 )
@@ -89,7 +91,7 @@ func All() []Bug {
 		NoFlush, EarlyAnswer, StaleRead, LeaseRead, NoMemory, LateCompare, LostChange, RepeatedChange, ForgottenVote, FlippedBit,
 		LostRow, ShortSnapshot, SealedTwice, OlderSnapshot, OwnAuthority, DeafLeader, LoneAccuser, EarlyMove, EmptyMemory, HastyHeir, EarlyStart,
 		NewBroom, Abandon, Orphan, TakenForCurrent, LeftBehind, FalseAlarm, EarlyBird, EarlyEnd, HastyLevel, OldOrders, RepeatedLine,
-		OldConfigs, LostEvent, LostSession,
+		OldConfigs, LostEvent, LostSession, RashAgent,
 	}
 }
 

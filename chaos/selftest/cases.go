@@ -111,6 +111,8 @@ func trials() []Case {
 			Plan: trialOf(5*second, following, every(second, 4, plan.KillKeeper, 100*ms))},
 		{Bug: planted.LostSession, What: "an agent that is started again forgets the sessions of its workloads", Invariants: []string{"A9"},
 			Plan: trialOf(4*second, talking, every(800*ms, 4, plan.KillAgent, 100*ms))},
+		{Bug: planted.RashAgent, What: "an agent acknowledges what a workload changes before the servers have it", Invariants: []string{"A9"},
+			Plan: trialOf(2*second, talking, nil)},
 	}
 }
 
