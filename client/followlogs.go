@@ -33,7 +33,7 @@ func (e *LogsLostError) Unwrap() error { return e.Err }
 // client's timeout ends its instances with the reason, and so does one that has
 // dropped the line after which it should go on.
 func (c *Client) FollowLogs(ctx context.Context, req *argosyv1.LogsRequest, handle func(*argosyv1.LogsResponse) error) error {
-	f := &logFollower{client: c, asked: req, handle: handle, instances: map[string]*followed{}, heard: c.now()}
+	f := &logFollower{client: c, asked: req, handle: handle, instances: map[string]*followed{}, lost: c.now()}
 	for round := 0; ; round++ {
 		again, err := f.read(ctx)
 		if !again {
@@ -56,9 +56,9 @@ type logFollower struct {
 	instances map[string]*followed
 	// resumes tells that there was a call before.
 	resumes bool
-	// began is when the present call did, heard when the last message came, by the
-	// client's clock.
-	began, heard int64
+	// began is when the present call did, lost when the last one ended that was
+	// answered, by the client's clock.
+	began, lost int64
 	// progress tells that lines came in the present call.
 	progress bool
 	// failed is what handle returned.
@@ -87,7 +87,7 @@ func (f *logFollower) read(ctx context.Context) (again bool, err error) {
 	if len(request.GetNames()) == 0 && f.resumes {
 		return false, nil
 	}
-	err = f.client.Logs(ctx, request, f.take)
+	err = f.client.logs(ctx, request, func() { f.lost = f.client.now() }, f.take)
 	resumed := f.resumes
 	f.resumes = true
 	switch {
@@ -104,7 +104,7 @@ func (f *logFollower) read(ctx context.Context) (again bool, err error) {
 		return false, &LogsLostError{Workload: lost.name.GetWorkload(), Last: lost.printed(), Err: err}
 	}
 	// A new leader may need a moment to know of all.
-	if f.client.now()-f.heard > int64(f.client.config.Timeout) {
+	if f.client.now()-f.lost > int64(f.client.config.Timeout) {
 		return false, err
 	}
 	return true, nil
@@ -178,7 +178,6 @@ func (one *followed) printed() time.Time {
 
 // take hands on what is new.
 func (f *logFollower) take(batch *argosyv1.LogsResponse) error {
-	f.heard = f.client.now()
 	var lines []*argosyv1.LogLine
 	again := false
 	for _, line := range batch.GetLines() {

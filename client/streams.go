@@ -49,6 +49,7 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 	inSnapshot := false
 	return c.stream(ctx, "watch",
 		func(ctx context.Context, stub services, heard func()) error {
+			defer c.whenQuiet(heard)()
 			stream, err := stub.Watch(ctx, next)
 			if err != nil {
 				return err
@@ -75,9 +76,15 @@ func (c *Client) Watch(ctx context.Context, req *argosyv1.WatchRequest, handle f
 // Logs calls handle with what workloads print. Once it has begun it does not go on
 // at another server by itself: FollowLogs does.
 func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle func(*argosyv1.LogsResponse) error) error {
+	return c.logs(ctx, req, func() {}, handle)
+}
+
+// logs is Logs that tells when a try ends that was answered.
+func (c *Client) logs(ctx context.Context, req *argosyv1.LogsRequest, answered func(), handle func(*argosyv1.LogsResponse) error) error {
 	begun := false
 	return c.stream(ctx, "read logs",
 		func(ctx context.Context, stub services, heard func()) error {
+			defer c.whenQuiet(func() { heard(); answered() })()
 			stream, err := stub.Logs(ctx, req)
 			if err != nil {
 				return err
@@ -87,6 +94,9 @@ func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle fun
 				begun = true
 				return handle(message)
 			})
+			if begun {
+				answered()
+			}
 			if err != nil && begun {
 				return &handlerError{err}
 			}
@@ -94,12 +104,29 @@ func (c *Client) Logs(ctx context.Context, req *argosyv1.LogsRequest, handle fun
 		})
 }
 
+// quiet is for how long a stream must have been open without a word to count as
+// answered. In half of it a server is given up that is gone, and one that finds no
+// leader has said so.
+const quiet = 2 * (silence + noAnswer)
+
+// whenQuiet returns what calls answered at the end of a stream that has begun now,
+// if it was open for so long.
+func (c *Client) whenQuiet(answered func()) (ended func()) {
+	began := c.now()
+	return func() {
+		if c.now()-began > int64(quiet) {
+			answered()
+		}
+	}
+}
+
 // stream keeps a stream going over the endpoints until it ends by itself, by its
 // handler or by its context. Rounds in which no endpoint answers are bounded by
-// the client's timeout.
+// the client's timeout, from the end of the last try that was answered: for how
+// long nothing had happened before it ended does not count.
 func (c *Client) stream(ctx context.Context, what string, try func(ctx context.Context, stub services, heard func()) error) error {
 	failed := newFailures(&request{what: what})
-	lastHeard := c.now()
+	lost := c.now()
 	for round := 0; ; round++ {
 		for range c.endpoints {
 			index := int(c.preferred.Load())
@@ -107,10 +134,9 @@ func (c *Client) stream(ctx context.Context, what string, try func(ctx context.C
 			err := try(ctx, c.endpoints[index].stub(), func() {
 				progress = true
 				c.heard(index)
-				lastHeard = c.now()
 			})
 			if progress {
-				round = 0
+				round, lost = 0, c.now()
 				failed = newFailures(&request{what: what})
 			}
 			var handled *handlerError
@@ -131,7 +157,7 @@ func (c *Client) stream(ctx context.Context, what string, try func(ctx context.C
 			}
 			c.abandon(index)
 		}
-		if c.now()-lastHeard > int64(c.config.Timeout) || !pause(ctx, round) {
+		if c.now()-lost > int64(c.config.Timeout) || !pause(ctx, round) {
 			return failed.verdict(ctx)
 		}
 	}
