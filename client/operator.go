@@ -11,15 +11,15 @@ import (
 // RemoveServer takes a server out of the cluster for good.
 func (c *Client) RemoveServer(ctx context.Context, req *argosyv1.RemoveServerRequest) (*argosyv1.RemoveServerResponse, error) {
 	made := &request{what: "remove server " + req.GetServer(), size: largeRequest + 1, write: true}
-	response, err := call(ctx, c, made,
+	return call(ctx, c, made,
 		func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.RemoveServerResponse, error) {
-			return stub.RemoveServer(ctx, req, options...)
+			response, err := stub.RemoveServer(ctx, req, options...)
+			if made.ambiguous.Load() && argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
+				// An earlier try of this very call has removed it.
+				return &argosyv1.RemoveServerResponse{ServerId: req.GetServer()}, nil
+			}
+			return response, err
 		})
-	if made.ambiguous.Load() && argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND {
-		// An earlier try of this very call has removed it.
-		return &argosyv1.RemoveServerResponse{ServerId: req.GetServer()}, nil
-	}
-	return response, err
 }
 
 // PromoteServer gives a server its vote.
