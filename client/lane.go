@@ -163,5 +163,10 @@ func streamError(err error) error {
 	if status.Code(err) == codes.Unimplemented || argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_OVERLOADED {
 		return errNoStreams
 	}
+	if _, spoken := argosyv1.AsError(err); !spoken && status.Code(err) == codes.ResourceExhausted {
+		// Answers that came together were too large for one message. Of a call that
+		// would be the end; here it says nothing of the writes, which may be repeated.
+		return status.Errorf(codes.Unavailable, "the stream of writes broke: %s", Reason(err))
+	}
 	return err
 }

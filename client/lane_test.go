@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -296,6 +297,32 @@ func TestABrokenStreamLeavesTheFateOfWhatWasSentUnknown(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Answers that come together may be larger than what is taken in one message. That
+// says nothing of the writes.
+func TestAnswersThatAreTooLargeTogetherAreAskedForAgain(t *testing.T) {
+	var tries atomic.Int32
+	s, address := mustStream(t, func(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			answers := &argosyv1.WriteResponses{Results: []*argosyv1.NumberedResult{result(message.GetWrites()[0])}}
+			if tries.Add(1) == 1 {
+				answers.Results = append(answers.Results, &argosyv1.NumberedResult{Message: strings.Repeat("x", client.MaxMessage)})
+			}
+			if err := stream.Send(answers); err != nil {
+				return err
+			}
+		}
+	})
+	c := mustClient(t, client.Config{Endpoints: []string{address}})
+	occupy(t, c, s)
+	if _, err := c.Apply(t.Context(), named("w")); err != nil || tries.Load() != 2 {
+		t.Errorf("%v after %d tries", err, tries.Load())
+	}
 }
 
 func TestAWriteThatIsStreamedAgainSaysSo(t *testing.T) {
