@@ -245,6 +245,38 @@ func TestTheErrorTellsWhetherAWriteMayHaveHappened(t *testing.T) {
 	}
 }
 
+// What its caller gives up is not undone.
+func TestAWriteThatIsGivenUpMayHaveHappened(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		// sent tells that it had come to a server.
+		sent bool
+		want argosyv1.ErrorCode
+	}{
+		{"it was sent", true, argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN},
+		{"nobody listened", false, argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var server any
+				if tc.sent {
+					server = &scripted{apply: func(ctx context.Context, _ *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error) {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}}
+				}
+				c := mustClientInBubble(t, client.Config{}, server)
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				_, err := c.Apply(ctx, named("w"))
+				if argosyv1.CodeOf(err) != tc.want || !errors.Is(err, context.Canceled) {
+					t.Errorf("error %v, want code %v", err, tc.want)
+				}
+			})
+		})
+	}
+}
+
 // Of one write that two servers were asked for one may be refused, and the other
 // carried out later, when what stood against it has gone.
 func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {

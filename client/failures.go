@@ -51,6 +51,9 @@ func (f *failures) verdict(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+		if f.request.write && f.request.ambiguous.Load() {
+			return fmt.Errorf("%w: %w", f.unknown(), cause)
+		}
 		return fmt.Errorf("%s: %w", f.request.what, cause)
 	}
 	var spoken *argosyv1.Error
@@ -69,14 +72,18 @@ func (f *failures) verdict(ctx context.Context) error {
 		spoken = e
 	}
 	if f.request.write && f.request.ambiguous.Load() {
-		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN,
-			"%s: it may or may not have been done, for no answer says so: %s: read the state before you repeat it", f.request.what, f.describe())
+		return f.unknown()
 	}
 	if spoken != nil {
 		return spoken
 	}
 	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER,
 		"%s: no server answered: %s: check that the servers run and that --server names them", f.request.what, f.describe())
+}
+
+func (f *failures) unknown() error {
+	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN,
+		"%s: it may or may not have been done, for no answer says so: %s: read the state before you repeat it", f.request.what, f.describe())
 }
 
 // overtaken tells whether a refusal says nothing of the write as a whole: another
