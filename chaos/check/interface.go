@@ -14,6 +14,9 @@ const (
 	answerLimit = 6 * time.Second
 	// greetLimit is the same of a Hello, for which nobody else is asked.
 	greetLimit = 2 * time.Second
+	// returnLimit is how long an agent that was started again may take to serve the pipes
+	// that it finds. None was seen that took a fifth of that.
+	returnLimit = 2 * time.Second
 	// eventLimit is how long an event may take while nothing is wrong: an agent that hears
 	// nothing looks after 10 s whether its server is still there (asks.Config.CheckEvery).
 	eventLimit = 15 * time.Second
@@ -122,7 +125,7 @@ func (i *interview) acknowledgedAt(r *request) uint64 {
 // gone tells whether the agent was killed, and may not have been back, between two times.
 func (i *interview) gone(from, to history.Micros) bool {
 	for fault := range i.strikes(goneKinds) {
-		if fault.Begun <= to && i.endOf(fault).Add(i.patient(settling)) >= from {
+		if back := i.endOf(fault); fault.Begun <= to && back.Add(i.patient(returnLimit)+i.stalled(back, to)) >= from {
 			return true
 		}
 	}
