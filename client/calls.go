@@ -94,7 +94,7 @@ func (c *Client) change(ctx context.Context, what *request, field protowire.Numb
 	}
 	change := &change{encoded: encoded, unary: unary}
 	return call(ctx, c, what, func(ctx context.Context, stub services, options ...grpc.CallOption) (*argosyv1.WriteResponse, error) {
-		return stub.writes.write(ctx, stub, change, what.ambiguous.Load(), options...)
+		return stub.of.writes.write(ctx, stub, change, what.ambiguous.Load(), options...)
 	})
 }
 
@@ -116,13 +116,14 @@ func (c *Client) GetState(ctx context.Context, req *argosyv1.GetStateRequest) (*
 			if err != nil {
 				return nil, err
 			}
-			return collect(stream)
+			return collect(stream, func() { stub.of.heard.Store(c.now()) })
 		})
 }
 
-func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse]) (*argosyv1.GetStateResponse, error) {
+func collect(stream grpc.ServerStreamingClient[argosyv1.GetStateResponse], heard func()) (*argosyv1.GetStateResponse, error) {
 	whole := &argosyv1.GetStateResponse{}
 	err := receive(stream, func(chunk *argosyv1.GetStateResponse) error {
+		heard()
 		if chunk.GetHeader() != nil {
 			whole.Header = chunk.GetHeader()
 		}

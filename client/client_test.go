@@ -29,6 +29,7 @@ type scripted struct {
 	apply func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
 	watch func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
 	logs  func(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
+	state func(stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error
 	// write is what becomes of streams of writes; nil is a server that knows none.
 	write error
 	calls atomic.Int32
@@ -49,6 +50,10 @@ func (s *scripted) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests,
 		return s.write
 	}
 	return s.UnimplementedClusterServiceServer.Write(stream)
+}
+
+func (s *scripted) GetState(_ *argosyv1.GetStateRequest, stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
+	return s.state(stream)
 }
 
 // requests returns the ids of the writes that came in.
@@ -186,6 +191,33 @@ func TestASlowServerThatAnswersOthersIsNotAskedTwice(t *testing.T) {
 		}
 		if other.calls.Load() != 0 {
 			t.Fatalf("the other server was asked %d times", other.calls.Load())
+		}
+	})
+}
+
+func TestALargeStateIsNotReadTwiceWhileItComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, other := &scripted{}, &scripted{}
+		slow.state = func(stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
+			for range 10 {
+				select {
+				case <-time.After(time.Second):
+				case <-stream.Context().Done():
+				}
+				if err := stream.Send(&argosyv1.GetStateResponse{Workloads: []*argosyv1.Workload{{Name: "w"}}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		other.state = func(grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
+			t.Error("the other server was asked")
+			return nil
+		}
+		c := mustClientInBubble(t, client.Config{}, slow, other)
+		state, err := c.GetState(t.Context(), &argosyv1.GetStateRequest{})
+		if err != nil || len(state.GetWorkloads()) != 10 {
+			t.Errorf("read %d workloads, %v", len(state.GetWorkloads()), err)
 		}
 	})
 }

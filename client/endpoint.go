@@ -39,7 +39,7 @@ type endpoint struct {
 type services struct {
 	argosyv1.ClusterServiceClient
 	argosyv1.OperatorServiceClient
-	writes *lane
+	of *endpoint
 }
 
 func newEndpoint(address string, config Config) (*endpoint, error) {
@@ -75,7 +75,7 @@ func newEndpoint(address string, config Config) (*endpoint, error) {
 		if e.writes == nil {
 			e.writes = &lane{stub: argosyv1.NewClusterServiceClient(conn)}
 		}
-		e.stubs = append(e.stubs, services{argosyv1.NewClusterServiceClient(conn), argosyv1.NewOperatorServiceClient(conn), e.writes})
+		e.stubs = append(e.stubs, services{argosyv1.NewClusterServiceClient(conn), argosyv1.NewOperatorServiceClient(conn), e})
 	}
 	return e, nil
 }
