@@ -309,6 +309,18 @@ func TestAWriteThatIsGivenUpMayHaveHappened(t *testing.T) {
 	}
 }
 
+func TestACallThatIsCancelledForAReasonTellsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mustClientInBubble(t, client.Config{}, nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		enough := errors.New("enough")
+		time.AfterFunc(time.Second, func() { cancel(enough) })
+		if _, err := c.Status(ctx); !errors.Is(err, enough) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 // Of one write that two servers were asked for one may be refused, and the other
 // carried out later, when what stood against it has gone.
 func TestARefusalIsNotTheEndOfAWriteThatAnotherServerWasAskedFor(t *testing.T) {

@@ -50,7 +50,7 @@ func cutShort(err error) bool {
 func (f *failures) verdict(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.Canceled) {
 		if f.request.write && f.request.ambiguous.Load() {
 			return fmt.Errorf("%w: %w", f.unknown(), cause)
 		}
