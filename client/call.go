@@ -88,7 +88,7 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 
 // hedged tries one endpoint and, should it fall silent, the next ones beside it.
 func hedged[T any](ctx context.Context, c *Client, first int, req *request, failures *failures, try attempt[T]) (T, error) {
-	if len(c.endpoints) == 1 || c.config.HedgeAfter <= 0 {
+	if len(c.endpoints) == 1 {
 		return once(ctx, c, first, req, try)
 	}
 	patience := c.config.HedgeAfter

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,7 +78,7 @@ type followed struct {
 }
 
 // errAgain ends a call in order to ask again.
-var errAgain = fmt.Errorf("ask for the logs again")
+var errAgain = errors.New("an agent was lost")
 
 // read reads what there is to read in one call, and says whether another one is
 // needed.
@@ -93,11 +94,9 @@ func (f *logFollower) read(ctx context.Context) (again bool, err error) {
 	switch {
 	case f.failed != nil || ctx.Err() != nil || err == nil:
 		return false, err
-	case err == errAgain:
-		return true, nil
 	case len(f.instances) == 0 && !resumed:
 		return false, err
-	case !movesOn(err) && argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND:
+	case !errors.Is(err, errAgain) && !movesOn(err) && argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND:
 		return false, err
 	}
 	if lost := f.unplaced(); lost != nil {
