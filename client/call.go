@@ -46,11 +46,8 @@ type request struct {
 
 // call makes a unary call, wherever it succeeds first.
 func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (T, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
-		defer cancel()
-		ctx = bounded
-	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	failures := newFailures(req)
 	deadline, _ := ctx.Deadline()
 	enough := time.Until(deadline) / lastTry
@@ -84,6 +81,14 @@ func call[T any](ctx context.Context, c *Client, req *request, try attempt[T]) (
 			return zero, failures.verdict(ctx)
 		}
 	}
+}
+
+// bounded gives a call a deadline that has none.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.config.Timeout)
 }
 
 // hedged tries one endpoint and, should it fall silent, the next ones beside it.

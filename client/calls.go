@@ -150,6 +150,8 @@ func (c *Client) Status(ctx context.Context) (*argosyv1.StatusResponse, error) {
 
 // StatusOf asks one server, and no other, for its view of the cluster.
 func (c *Client) StatusOf(ctx context.Context, address string) (*argosyv1.StatusResponse, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	for _, e := range c.endpoints {
 		if e.address == address {
 			return e.stub().Status(ctx, &argosyv1.StatusRequest{})

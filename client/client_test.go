@@ -26,10 +26,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // scripted is a server whose answers a test decides.
 type scripted struct {
 	argosyv1.UnimplementedClusterServiceServer
-	apply func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
-	watch func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
-	logs  func(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
-	state func(stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error
+	apply  func(ctx context.Context, req *argosyv1.ApplyRequest) (*argosyv1.WriteResponse, error)
+	watch  func(req *argosyv1.WatchRequest, stream grpc.ServerStreamingServer[argosyv1.WatchResponse]) error
+	logs   func(req *argosyv1.LogsRequest, stream grpc.ServerStreamingServer[argosyv1.LogsResponse]) error
+	state  func(stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error
+	status func(ctx context.Context) error
 	// write is what becomes of streams of writes; nil is a server that knows none.
 	write error
 	calls atomic.Int32
@@ -54,6 +55,10 @@ func (s *scripted) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests,
 
 func (s *scripted) GetState(_ *argosyv1.GetStateRequest, stream grpc.ServerStreamingServer[argosyv1.GetStateResponse]) error {
 	return s.state(stream)
+}
+
+func (s *scripted) Status(ctx context.Context, _ *argosyv1.StatusRequest) (*argosyv1.StatusResponse, error) {
+	return &argosyv1.StatusResponse{}, s.status(ctx)
 }
 
 // requests returns the ids of the writes that came in.
@@ -307,6 +312,26 @@ func TestAWriteThatIsGivenUpMayHaveHappened(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAServerThatIsAskedAloneIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mustClientInBubble(t, client.Config{Timeout: time.Minute}, &scripted{status: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		done := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := c.StatusOf(ctx, c.Endpoints()[0])
+			done <- err
+		}()
+		time.Sleep(2 * time.Minute)
+		cancel()
+		if err := <-done; status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 func TestACallThatIsCancelledForAReasonTellsIt(t *testing.T) {
