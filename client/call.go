@@ -151,7 +151,7 @@ func once[T any](ctx context.Context, c *Client, index int, req *request, try at
 		case argosyv1.ErrorCode_ERROR_CODE_FATE_UNKNOWN, argosyv1.ErrorCode_ERROR_CODE_INTERNAL:
 			req.ambiguous.Store(true)
 		}
-	case reached.Addr != nil:
+	case reached.Addr != nil && status.Code(err) != codes.Unimplemented:
 		// There was a connection, and no answer came back on it.
 		req.ambiguous.Store(true)
 	}

@@ -74,11 +74,25 @@ func (f *failures) verdict(ctx context.Context) error {
 	if f.request.write && f.request.ambiguous.Load() {
 		return f.unknown()
 	}
+	if older := f.older(); older != nil {
+		return older
+	}
 	if spoken != nil {
 		return spoken
 	}
 	return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NO_LEADER,
 		"%s: no server answered: %s: check that the servers run and that --server names them", f.request.what, f.describe())
+}
+
+// older is the verdict when a server does not know the call.
+func (f *failures) older() error {
+	for _, address := range f.order {
+		if err := f.last[address]; status.Code(err) == codes.Unimplemented {
+			return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE,
+				"%s: server %s does not know how (%s): it is older than this client, or not a server of ours: upgrade it, or name others by --server", f.request.what, address, Reason(err))
+		}
+	}
+	return nil
 }
 
 func (f *failures) unknown() error {

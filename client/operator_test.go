@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -46,4 +47,19 @@ func TestAServerThatIsGoneAtTheSecondTryIsRemoved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that is newer than its servers, or that speaks to something else: neither
+// waiting nor other servers of the same age would help, and nothing was done.
+func TestAServerThatDoesNotKnowACallIsSaidToBeTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := mustClientInBubble(t, client.Config{}, &argosyv1.UnimplementedClusterServiceServer{}, nil)
+		_, read := c.ListLeaderships(t.Context(), &argosyv1.ListLeadershipsRequest{})
+		_, written := c.RemoveAgent(t.Context(), &argosyv1.RemoveAgentRequest{Name: "a"})
+		for _, err := range []error{read, written, c.Watch(t.Context(), &argosyv1.WatchRequest{}, nil)} {
+			if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE || !strings.Contains(err.Error(), "upgrade") {
+				t.Errorf("error %v", err)
+			}
+		}
+	})
 }
