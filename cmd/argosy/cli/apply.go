@@ -204,6 +204,15 @@ func countsText(counts map[argosyv1.ChangeKind]int) string {
 }
 
 func (a *app) deleteCommand() *cobra.Command {
+	cmd := a.deleteWorkloadsCommand()
+	cmd.Use, cmd.Short = "delete NAME...", "Remove workloads or configs"
+	ofKind := a.deleteWorkloadsCommand()
+	ofKind.Use, ofKind.Short, ofKind.Aliases = "workload NAME...", "Remove workloads", []string{"workloads"}
+	cmd.AddCommand(ofKind, a.deleteConfigCommand())
+	return cmd
+}
+
+func (a *app) deleteWorkloadsCommand() *cobra.Command {
 	var (
 		files         []string
 		ignoreMissing bool
@@ -211,8 +220,6 @@ func (a *app) deleteCommand() *cobra.Command {
 		wait          waitOptions
 	)
 	cmd := &cobra.Command{
-		Use:   "delete NAME...",
-		Short: "Remove workloads or configs",
 		Long: `Delete removes workloads by name, or those that a manifest names, all of them or
 none, and waits until they are gone. Of a workload that is named as one of the
 commands below, such as config, write: argosy delete -- config`,
@@ -240,7 +247,6 @@ commands below, such as config, write: argosy delete -- config`,
 	cmd.Flags().BoolVar(&ignoreMissing, "ignore-missing", false, "take a workload that does not exist for deleted")
 	expect.addFlags(cmd)
 	wait.addFlags(cmd)
-	cmd.AddCommand(a.deleteConfigCommand())
 	return cmd
 }
 

@@ -59,7 +59,11 @@ shows why when it does not. A name that is taken is refused, but for --replace.`
 			if err := manifest.Validate(&workload); err != nil {
 				return err
 			}
-			return a.apply(cmd.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{&workload}, MustNotExist: !replace, DryRun: dryRun}, wait)
+			err := a.apply(cmd.Context(), &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{&workload}, MustNotExist: !replace, DryRun: dryRun}, wait)
+			if !replace && argosyv1.CodeOf(err) == argosyv1.ErrorCode_ERROR_CODE_CONFLICT {
+				return fmt.Errorf("%w, or replace it with --replace", err)
+			}
+			return err
 		},
 	}
 	flags := cmd.Flags()
