@@ -187,6 +187,9 @@ func (a *app) applied(ctx context.Context, c *client.Client, request *argosyv1.A
 	if n := len(result.GetRendered()); n > 0 {
 		fmt.Fprintf(a.out, "; %s changed by configs", plural(n, "other workload"))
 	}
+	if n := len(request.GetAgentTags()); n > 0 {
+		fmt.Fprintf(a.out, "; tags of %s", plural(n, "agent"))
+	}
 	fmt.Fprintln(a.out)
 	if wait.noWait {
 		return nil

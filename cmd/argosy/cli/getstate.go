@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,11 +19,12 @@ import (
 const (
 	desiredPart   = "desiredState"
 	effectivePart = "effectiveState"
+	agentsPart    = "agents"
 )
 
 // usualParts are what is shown of the state when nobody asks for a part of it:
 // what is effective says the same as what is desired where there are no templates.
-var usualParts = []string{desiredPart, "workloadStates", "agents"}
+var usualParts = []string{desiredPart, "workloadStates", agentsPart}
 
 const masksHelp = `A mask is a path of names, such as desiredState.workloads.web or agents.*.tags; "*"
 stands for any one name.`
@@ -87,10 +89,16 @@ func stateMasks(texts []string, effective bool) (*mask.Set, error) {
 	return parseMasks(meant)
 }
 
+// parseMasks reads masks of parts that the state can have.
 func parseMasks(texts []string) (*mask.Set, error) {
 	masks, err := mask.ParseSet(texts)
 	if err != nil {
 		return nil, usagef("%w", err)
+	}
+	for _, m := range masks.Masks() {
+		if len(m) > 0 && m[0] != mask.Any && m[0] != effectivePart && !slices.Contains(usualParts, m[0]) {
+			return nil, usagef("%w: '%s' names no part of the state: begin it with %s or %s", mask.ErrInvalid, m, strings.Join(usualParts, ", "), effectivePart)
+		}
 	}
 	return masks, nil
 }

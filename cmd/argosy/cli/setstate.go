@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -34,8 +36,8 @@ func (a *app) setStateCommand() *cobra.Command {
 		Short: "Take parts of the state from a file",
 		Long: `Set state takes what masks name from a file that has the shape that get state shows:
 what the file has there is set, and what it does not have is removed. Only
-desiredState and the tags of connected agents can be set; what is observed is passed
-by. "*" in such a mask is just a name.
+desiredState and the tags of connected agents can be set. "*" in such a mask is just
+a name.
 
 Should what it touches be changed meanwhile, it reads the state again and takes the
 parts from the file anew.`,
@@ -43,7 +45,7 @@ parts from the file anew.`,
 		Args:    usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := args[len(args)-1]
-			masks, err := parseMasks(args[:len(args)-1])
+			masks, err := settableMasks(args[:len(args)-1])
 			if err != nil {
 				return err
 			}
@@ -55,6 +57,10 @@ parts from the file anew.`,
 			if err != nil {
 				return fmt.Errorf("read state %s: %w", path, err)
 			}
+			if state.Child(desiredPart).Len() == 0 && setsDesired(masks) {
+				return fmt.Errorf("read state %s: it has no %s, of which it is to be taken: write %s with its apiVersion, even where all of it shall go",
+					path, desiredPart, desiredPart)
+			}
 			return a.withClient(func(c *client.Client) error {
 				return a.setState(cmd.Context(), c, state, masks, dryRun, wait)
 			})
@@ -63,6 +69,27 @@ parts from the file anew.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what it would do, and change nothing")
 	wait.addFlags(cmd)
 	return cmd
+}
+
+// settableMasks reads masks for an update, and refuses those by which it would take
+// nothing.
+func settableMasks(texts []string) (*mask.Set, error) {
+	masks, err := parseMasks(texts)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range masks.Masks() {
+		if m[0] != desiredPart && (m[0] != agentsPart || len(m) > 2 && m[2] != "tags") {
+			return nil, usagef("'%s' cannot be set: only %s and the tags of agents can, as in desiredState.workloads.web and agents.agent-1.tags", m, desiredPart)
+		}
+	}
+	return masks, nil
+}
+
+// setsDesired tells whether a mask is for what shall be. A file that says nothing of
+// that, such as an empty one, would remove all that such a mask names.
+func setsDesired(masks *mask.Set) bool {
+	return slices.ContainsFunc(masks.Masks(), func(m mask.Mask) bool { return m[0] == desiredPart })
 }
 
 // setTries is how often an update is judged anew because something that it touches
@@ -76,6 +103,9 @@ func (a *app) setState(ctx context.Context, c *client.Client, state *tree.Node, 
 			return err
 		}
 		request, err := complete.Of(current).Update(state, masks)
+		if errors.Is(err, mask.ErrNoField) {
+			return fmt.Errorf(`set state: %w: see what is there with 'argosy get state'; "*" is just a name here`, err)
+		}
 		if err != nil {
 			return fmt.Errorf("set state: %w", err)
 		}
