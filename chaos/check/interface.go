@@ -1,7 +1,6 @@
 package check
 
 import (
-	"iter"
 	"slices"
 	"time"
 
@@ -80,6 +79,9 @@ func (i *interview) judge() {
 	for _, r := range i.requests {
 		i.result.Checked++
 		i.answered(r)
+		if r.asked.Action == history.Follow && r.first() != nil {
+			i.shown(r)
+		}
 		if o := r.operation; o == nil || i.doubtful[o.Objects[0]] {
 			continue
 		}
@@ -124,7 +126,7 @@ func (i *interview) acknowledgedAt(r *request) uint64 {
 
 // gone tells whether the agent was killed, and may not have been back, between two times.
 func (i *interview) gone(from, to history.Micros) bool {
-	for fault := range i.strikes(goneKinds) {
+	for fault := range i.strikes(goneKinds, i.agent) {
 		if back := i.endOf(fault); fault.Begun <= to && back.Add(i.patient(returnLimit)+i.stalled(back, to)) >= from {
 			return true
 		}
@@ -132,23 +134,11 @@ func (i *interview) gone(from, to history.Micros) bool {
 	return false
 }
 
-// strikes yields the faults of some kinds that struck the agent.
-func (i *interview) strikes(kinds []string) iter.Seq[*history.Fault] {
-	return func(yield func(*history.Fault) bool) {
-		for n := range i.h.Faults {
-			fault := &i.h.Faults[n]
-			if done(fault) && slices.Contains(kinds, fault.Kind) && slices.Contains(fault.Targets, i.agent) && !yield(fault) {
-				return
-			}
-		}
-	}
-}
-
 // due is when something has to be there that may take so long: later when the agent or the
 // asker was kept from working.
 func (i *interview) due(from history.Micros, limit time.Duration) history.Micros {
 	due := from.Add(i.patient(limit))
-	for fault := range i.strikes(slowKinds) {
+	for fault := range i.strikes(slowKinds, i.agent) {
 		if fault.Begun <= due && i.endOf(fault) >= from {
 			due = due.Add(i.endOf(fault).Sub(max(from, fault.Begun)))
 		}
@@ -205,7 +195,7 @@ func (i *interview) answered(r *request) {
 		return
 	case r.unsent != nil:
 		return
-	case r.asked.Action != history.Subscribe && len(r.answers) > 1:
+	case !r.goesOn() && len(r.answers) > 1:
 		i.wrong(r.answers[1].At, evidence, "request %s was answered %d times", r.asked.Request, len(r.answers))
 	case (first == nil || first.At > due) && due <= i.until && !i.gone(r.asked.At, due) && !i.greeted(r.asked.At, due):
 		i.wrong(due, evidence[:min(2, len(evidence))], "request %s had no answer after %v", r.asked.Request, due.Sub(r.asked.At))
@@ -228,6 +218,21 @@ func (i *interview) full(from, to history.Micros) bool {
 	return slices.ContainsFunc(i.h.Faults, func(fault history.Fault) bool {
 		return done(&fault) && slices.Contains(fullKinds, fault.Kind) && fault.Begun <= to && i.endOf(&fault).Add(i.patient(settling)) >= from
 	})
+}
+
+// shown judges when the lines of a log come; what they are is judged as that of any
+// follower.
+func (i *interview) shown(r *request) {
+	end := i.lasts(r)
+	over := r.first()
+	for n, m := range r.answers {
+		i.result.Checked++
+		if m.At > end.at && end.certain || n > 0 && (over.Ends || over.Outcome != history.Done) {
+			i.wrong(m.At, []*history.Message{r.asked, over, m}, "it was shown more of its log after that had ended")
+			return
+		}
+		over = m
+	}
 }
 
 // told judges the events of a subscription.
@@ -273,17 +278,18 @@ func (i *interview) told(r *request) {
 	i.overdue(r, last, at, end.at)
 }
 
-// endOfEvents is when a subscription ended; certain when no event may follow.
-type endOfEvents struct {
+// ceasing is when a subscription or the following of a log ended; certain when nothing
+// may come any more.
+type ceasing struct {
 	at      history.Micros
 	certain bool
 }
 
-// lasts returns the end of a subscription: by its asker, by the next Hello, or by the end
-// of the agent.
-func (i *interview) lasts(r *request) endOfEvents {
-	end := endOfEvents{at: i.until}
-	for fault := range i.strikes(goneKinds) {
+// lasts returns the end of what goes on: by its asker, by the next Hello, or by the end of
+// the agent.
+func (i *interview) lasts(r *request) ceasing {
+	end := ceasing{at: i.until}
+	for fault := range i.strikes(goneKinds, i.agent) {
 		if fault.Begun > r.first().At {
 			end.at = min(end.at, fault.Begun)
 		}
@@ -294,11 +300,11 @@ func (i *interview) lasts(r *request) endOfEvents {
 		}
 	}
 	for _, other := range i.requests {
-		if other.asked.Action != history.Unsubscribe || other.asked.Request != r.asked.Request {
+		if !other.ends(r) {
 			continue
 		}
 		if accepted := other.first(); accepted != nil && accepted.At < end.at {
-			return endOfEvents{accepted.At, true}
+			return ceasing{accepted.At, true}
 		}
 		end.at = min(end.at, other.asked.At)
 	}

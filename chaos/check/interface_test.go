@@ -64,6 +64,9 @@ func talk(h *history.History) {
 		}
 		pass(tenths, m)
 	}
+	lines := func(tenths history.Micros, id string, from, to int64) {
+		pass(tenths, history.Message{What: history.MessageAnswer, Request: id, Outcome: history.Done, Shown: []history.Shown{{Value: "a", PID: 7, From: from, To: to}}})
+	}
 	event := []string{"desiredState.configs." + asked}
 	pass(21, history.Message{What: history.MessageHello})
 	pass(22, history.Message{What: history.MessageAccepted})
@@ -75,6 +78,9 @@ func talk(h *history.History) {
 	tell(121, "get-1", nil, "v-1")
 	ask(150, "events-1", history.Subscribe, "")
 	tell(151, "events-1", nil, "v-1")
+	ask(160, "log-1", history.Follow, "")
+	tell(161, "log-1", nil)
+	lines(162, "log-1", 1, 8)
 	ask(200, "set-2", history.Apply, "v-2")
 	tell(201, "set-2", nil)
 	tell(202, "events-1", event, "v-2")
@@ -94,6 +100,13 @@ func talk(h *history.History) {
 	tell(401, "set-4", nil)
 	tell(402, "events-2", event, "v-4")
 	tell(402, "get-4", nil, "v-4")
+	ask(450, "log-2", history.Follow, "")
+	tell(451, "log-2", nil)
+	lines(452, "log-2", 1, 20)
+	lines(460, "log-2", 21, 21)
+	lines(470, "log-2", 22, 23)
+	ask(475, "log-2", history.Unfollow, "")
+	pass(476, history.Message{What: history.MessageAnswer, Request: "log-2", Action: history.Unfollow, Outcome: history.Done})
 	ask(700, "events-2", history.Unsubscribe, "")
 	pass(701, history.Message{What: history.MessageAnswer, Request: "events-2", Action: history.Unsubscribe, Outcome: history.Done})
 	ask(720, "get-5", history.Get, "")
@@ -289,6 +302,28 @@ func TestWhatPassesByTheControlInterfaceIsJudged(t *testing.T) {
 		{"a subscription breaks off", "A9", "subscription ended", func(h *history.History) {
 			m := &h.Messages[eventAt(h, "v-4")]
 			m.Outcome, m.Error, m.Found, m.Altered = history.Unknown, "control side not reachable", nil, nil
+		}},
+		// Logs.
+		{"a line is missing", "A7", "a gap", func(h *history.History) { message(h, history.MessageAnswer, "log-2", 3).Shown[0].From = 23 }},
+		{"a line comes twice", "A7", "which is not their order", func(h *history.History) { message(h, history.MessageAnswer, "log-2", 3).Shown[0].From = 21 }},
+		{"a log begins late", "A7", "began with line 3", func(h *history.History) { message(h, history.MessageAnswer, "log-1", 1).Shown[0].From = 3 }},
+		{"a line is shown that nobody has printed", "A7", "nobody has printed", func(h *history.History) {
+			message(h, history.MessageAnswer, "log-2", 3).Shown[0] = history.Shown{Foreign: "hello"}
+		}},
+		{"a log breaks off and says why", "", "", func(h *history.History) {
+			m := message(h, history.MessageAnswer, "log-2", 3)
+			m.Shown[0], m.Ends = history.Shown{Foreign: "The log ended: no server answered"}, true
+		}},
+		{"a log goes on after its end", "A9", "after that had ended", func(h *history.History) { message(h, history.MessageAnswer, "log-2", 2).Ends = true }},
+		{"a log goes on when nobody wants it any more", "A9", "after that had ended", func(h *history.History) {
+			message(h, history.MessageAnswer, "log-2", 3).At += second
+		}},
+		{"nothing more is shown of a log", "A7", "shown nothing after line 23", func(h *history.History) {
+			for i := range h.Beats {
+				h.Beats[i].Lines = int64(i) / 20
+			}
+			message(h, history.MessageAsked, "log-2", 1).At += 20 * second
+			message(h, history.MessageAnswer, "log-2", 4).At += 20 * second
 		}},
 		{"the messages that were promised are missing", Trial, "", func(h *history.History) {
 			h.Meta.Promised, h.Messages = []string{history.KindMessages}, nil

@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ type request struct {
 	unsent  *history.Message
 	answers []*history.Message
 	// operation is what it comes to, with the first answer: a write, or a read, which the
-	// beginning of a subscription is, too; nil for the end of one.
+	// beginning of a subscription is, too; nil for everything else.
 	operation *history.Operation
 }
 
@@ -37,9 +38,28 @@ func (r *request) first() *history.Message {
 	return r.answers[0]
 }
 
+// operates tells whether a request comes to an operation.
+func (r *request) operates() bool {
+	return r.asked.Action == history.Apply || r.asked.Action == history.Get || r.asked.Action == history.Subscribe
+}
+
+// goesOn tells whether it may have any number of answers.
+func (r *request) goesOn() bool {
+	return r.asked.Action == history.Subscribe || r.asked.Action == history.Follow
+}
+
+// ends tells whether it asks for the end of what another request has begun.
+func (r *request) ends(other *request) bool {
+	return isEnd(r.asked) && r.asked.Request == other.asked.Request
+}
+
+func isEnd(m *history.Message) bool {
+	return m.Action == history.Unsubscribe || m.Action == history.Unfollow
+}
+
 // gatherMessages works out what askers have asked for, and takes their reads and writes
-// for ordinary operations, by which the other checkers judge them, too. The history stays
-// as it is.
+// for ordinary operations, and what they were shown of their logs for that of any who
+// follows one: the other checkers judge them, too. The history stays as it is.
 func (a *account) gatherMessages() {
 	if len(a.h.Messages) == 0 {
 		return
@@ -66,13 +86,18 @@ func (a *account) gatherMessages() {
 	}
 	merged := *a.h
 	merged.Operations = slices.Clone(a.h.Operations)
+	merged.LogRuns = slices.Clone(a.h.LogRuns)
 	for _, p := range a.askers {
 		for i, r := range p.requests {
-			if r.asked.Action != history.Unsubscribe {
+			if r.operates() {
 				merged.Operations = append(merged.Operations, p.operation(i, r))
+			}
+			if r.asked.Action == history.Follow && r.first() != nil {
+				merged.LogRuns = append(merged.LogRuns, a.logRuns(p, i, r)...)
 			}
 		}
 	}
+	slices.SortStableFunc(merged.LogRuns, func(x, y history.LogRun) int { return cmp.Compare(x.First, y.First) })
 	slices.SortStableFunc(merged.Operations, func(x, y history.Operation) int { return cmp.Compare(x.Call, y.Call) })
 	a.h = &merged
 	type place struct {
@@ -86,7 +111,7 @@ func (a *account) gatherMessages() {
 	}
 	for _, p := range a.askers {
 		for i, r := range p.requests {
-			if r.asked.Action != history.Unsubscribe {
+			if r.operates() {
 				r.operation = at[place{p.name(), int64(i + 1)}]
 			}
 		}
@@ -97,7 +122,7 @@ func (a *account) gatherMessages() {
 func (a *account) pair(p *asker, latest map[string]*request) {
 	for _, m := range p.messages {
 		key := m.Workload + " " + m.Request
-		if m.Action == history.Unsubscribe {
+		if isEnd(m) {
 			key += " end"
 		}
 		switch m.What {
@@ -143,6 +168,84 @@ func (p *asker) operation(i int, r *request) history.Operation {
 		o.Outcome = history.Refused
 	}
 	return o
+}
+
+// logEnded begins the line that says why a log has ended: the protocol has nothing else
+// to say it by.
+const logEnded = "The log ended: "
+
+// logRuns is what an asker was shown of its log.
+func (a *account) logRuns(p *asker, i int, r *request) (all []history.LogRun) {
+	of := history.LogRun{
+		Follower: p.name(), Stream: int64(i + 1), All: true, Workload: p.workload, Instance: p.instance, Agent: p.agent,
+	}
+	var run *history.LogRun
+	why := ""
+	finish := func(at history.Micros) {
+		if run != nil {
+			run.Until = at
+			all = append(all, *run)
+			run = nil
+		}
+	}
+	for _, m := range r.answers {
+		for _, s := range m.Shown {
+			if reason, ended := strings.CutPrefix(s.Foreign, logEnded); ended {
+				why = reason
+				continue
+			}
+			if run == nil || s.Foreign != "" || run.PID != s.PID || run.Value != s.Value || run.To+1 != s.From {
+				finish(m.At)
+				next := of
+				next.First, next.Value, next.PID, next.From, next.Foreign = m.At, s.Value, s.PID, s.From, s.Foreign
+				run = &next
+			}
+			run.To, run.Last = s.To, m.At
+		}
+		if m.Ends || m.Outcome != history.Done {
+			if run != nil {
+				run.End, run.Why = m.Ends, cmp.Or(why, m.Error)
+			}
+			finish(m.At)
+			return all
+		}
+	}
+	until := a.listened(p, r)
+	if len(all) == 0 && run == nil {
+		of.Nothing, of.First, of.Last = true, r.asked.At, until
+		run = &of
+	}
+	finish(until)
+	return all
+}
+
+// listened returns until when what went on could be told to an asker, as far as that can
+// be seen there.
+func (a *account) listened(p *asker, r *request) history.Micros {
+	until := p.messages[len(p.messages)-1].At
+	for fault := range a.strikes(goneKinds, p.agent) {
+		if fault.Begun > r.first().At {
+			until = min(until, fault.Begun)
+		}
+	}
+	for _, m := range p.messages {
+		if over := m.What == history.MessageHello || m.What == history.MessageEnd || isEnd(m) && m.Request == r.asked.Request; over && m.At > r.asked.At {
+			until = min(until, m.At)
+		}
+	}
+	return until
+}
+
+// strikes yields the faults of some kinds that struck somebody.
+func (a *account) strikes(kinds []string, who string) iter.Seq[*history.Fault] {
+	return func(yield func(*history.Fault) bool) {
+		for i := range a.h.Faults {
+			fault := &a.h.Faults[i]
+			if done(fault) && slices.Contains(kinds, fault.Kind) && slices.Contains(fault.Targets, who) && !yield(fault) {
+				return
+			}
+		}
+	}
 }
 
 // valuesAsked are the writes of askers by what they set: the log does not tell of them by
@@ -203,6 +306,12 @@ func (a *account) tellMessages(messages ...*history.Message) []string {
 		}
 		for _, path := range m.Removed {
 			parts = append(parts, "removed "+path)
+		}
+		for _, s := range m.Shown {
+			parts = append(parts, fmt.Sprintf("lines %d to %d of process %d%s", s.From, s.To, s.PID, s.Foreign))
+		}
+		if m.Ends {
+			parts = append(parts, "ends")
 		}
 		parts = append(parts, m.Error)
 		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })

@@ -19,9 +19,12 @@ const (
 	// Ask reads the status of the cluster; it says nothing of objects.
 	Ask Action = "status"
 	// Subscribe asks for an object and every change of it, Unsubscribe for no more of
-	// them. Only messages have these.
+	// them; Follow for what the asker itself prints, the old lines, too, and Unfollow for
+	// no more of that. Only messages have these.
 	Subscribe   Action = "subscribe"
 	Unsubscribe Action = "unsubscribe"
+	Follow      Action = "follow"
+	Unfollow    Action = "unfollow"
 )
 
 // Outcome is how an operation ended, as far as its client can tell.
@@ -234,10 +237,10 @@ type Message struct {
 	// What it is: one of those below.
 	What string `json:"what"`
 	// Request is the id of a request, in it and in its answers. No two requests of a
-	// history have the same, but for a subscription and its end.
+	// history have the same, but for what goes on and its end.
 	Request string `json:"request,omitempty"`
-	// Action is what a request asks for: Apply, Get, Subscribe or Unsubscribe; an
-	// answer has it only when it accepts the end of a subscription.
+	// Action is what a request asks for: Apply, Get or one of those that only messages
+	// have; an answer has it only when it accepts an end: Unsubscribe or Unfollow.
 	Action Action `json:"action,omitempty"`
 	// Object is the name of the only object that requests of this process concern;
 	// nobody else writes it. Sets is what an Apply sets it to.
@@ -253,6 +256,21 @@ type Message struct {
 	// Removed of those that are gone. The state as it is has neither.
 	Altered []string `json:"altered,omitempty"`
 	Removed []string `json:"removed,omitempty"`
+	// Shown are lines of the log that an answer brought, Ends is set when it says that
+	// the log has ended.
+	Shown []Shown `json:"shown,omitempty"`
+	Ends  bool    `json:"ends,omitempty"`
+}
+
+// Shown are lines of one process that came one after the other.
+type Shown struct {
+	// Value and PID are of the process, From and To the numbers of the lines.
+	Value string `json:"value,omitempty"`
+	PID   int    `json:"pid,omitempty"`
+	From  int64  `json:"from,omitempty"`
+	To    int64  `json:"to,omitempty"`
+	// Foreign is the text of one line that no probe prints; there is nothing else then.
+	Foreign string `json:"foreign,omitempty"`
 }
 
 // What a Message is.

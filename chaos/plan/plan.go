@@ -207,7 +207,7 @@ type Load struct {
 	// templates use both, together and one without the other.
 	Configurers int `json:"configurers,omitempty"`
 	// Askers are workloads that read and change an object of their own by their control
-	// interface, and are told of its changes.
+	// interface, are told of its changes, and follow their own logs there.
 	Askers int `json:"askers,omitempty"`
 	// PauseUs is how long each client waits between two calls, in microseconds, on
 	// average.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/argosy-cluster/argosy/agent/control/controltest"
 	"github.com/argosy-cluster/argosy/chaos/history"
 	"github.com/argosy-cluster/argosy/proto/ankaios"
@@ -25,8 +27,8 @@ const (
 	retryPause = 20 * time.Millisecond
 	// askPause is the mean time between an answer and the next request.
 	askPause = 80 * time.Millisecond
-	// subscriptionLife is how long a subscription is kept, on average.
-	subscriptionLife = 6 * time.Second
+	// keptFor is how long a subscription is kept, or a log followed, on average.
+	keptFor = 6 * time.Second
 	// restPatience is for how long an asker that shall rest waits for its last answers
 	// and events: longer than what would be found wrong.
 	restPatience = 25 * time.Second
@@ -74,9 +76,8 @@ type asker struct {
 	rand       *rand.Rand
 	// asked counts requests.
 	asked int64
-	// subscription is the id of that which goes on, until is when it shall end.
-	subscription string
-	until        time.Time
+	// events is the subscription, log the log that is followed: its own.
+	events, log ongoing
 
 	// changed is signalled when something of the following has.
 	changed chan struct{}
@@ -90,6 +91,15 @@ type asker struct {
 	answers map[string]history.Message
 }
 
+// ongoing is what an asker is told of until it wants no more of it.
+type ongoing struct {
+	// begin and end are what is asked for.
+	begin, end history.Action
+	// id is that of the request, empty when nothing goes on; until is when it shall end.
+	id    string
+	until time.Time
+}
+
 func newAsker(config Config, instance string) (*asker, error) {
 	t, err := newTranscript(config, instance)
 	if err != nil {
@@ -100,6 +110,7 @@ func newAsker(config Config, instance string) (*asker, error) {
 		folder = folderOfContainers
 	}
 	return &asker{
+		events: ongoing{begin: history.Subscribe, end: history.Unsubscribe}, log: ongoing{begin: history.Follow, end: history.Unfollow},
 		config: config, folder: folder, transcript: t, changed: make(chan struct{}, 1), pending: map[string]bool{}, answers: map[string]history.Message{},
 		rand: rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(config.Clock()))),
 	}, nil
@@ -123,7 +134,10 @@ func (a *asker) run(ctx context.Context) {
 	calm := filepath.Join(a.config.Messages, calmFile)
 	for ctx.Err() == nil && !exists(calm) {
 		a.goOn(ctx)
-		a.subscribe(ctx)
+		a.keep(ctx, &a.events)
+		if a.log.id != "" || a.rand.IntN(4) == 0 {
+			a.keep(ctx, &a.log)
+		}
 		a.some(ctx)
 		sleep(ctx, time.Duration(a.rand.Int64N(int64(2*askPause))))
 	}
@@ -183,7 +197,7 @@ func (a *asker) note(change func()) {
 // greet begins a session, however long that takes.
 func (a *asker) greet(ctx context.Context) {
 	for ctx.Err() == nil {
-		a.subscription = ""
+		a.forget()
 		a.note(func() { a.accepted, a.lost, a.closed = false, false, false })
 		said := a.transcript.say(history.Message{What: history.MessageHello}, func() error {
 			return a.client.SendHello(ctx, controltest.Version)
@@ -211,10 +225,12 @@ func (a *asker) goOn(ctx context.Context) {
 		a.greet(ctx)
 		return
 	}
-	// Its subscriptions have ended with the agent.
-	a.subscription = ""
+	a.forget()
 	a.note(func() { a.lost = false })
 }
+
+// forget takes notice that what went on has ended, with the agent or the session.
+func (a *asker) forget() { a.events.id, a.log.id = "", "" }
 
 // some asks for one thing, or for some at once, and waits for the answers.
 func (a *asker) some(ctx context.Context) {
@@ -232,18 +248,18 @@ func (a *asker) some(ctx context.Context) {
 	}
 	a.answered(ctx, ids...)
 	a.note(func() {
-		maps.DeleteFunc(a.answers, func(id string, _ history.Message) bool { return id != a.subscription })
+		maps.DeleteFunc(a.answers, func(id string, _ history.Message) bool { return id != a.events.id && id != a.log.id })
 	})
 }
 
 // value returns what the last answer to a request tells of the object, false when there
-// is none, or one that tells of an error.
+// is none, or one that tells of an error or an end.
 func (a *asker) value(id string) (value string, ok bool) {
 	m, answered := a.answers[id]
 	if len(m.Found) > 0 {
 		value = m.Found[0].Value
 	}
-	return value, answered && m.Outcome == history.Done
+	return value, answered && m.Outcome == history.Done && !m.Ends
 }
 
 // answered waits for the answers to requests, while they can come.
@@ -293,26 +309,45 @@ func (a *asker) ask(ctx context.Context, m history.Message, request *ankaios.Req
 	}
 }
 
-// subscribe begins a subscription when there is none, and ends one that is old.
-func (a *asker) subscribe(ctx context.Context) {
+// keep begins what does not go on, and ends what is old.
+func (a *asker) keep(ctx context.Context, o *ongoing) {
 	a.mu.Lock()
-	_, goesOn := a.value(a.subscription)
+	_, goesOn := a.value(o.id)
 	a.mu.Unlock()
 	switch {
 	case !goesOn:
-		a.subscription = a.next()
-		a.until = time.Now().Add(time.Duration(a.rand.Int64N(int64(2 * subscriptionLife))))
-		a.ask(ctx, history.Message{Request: a.subscription, Action: history.Subscribe}, controltest.Events(a.subscription, pathOf(a.config.Object)))
-		a.answered(ctx, a.subscription)
-	case time.Now().After(a.until):
-		a.unsubscribe(ctx)
+		o.id, o.until = a.next(), time.Now().Add(time.Duration(a.rand.Int64N(int64(2*keptFor))))
+		a.ask(ctx, history.Message{Request: o.id, Action: o.begin}, a.request(o.begin, o.id))
+		a.answered(ctx, o.id)
+	case time.Now().After(o.until):
+		a.end(ctx, o)
 	}
 }
 
-func (a *asker) unsubscribe(ctx context.Context) {
-	a.ask(ctx, history.Message{Request: a.subscription, Action: history.Unsubscribe}, controltest.CancelEvents(a.subscription))
-	a.answered(ctx, a.subscription)
-	a.subscription = ""
+// end ends what goes on.
+func (a *asker) end(ctx context.Context, o *ongoing) {
+	if o.id == "" {
+		return
+	}
+	a.ask(ctx, history.Message{Request: o.id, Action: o.end}, a.request(o.end, o.id))
+	a.answered(ctx, o.id)
+	o.id = ""
+}
+
+// request is what begins or ends what goes on.
+func (a *asker) request(action history.Action, id string) *ankaios.Request {
+	switch action {
+	case history.Subscribe:
+		return controltest.Events(id, pathOf(a.config.Object))
+	case history.Unsubscribe:
+		return controltest.CancelEvents(id)
+	case history.Follow:
+		r := controltest.Logs(id, &ankaios.WorkloadInstanceName{WorkloadName: a.config.Workload, AgentName: a.config.Agent, Id: a.transcript.of.Instance})
+		r.GetLogsRequest().Follow = proto.Bool(true)
+		return r
+	default:
+		return controltest.CancelLogs(id)
+	}
 }
 
 // lastWords reads once more, and waits until the subscription has told what was read.
@@ -332,12 +367,11 @@ func (a *asker) lastWords(ctx context.Context) {
 		}
 	}
 	a.await(ctx, restPatience, func() bool {
-		told, goesOn := a.value(a.subscription)
+		told, goesOn := a.value(a.events.id)
 		return !goesOn || told == read || a.lost
 	})
-	if a.subscription != "" {
-		a.unsubscribe(ctx)
-	}
+	a.end(ctx, &a.events)
+	a.end(ctx, &a.log)
 }
 
 // listen takes what the agent says until the context ends.

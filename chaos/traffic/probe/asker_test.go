@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ type memory struct {
 	changed chan struct{}
 	updates int
 	events  int
+	logs    int
 }
 
 func newMemory() *memory { return &memory{changed: make(chan struct{})} }
@@ -33,6 +35,9 @@ func (m *memory) Handle(ctx context.Context, _ *argosyv1.InstanceName, r *ankaio
 	if update := r.GetUpdateStateRequest(); update != nil {
 		m.set(update.GetNewState().GetDesiredState().GetConfigs().GetConfigs()[asked].GetString_())
 		return reply(&ankaios.Response{ResponseContent: &ankaios.Response_UpdateStateSuccess{UpdateStateSuccess: &ankaios.UpdateStateSuccess{}}})
+	}
+	if logs := r.GetLogsRequest(); logs != nil {
+		return m.log(ctx, logs, reply)
 	}
 	value, changed := m.get()
 	if err := reply(state(value, nil)); err != nil || !r.GetCompleteStateRequest().GetSubscribeForEvents() {
@@ -56,6 +61,27 @@ func (m *memory) Handle(ctx context.Context, _ *argosyv1.InstanceName, r *ankaio
 	}
 }
 
+// log tells of two lines, and of one that no probe prints.
+func (m *memory) log(ctx context.Context, r *ankaios.LogsRequest, reply func(*ankaios.Response) error) error {
+	names := r.GetWorkloadNames()
+	entries := &ankaios.LogEntriesResponse{}
+	for _, text := range []string{probe.Line{Number: 1, PID: 9, Value: "a-1"}.String(), probe.Line{Number: 2, PID: 9, Value: "a-1"}.String(), "hello"} {
+		entries.LogEntries = append(entries.LogEntries, &ankaios.LogEntry{WorkloadName: names[0], Message: text})
+	}
+	err := reply(&ankaios.Response{ResponseContent: &ankaios.Response_LogsRequestAccepted{LogsRequestAccepted: &ankaios.LogsRequestAccepted{WorkloadNames: names}}})
+	if err == nil {
+		err = reply(&ankaios.Response{ResponseContent: &ankaios.Response_LogEntriesResponse{LogEntriesResponse: entries}})
+	}
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.logs++
+	m.mu.Unlock()
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
 func (m *memory) set(value string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,10 +96,10 @@ func (m *memory) get() (string, <-chan struct{}) {
 	return m.value, m.changed
 }
 
-func (m *memory) counts() (updates, events int) {
+func (m *memory) counts() (updates, events, logs int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.updates, m.events
+	return m.updates, m.events, m.logs
 }
 
 func state(value string, altered *ankaios.AlteredFields) *ankaios.Response {
@@ -133,10 +159,10 @@ func await(t *testing.T, what string, is func() bool) {
 // mustTalk waits until the handler was asked for so much more.
 func mustTalk(t *testing.T, m *memory, more int) {
 	t.Helper()
-	updates, events := m.counts()
-	await(t, "updates and events", func() bool {
-		u, e := m.counts()
-		return u >= updates+more && e >= events+more
+	updates, events, logs := m.counts()
+	await(t, "updates, events and a log", func() bool {
+		u, e, l := m.counts()
+		return u >= updates+more && e >= events+more && l > logs
 	})
 }
 
@@ -163,7 +189,7 @@ func TestAnAskerWritesDownWhatPasses(t *testing.T) {
 	must(t, probe.Calm(r.MessagesDir()))
 	await(t, "the asker rests", func() bool { return probe.Rests(r.MessagesDir(), "asker-0") })
 	last, _ := m.get()
-	updates, _ := m.counts()
+	updates, _, _ := m.counts()
 	must(t, second.Process.Signal(syscall.SIGTERM))
 	must(t, second.Wait())
 	end()
@@ -172,14 +198,17 @@ func TestAnAskerWritesDownWhatPasses(t *testing.T) {
 	}
 	h, err := history.Read(r.Dir())
 	must(t, err)
-	judgeTranscript(t, h, last, updates)
+	judgeTranscript(t, r, h, last, updates)
 }
 
 // judgeTranscript looks for what must be in the record.
-func judgeTranscript(t *testing.T, h *history.History, last string, updates int) {
+func judgeTranscript(t *testing.T, r *history.Recorder, h *history.History, last string, updates int) {
 	t.Helper()
+	maker := probe.Askers("", os.Args[0], r.BeatsDir(), r.MessagesDir())
 	what := map[string]int{}
 	sent, answers := map[string]history.Message{}, map[string]int{}
+	asks := map[string]bool{}
+	var shown []history.Shown
 	sets := 0
 	var read history.Message
 	for i, m := range h.Messages {
@@ -189,10 +218,10 @@ func judgeTranscript(t *testing.T, h *history.History, last string, updates int)
 		}
 		switch m.What {
 		case history.MessageAsked:
-			if m.Request == "" || m.Action == "" || m.Object != asked {
+			if m.Request == "" || m.Action == "" || m.Object != asked || m.Instance != argosyv1.InstanceID(maker("asker-0", "agent-1", m.Value, asked).GetRuntimeConfig()) {
 				t.Fatalf("asked %+v", m)
 			}
-			sent[m.Request+string(m.Action)] = m
+			sent[m.Request+string(m.Action)], asks[m.Request] = m, true
 			if m.Action == history.Apply {
 				sets++
 			}
@@ -200,8 +229,11 @@ func judgeTranscript(t *testing.T, h *history.History, last string, updates int)
 			delete(sent, m.Request+string(history.Apply))
 		case history.MessageAnswer:
 			answers[m.Request]++
-			if m.Outcome != history.Done || sent[m.Request+string(history.Get)].At+sent[m.Request+string(history.Apply)].At+sent[m.Request+string(history.Subscribe)].At == 0 {
+			if m.Outcome != history.Done || !asks[m.Request] {
 				t.Errorf("answer %+v to what was not asked", m)
+			}
+			if len(m.Shown) > 0 {
+				shown = m.Shown
 			}
 			if sent[m.Request+string(history.Get)].Request != "" {
 				read = m
@@ -222,6 +254,9 @@ func judgeTranscript(t *testing.T, h *history.History, last string, updates int)
 	}
 	if sets < updates {
 		t.Errorf("%d updates were asked for, and %d were carried out", sets, updates)
+	}
+	if want := []history.Shown{{Value: "a-1", PID: 9, From: 1, To: 2}, {Foreign: "hello"}}; !slices.Equal(shown, want) {
+		t.Errorf("it was shown %+v, want %+v", shown, want)
 	}
 	if len(read.Found) != 1 || read.Found[0] != (history.Object{Name: asked, Value: last}) {
 		t.Errorf("the last read is %+v, the config is %s", read, last)

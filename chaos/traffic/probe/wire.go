@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/argosy-cluster/argosy/chaos/history"
@@ -16,12 +17,15 @@ func pathOf(object string) string {
 	return "desiredState.workloads." + object
 }
 
-// accessTo are the rules of a workload that may read and write one object, and
-// nothing else.
-func accessTo(object string) *argosyv1.ControlInterfaceAccess {
-	return &argosyv1.ControlInterfaceAccess{AllowRules: []*argosyv1.AccessRule{{Kind: &argosyv1.AccessRule_State{State: &argosyv1.StateRule{
-		Operation: argosyv1.AccessOperation_ACCESS_OPERATION_READ_WRITE, FilterMasks: []string{pathOf(object)},
-	}}}}}
+// accessTo are the rules of a workload that may read and write one object, and read
+// what itself prints, and nothing else.
+func accessTo(object, workload string) *argosyv1.ControlInterfaceAccess {
+	return &argosyv1.ControlInterfaceAccess{AllowRules: []*argosyv1.AccessRule{
+		{Kind: &argosyv1.AccessRule_State{State: &argosyv1.StateRule{
+			Operation: argosyv1.AccessOperation_ACCESS_OPERATION_READ_WRITE, FilterMasks: []string{pathOf(object)},
+		}}},
+		{Kind: &argosyv1.AccessRule_Log{Log: &argosyv1.LogRule{WorkloadNames: []string{workload}}}},
+	}}
 }
 
 // stateWith is a state with an object of a value: a config, or a workload that
@@ -62,11 +66,38 @@ func answer(response *ankaios.Response, object string) history.Message {
 		m.Removed = altered.GetRemovedFields()
 	case *ankaios.Response_EventsCancelAccepted:
 		m.Action = history.Unsubscribe
+	case *ankaios.Response_LogsRequestAccepted:
+		// It may be too young to be known to the servers.
+		m.Ends = len(content.LogsRequestAccepted.GetWorkloadNames()) == 0
+	case *ankaios.Response_LogEntriesResponse:
+		m.Shown = shown(content.LogEntriesResponse.GetLogEntries())
+	case *ankaios.Response_LogsStopResponse:
+		m.Ends = true
+	case *ankaios.Response_LogsCancelAccepted:
+		m.Action = history.Unfollow
 	case *ankaios.Response_UpdateStateSuccess:
 	default:
 		m.Outcome, m.Error = history.Unknown, "an answer without a content that was asked for"
 	}
 	return m
+}
+
+// shown are lines as they are recorded.
+func shown(entries []*ankaios.LogEntry) []history.Shown {
+	var all []history.Shown
+	for _, entry := range entries {
+		line, err := ParseLine([]byte(entry.GetMessage()))
+		if err != nil {
+			all = append(all, history.Shown{Foreign: fmt.Sprintf("%.200s", entry.GetMessage())})
+			continue
+		}
+		if n := len(all); n > 0 && all[n-1].PID == line.PID && all[n-1].Value == line.Value && all[n-1].To+1 == line.Number {
+			all[n-1].To = line.Number
+			continue
+		}
+		all = append(all, history.Shown{Value: line.Value, PID: line.PID, From: line.Number, To: line.Number})
+	}
+	return all
 }
 
 // certain are the beginnings of the errors that say that nothing was done. Errors of the

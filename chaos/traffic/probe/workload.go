@@ -33,13 +33,13 @@ func Containers(image, binary, dir string) func(workload, agent, value string) *
 }
 
 // Askers returns a function that makes workloads that run a probe which reads and
-// writes an object by its control interface, as it may, and records that in a file of
-// another directory. With an image they are containers, as those of Containers.
+// writes an object and reads its own log by its control interface, as it may, and records
+// that in a file of another directory. With an image they are containers, as those of Containers.
 func Askers(image, binary, dir, messages string) func(workload, agent, value, object string) *argosyv1.Workload {
 	return func(workload, agent, value, object string) *argosyv1.Workload {
 		config := Config{Workload: workload, Agent: agent, Value: value, Dir: dir, Binary: binary, Image: image, Object: object, Messages: messages}
 		w := config.workload()
-		w.ControlInterfaceAccess = accessTo(object)
+		w.ControlInterfaceAccess = accessTo(object, workload)
 		return w
 	}
 }
