@@ -30,7 +30,7 @@ func seedMachine(t fataler) *fsm.Machine {
 		Outcomes:  []*argosyv1.Outcome{answer("first", "alice", "done")},
 	})
 	mustApply(t, m, 3, &argosyv1.Entry{
-		Mutations:         []*argosyv1.Mutation{put(agent, "agent-a", "", "tags")},
+		Mutations:         []*argosyv1.Mutation{put(agent, "agent-a", "", "tags"), put(config, "colours", "", "blue")},
 		Outcomes:          []*argosyv1.Outcome{answer("second", "bob", "done")},
 		ProposedUnixNanos: 1_000,
 	})

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -60,9 +61,20 @@ func Rebase(v, present *View, revision uint64, settings *argosyv1.ClusterSetting
 }
 
 func (b *rebuild) rebase(v, present *View, settings *argosyv1.ClusterSettings) error {
+	own, err := b.settings(settings)
+	if err != nil {
+		return err
+	}
 	for old := range v.Rows() {
 		if old.Kind == argosyv1.RowKind_ROW_KIND_CLUSTER && old.Key == ClusterKey {
 			continue
+		}
+		if own != nil && bytes.Compare(own.id, old.id) < 0 {
+			// Rows come in order, and these before those of kinds that follow theirs.
+			if err := b.add(own); err != nil {
+				return err
+			}
+			own = nil
 		}
 		// Rows are never written to, so the two states may share what is large.
 		row := newRow(nil, old.Kind, old.id, []byte(old.Group), nil, b.view.revision, b.view.index.groups)
@@ -74,18 +86,25 @@ func (b *rebuild) rebase(v, present *View, settings *argosyv1.ClusterSettings) e
 			return err
 		}
 	}
-	if settings == nil {
+	if own == nil {
 		return nil
 	}
-	// The settings come last, as their kind does.
+	return b.add(own)
+}
+
+// settings returns the row of the cluster's settings, nil for none.
+func (b *rebuild) settings(settings *argosyv1.ClusterSettings) (*Row, error) {
+	if settings == nil {
+		return nil, nil
+	}
 	settings = proto.CloneOf(settings)
 	settings.CreatedRevision, settings.Revision = 0, 0
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(settings)
 	if err != nil {
-		return fmt.Errorf("encode settings: %w", err)
+		return nil, fmt.Errorf("encode settings: %w", err)
 	}
 	id := appendID(nil, argosyv1.RowKind_ROW_KIND_CLUSTER, ClusterKey)
-	return b.add(newRow(nil, argosyv1.RowKind_ROW_KIND_CLUSTER, id, nil, value, b.view.revision, b.view.index.groups))
+	return newRow(nil, argosyv1.RowKind_ROW_KIND_CLUSTER, id, nil, value, b.view.revision, b.view.index.groups), nil
 }
 
 type countingWriter struct {
