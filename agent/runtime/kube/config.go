@@ -86,14 +86,14 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 		}
 	}()
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
+		return config, nil, fmt.Errorf("runtimeConfig: %w", runtime.TellYAML(err))
 	}
 	if config.Manifest == "" {
 		return config, nil, errors.New("runtimeConfig: manifest is missing: give the Kubernetes YAML to play")
 	}
 	var keys map[string]any
 	if err := yaml.Unmarshal([]byte(text), &keys); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
+		return config, nil, fmt.Errorf("runtimeConfig: %w", runtime.TellYAML(err))
 	}
 	for _, known := range []string{"generalOptions", "playOptions", "downOptions", "manifest", "controlInterfaceTarget"} {
 		delete(keys, known)

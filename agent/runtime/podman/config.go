@@ -90,7 +90,7 @@ func (p *Podman) plan(w *argosyv1.Workload, mounts []runtime.Mount) (_ *plan, er
 // of Ankaios manifests expect.
 func parseConfig(text string) (config runtimeConfig, unknown []string, err error) {
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
+		return config, nil, fmt.Errorf("runtimeConfig: %w", runtime.TellYAML(err))
 	}
 	// The one transport that the API knows need not be named, and must not be.
 	config.Image = libpod.Word(strings.TrimPrefix(strings.TrimSpace(string(config.Image)), "docker://"))
@@ -99,7 +99,7 @@ func parseConfig(text string) (config runtimeConfig, unknown []string, err error
 	}
 	var keys map[string]any
 	if err := yaml.Unmarshal([]byte(text), &keys); err != nil {
-		return config, nil, fmt.Errorf("runtimeConfig: %s", yaml.FormatError(err, false, false))
+		return config, nil, fmt.Errorf("runtimeConfig: %w", runtime.TellYAML(err))
 	}
 	for _, known := range []string{"generalOptions", "image", "commandOptions", "commandArgs"} {
 		delete(keys, known)

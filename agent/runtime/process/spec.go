@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -163,11 +162,7 @@ func find(file *ast.File, field string) ast.Node {
 
 // invalid turns an error of the YAML reader into one line.
 func invalid(err error) error {
-	if detailed, ok := errors.AsType[yaml.Error](err); ok && detailed.GetToken() != nil {
-		position := detailed.GetToken().Position
-		return fmt.Errorf("%w: line %d, column %d: %s", runtime.ErrInvalidConfig, position.Line, position.Column, detailed.GetMessage())
-	}
-	return fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, err)
+	return fmt.Errorf("%w: %w", runtime.ErrInvalidConfig, runtime.TellYAML(err))
 }
 
 func invalidAt(node ast.Node, text string) error {
