@@ -150,6 +150,8 @@ func (i *interview) due(from history.Micros, limit time.Duration) history.Micros
 // killed, which is all that may end the pipe.
 func (i *interview) connection() {
 	var hello *history.Message
+	// A Hello that an agent did not come to read is answered by the next.
+	open := 0
 	accept := func(by history.Micros) {
 		if hello != nil {
 			if due := i.due(hello.At, greetLimit); by > due && !i.gone(hello.At, due) {
@@ -167,9 +169,11 @@ func (i *interview) connection() {
 			i.result.Checked++
 			accept(m.At)
 			hello = m
+			open++
 		case history.MessageAccepted:
-			if hello == nil {
+			if open--; open < 0 {
 				i.wrong(m.At, []*history.Message{m}, "it was accepted without a Hello")
+				open = 0
 			}
 			accept(m.At)
 		case history.MessageClosed:

@@ -230,6 +230,14 @@ func TestWhatPassesByTheControlInterfaceIsJudged(t *testing.T) {
 			m.N, m.At = 100, m.At+50*second
 			h.Messages = append(h.Messages, m)
 		}},
+		{"an agent answers a Hello that the one before it left, too", "", "", func(h *history.History) {
+			m := *message(h, history.MessageAccepted, "", 1)
+			m.At++
+			h.Messages = append(h.Messages, m)
+			m = *message(h, history.MessageHello, "", 1)
+			m.At = 300*second/10 - 1
+			h.Messages = append(h.Messages, m)
+		}},
 		// What is acknowledged.
 		{"an acknowledged update is lost", "A9", "v-2 was acknowledged, and no log has it", func(h *history.History) {
 			lose(h, "v-2")

@@ -161,8 +161,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// await waits until something is so, and tells whether it is. It is called with the
-// asker locked.
+// await waits until something is so, and tells whether it is; the asker is locked while
+// that is looked at.
 func (a *asker) await(ctx context.Context, patience time.Duration, is func() bool) bool {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
