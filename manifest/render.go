@@ -71,7 +71,7 @@ func (r *renderer) gather(configs map[string]string, lookup func(key string) (*a
 		}
 		item, ok := lookup(key)
 		if !ok {
-			return r.fail("Workload references config key '%s' that does not exist", shorten(key))
+			return r.fail("Workload references config key '%s' that does not exist: write it into the same manifest, or apply it before", shorten(key))
 		}
 		if size += configSize(item); size > MaxConfigsSize {
 			return r.fail("the configs that it uses are larger than %d bytes together: use fewer, or divide them so that it uses what it needs", MaxConfigsSize)

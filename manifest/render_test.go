@@ -75,7 +75,7 @@ func TestWhatCannotBeRenderedIsRefused(t *testing.T) {
 		change func(*argosyv1.Workload)
 		want   string
 	}{
-		"a config that is not there": {func(w *argosyv1.Workload) { w.Configs["x"] = "none" }, "Workload references config key 'none' that does not exist"},
+		"a config that is not there": {func(w *argosyv1.Workload) { w.Configs["x"] = "none" }, "Workload references config key 'none' that does not exist: write it into the same manifest, or apply it before"},
 		"an unknown name":            {func(w *argosyv1.Workload) { w.RuntimeConfig = "{{y}}" }, "Failed to render field 'runtimeConfig': '"},
 		"no template":                {func(w *argosyv1.Workload) { w.Agent = "{{x" }, "Failed to render field 'agent': '"},
 		"in a file": {func(w *argosyv1.Workload) {
