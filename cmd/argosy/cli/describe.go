@@ -78,7 +78,7 @@ func describe(out io.Writer, name string, state *argosyv1.GetStateResponse) erro
 		return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND, "describe workload: there is no workload %q", name)
 	}
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(out, "%-17s %s\n", label+":", fmt.Sprintf(format, args...))
+		fmt.Fprintf(out, "%-17s %s\n", label+":", printable(fmt.Sprintf(format, args...)))
 	}
 	line("Name", "%s", name)
 	if workload == nil {
@@ -130,7 +130,7 @@ func describeDesired(out io.Writer, line func(label, format string, args ...any)
 		line("File", "%s (%s, %s)", file.GetMountPoint(), kind, plural(len(file.GetData())+len(file.GetBinaryData()), "byte"))
 	}
 	block := func(label, text string) {
-		fmt.Fprintf(out, "%s:\n  %s\n", label, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  "))
+		fmt.Fprintf(out, "%s:\n  %s\n", label, strings.ReplaceAll(printableLines(strings.TrimSpace(text)), "\n", "\n  "))
 	}
 	if w.GetRendered() == nil {
 		block("Runtime config", w.GetRuntimeConfig())
@@ -189,7 +189,7 @@ func describeInstance(out io.Writer, s *argosyv1.WorkloadState) {
 	fmt.Fprintf(out, "  %s on %s: %s\n", short(s.GetInstance().GetId()), cmp.Or(s.GetInstance().GetAgent(), "no agent"), execution.Text())
 	detail := func(label, text string) {
 		if text != "" {
-			fmt.Fprintf(out, "    %-11s %s\n", label+":", text)
+			fmt.Fprintf(out, "    %-11s %s\n", label+":", printable(text))
 		}
 	}
 	if info := oneLine(execution.GetAdditionalInfo()); info != triggered {

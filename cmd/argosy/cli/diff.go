@@ -245,16 +245,16 @@ func writeField(out io.Writer, workload string, change manifest.FieldChange) {
 	case strings.Contains(change.Old+change.New, "\n"):
 		writeDiff(out, workload+" "+field, []byte(change.Old), []byte(change.New))
 	case change.Old == "":
-		fmt.Fprintf(out, "  + %s: %s\n", field, change.New)
+		fmt.Fprintf(out, "  + %s: %s\n", field, printable(change.New))
 	case change.New == "":
-		fmt.Fprintf(out, "  - %s: %s\n", field, change.Old)
+		fmt.Fprintf(out, "  - %s: %s\n", field, printable(change.Old))
 	default:
-		fmt.Fprintf(out, "  ~ %s: %s -> %s\n", field, change.Old, change.New)
+		fmt.Fprintf(out, "  ~ %s: %s -> %s\n", field, printable(change.Old), printable(change.New))
 	}
 }
 
 func writeDiff(out io.Writer, what string, before, after []byte) {
-	_, _ = out.Write(manifest.Diff(what+" (now)", before, what+" (then)", after))
+	_, _ = io.WriteString(out, printableLines(string(manifest.Diff(what+" (now)", before, what+" (then)", after))))
 }
 
 // configText is a config as it stands in a manifest; empty for none.

@@ -113,7 +113,7 @@ func ofOldServer(s *argosyv1.StatusResponse) []*argosyv1.Problem {
 func printProblems(w io.Writer, problems []*argosyv1.Problem) {
 	colours := paletteFor(w)
 	for _, p := range problems {
-		line := fmt.Sprintf("! %s: %s", p.GetSubject(), p.GetWhat())
+		line := fmt.Sprintf("! %s: %s", p.GetSubject(), printable(p.GetWhat()))
 		if p.GetSeverity() == argosyv1.Severity_SEVERITY_CRITICAL {
 			line = colours.red(line)
 		} else {
@@ -121,7 +121,7 @@ func printProblems(w io.Writer, problems []*argosyv1.Problem) {
 		}
 		fmt.Fprintln(w, line)
 		if p.GetAdvice() != "" {
-			fmt.Fprintln(w, "  "+p.GetAdvice())
+			fmt.Fprintln(w, "  "+printable(p.GetAdvice()))
 		}
 	}
 	if len(problems) > 0 {

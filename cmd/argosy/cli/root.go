@@ -45,7 +45,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 		return argosyv1.ExitDone
 	}
 	if !errors.Is(err, errFailed) {
-		fmt.Fprintln(a.err, "error:", err)
+		fmt.Fprintln(a.err, "error:", printableLines(err.Error()))
 	}
 	return exitCode(err)
 }

@@ -407,7 +407,7 @@ func (w *wait) verdict(ctx context.Context, c *client.Client) error {
 			continue
 		}
 		for _, line := range lastLines(ctx, c, name, 5) {
-			fmt.Fprintf(w.app.err, "    %s\n", line)
+			fmt.Fprintf(w.app.err, "    %s\n", printable(line))
 		}
 	}
 	return fmt.Errorf("%d of %s failed", len(w.failed), plural(w.count(), "workload"))
@@ -458,9 +458,4 @@ func (w *wait) unmet(ctx context.Context, c *client.Client, name string) []depen
 		return nil
 	}
 	return slices.DeleteFunc(dependencies(needs, state), func(d dependency) bool { return d.holds })
-}
-
-// oneLine puts a text on one line.
-func oneLine(text string) string {
-	return strings.ReplaceAll(strings.TrimSpace(text), "\n", ", ")
 }
