@@ -49,3 +49,29 @@ func TestProblemsOfServersAndOfTheOneWhoAsks(t *testing.T) {
 		}
 	}
 }
+
+func TestTheViewThatKnowsMostIsShown(t *testing.T) {
+	seen := func(address, server, leader string, term uint64) view {
+		return view{address: address, status: &argosyv1.StatusResponse{Header: &argosyv1.ResponseHeader{ServerId: server, LeaderId: leader, Term: term}}}
+	}
+	silent := view{address: "gone", err: errors.New("gone")}
+	for name, c := range map[string]struct {
+		views []view
+		want  string
+	}{
+		"the leader's":                              {[]view{seen("1", "a", "b", 3), seen("2", "b", "b", 3)}, "2"},
+		"that of the newest of two that lead":       {[]view{seen("1", "a", "a", 3), seen("2", "b", "b", 5)}, "2"},
+		"one that knows of a later leader":          {[]view{seen("1", "a", "a", 3), seen("2", "b", "c", 5)}, "2"},
+		"one that knows of a leader":                {[]view{seen("1", "a", "", 5), seen("2", "b", "c", 5)}, "2"},
+		"one that knows of a leader that was":       {[]view{seen("1", "a", "", 6), seen("2", "b", "c", 5)}, "2"},
+		"one that answers":                          {[]view{silent, seen("2", "b", "", 5)}, "2"},
+		"the first of those that know equally much": {[]view{seen("1", "a", "c", 5), seen("2", "b", "c", 5)}, "1"},
+	} {
+		if got := best(c.views); got == nil || got.address != c.want {
+			t.Errorf("not %s, but that of %v", name, got)
+		}
+	}
+	if got := best([]view{silent}); got != nil {
+		t.Errorf("that of %v, which does not answer", got)
+	}
+}

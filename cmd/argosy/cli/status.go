@@ -64,23 +64,34 @@ func askAll(ctx context.Context, c *client.Client) []view {
 	return views
 }
 
-// best is the view that knows most: the leader's, else that of the highest term.
+// best is the view that knows most, nil when no server has answered: of those that
+// know of a leader that of the highest term, the leader's own before others. One
+// that was cut off may go on for a moment as the leader of a term that is over, and
+// one that finds no leader may be in a higher term for that alone.
 func best(views []view) *view {
 	var chosen *view
 	for i := range views {
-		v := &views[i]
-		if v.err != nil {
-			continue
-		}
-		leads := v.status.GetHeader().GetLeaderId() == v.status.GetHeader().GetServerId() && v.status.GetHeader().GetLeaderId() != ""
-		if chosen == nil || leads || (chosen.status.GetHeader().GetLeaderId() == "" && v.status.GetHeader().GetLeaderId() != "") {
+		if v := &views[i]; v.err == nil && (chosen == nil || v.compare(chosen) > 0) {
 			chosen = v
-		}
-		if leads {
-			break
 		}
 	}
 	return chosen
+}
+
+// compare is above 0 when a view knows more than another one.
+func (v *view) compare(other *view) int {
+	one, two := v.status.GetHeader(), other.status.GetHeader()
+	number := func(holds bool) int {
+		if holds {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(
+		cmp.Compare(number(one.GetLeaderId() != ""), number(two.GetLeaderId() != "")),
+		cmp.Compare(one.GetTerm(), two.GetTerm()),
+		cmp.Compare(number(one.GetLeaderId() == one.GetServerId()), number(two.GetLeaderId() == two.GetServerId())),
+	)
 }
 
 func (a *app) printStatus(views []view, o getOptions) error {
