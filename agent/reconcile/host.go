@@ -148,8 +148,8 @@ func (m *Manager) lose(h *host, err error) {
 	}
 	if m.usable[h.name] {
 		m.usable[h.name] = false
-		h.starts.forget(start)
-		h.removes.forget(remove)
+		h.starts.forget()
+		h.removes.forget()
 	}
 }
 

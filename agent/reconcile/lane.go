@@ -45,15 +45,15 @@ type lanes struct {
 
 func (l *lanes) free(limit, bound int) bool { return l.busy < limit && l.busy+l.slow < bound }
 
-// next returns the slot that has waited longest for v; nil when none waits.
-func (l *lanes) next(v verb) *slot {
+// next returns the slot that has waited longest; nil when none waits.
+func (l *lanes) next() *slot {
 	for len(l.waiting) > 0 {
 		s := l.waiting[0]
 		l.waiting[0] = nil
 		l.waiting = l.waiting[1:]
 		// One that came to want something else has queued there.
-		if s.queued == v {
-			s.queued = rest
+		if s.queued == l {
+			s.queued = nil
 			return s
 		}
 	}
@@ -61,22 +61,14 @@ func (l *lanes) next(v verb) *slot {
 	return nil
 }
 
-func (l *lanes) forget(v verb) {
-	for l.next(v) != nil {
+func (l *lanes) forget() {
+	for l.next() != nil {
 	}
 }
 
 // starts tells whether it works on the desired instance; a creation is half a start,
 // and counts as one.
 func (v verb) starts() bool { return v == start || v == create }
-
-// kind is the verb that stands for all that share its lanes.
-func (v verb) kind() verb {
-	if v.starts() {
-		return start
-	}
-	return v
-}
 
 func (m *Manager) lanesOf(h *host, v verb) (*lanes, int) {
 	if v.starts() {
@@ -90,15 +82,15 @@ func (m *Manager) lanesOf(h *host, v verb) (*lanes, int) {
 func (m *Manager) execute(s *slot, d decision) {
 	h := m.hosts[d.place.runtime]
 	l, limit := m.lanesOf(h, d.verb)
-	if s.queued == d.verb.kind() {
+	if s.queued == l {
 		return
 	}
 	if !l.free(limit, m.cfg.Operations) || len(l.waiting) > 0 && !s.turn {
-		s.queued = d.verb.kind()
+		s.queued = l
 		l.waiting = append(l.waiting, s)
 		return
 	}
-	s.queued = rest
+	s.queued = nil
 	m.seq++
 	ctx, cancel := context.WithCancelCause(m.work)
 	op := &operation{
@@ -171,7 +163,7 @@ func (m *Manager) admit(h *host) {
 	for _, v := range []verb{start, remove} {
 		l, limit := m.lanesOf(h, v)
 		for m.running && m.usable[h.name] && l.free(limit, m.cfg.Operations) {
-			s := l.next(v)
+			s := l.next()
 			if s == nil {
 				break
 			}

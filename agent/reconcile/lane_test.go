@@ -131,3 +131,16 @@ func TestAThousandWorkloads(t *testing.T) {
 		s.mustConverge(6)
 	})
 }
+
+func TestWhoeverMovesToAnotherRuntimeDoesNotWaitAtTheFormerOne(t *testing.T) {
+	pods, other := fake.New("pods"), fake.New("other")
+	playWith(t, func(c *Config) { c.Starts, c.Operations = 1, 1 }, []*fake.Runtime{pods, other}, func(s *stage) {
+		release := make(chan struct{})
+		defer close(release)
+		pods.OnStart(func(context.Context, *argosyv1.Workload) error { <-release; return nil })
+		s.apply(full(5, workload("first"), workload("second")))
+		s.mustTell("first: " + triggered)
+		s.apply(diff(6, []*argosyv1.Workload{workload("second", on("other"))}))
+		s.mustState("second", "Running(Ok)")
+	})
+}

@@ -70,9 +70,9 @@ type slot struct {
 	tombs    []tombstone
 	// lane is the operation in flight.
 	lane *operation
-	// queued is the kind of operation for which the slot waits at a runtime;
+	// queued are the lanes of a runtime for which the slot waits, nil when for none;
 	// turn is set when its turn has come.
-	queued verb
+	queued *lanes
 	turn   bool
 	// settled is the last decision's word on whether the slot is done.
 	settled bool
@@ -138,6 +138,6 @@ func (s *slot) tomb(p place) *tombstone {
 
 // empty tells whether nothing is left to know about the slot.
 func (s *slot) empty() bool {
-	return s.desired == nil && s.lane == nil && s.queued == rest &&
+	return s.desired == nil && s.lane == nil && s.queued == nil &&
 		len(s.retiring) == 0 && len(s.releases) == 0 && len(s.actual) == 0 && len(s.tombs) == 0
 }
