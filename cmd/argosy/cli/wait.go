@@ -396,11 +396,17 @@ func (w *wait) otherAgents() string {
 	return "; connected are " + strings.Join(names, ", ")
 }
 
-// verdict tells of what failed, with the last lines it printed.
+// verdict is an error when something failed, of which it tells.
 func (w *wait) verdict(ctx context.Context, c *client.Client) error {
 	if len(w.failed) == 0 {
 		return nil
 	}
+	w.tellFailed(ctx, c)
+	return fmt.Errorf("%d of %s failed", len(w.failed), plural(w.count(), "workload"))
+}
+
+// tellFailed tells of what failed, with the last lines it printed.
+func (w *wait) tellFailed(ctx context.Context, c *client.Client) {
 	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
 		fmt.Fprintf(w.app.err, "%s failed: %s\n", name, w.failed[name])
 		if w.expected[name] == nil {
@@ -410,13 +416,12 @@ func (w *wait) verdict(ctx context.Context, c *client.Client) error {
 			fmt.Fprintf(w.app.err, "    %s\n", printable(line))
 		}
 	}
-	return fmt.Errorf("%d of %s failed", len(w.failed), plural(w.count(), "workload"))
 }
 
 func (w *wait) timedOut(ctx context.Context, c *client.Client) error {
 	var open []string
 	for _, name := range slices.Sorted(maps.Keys(w.expected)) {
-		if !w.instanceSettled(name, w.expected[name]) {
+		if expected := w.expected[name]; !w.superseded(name, expected) && !w.instanceSettled(name, expected) {
 			open = append(open, name)
 		}
 	}
@@ -431,13 +436,18 @@ func (w *wait) timedOut(ctx context.Context, c *client.Client) error {
 	if len(open) == 0 {
 		return fmt.Errorf("%w: everything runs, but has not run for %v within %v; the change itself is accepted (revision %d)", errTimedOut, w.options.steady, timeout, w.revision)
 	}
+	w.tellFailed(ctx, c)
 	for _, name := range open[:min(len(open), 10)] {
 		fmt.Fprintf(w.app.err, "%s is still %s%s\n", name, cmp.Or(w.shown[name], "unknown"), w.runtimeProblem(name))
 		for _, d := range w.unmet(ctx, c, name) {
 			fmt.Fprintf(w.app.err, "    it waits for %s (%s), which is %s\n", d.name, d.condition, d.present)
 		}
 	}
-	return fmt.Errorf("%w: %s not there after %v; the change itself is accepted (revision %d)", errTimedOut, plural(len(open), "workload"), timeout, w.revision)
+	count := fmt.Sprintf("%s not there after %v", plural(len(open), "workload"), timeout)
+	if n := len(w.failed); n > 0 {
+		count += fmt.Sprintf(", and %d failed", n)
+	}
+	return fmt.Errorf("%w: %s; the change itself is accepted (revision %d)", errTimedOut, count, w.revision)
 }
 
 // unmet tells what a workload that has not been started waits for.
