@@ -296,7 +296,7 @@ func (m *Manager) slot(name string) *slot {
 
 // note brings the book up to date with the desired instance as it is now.
 func (m *Manager) note(s *slot, i runtime.Instance) {
-	if m.cfg.Rebooted && i.Status == runtime.StatusExited && !i.StartedAt.After(m.born) && !s.book.called && !s.book.here {
+	if m.cfg.Rebooted && i.Status == runtime.StatusExited && !m.sinceBorn(i.StartedAt) && !s.book.called && !s.book.here {
 		// It ended with the machine, or before: what the policy says about an end
 		// does not apply, it is to be started again.
 		s.book.left, s.book.leftCode = true, i.ExitCode
@@ -307,6 +307,13 @@ func (m *Manager) note(s *slot, i runtime.Instance) {
 	if s.book.seen && !seen {
 		m.recorder.Started(s.desired.workload)
 	}
+}
+
+// sinceBorn tells whether a time of day lies within this life. It goes by how long ago
+// that was: the clock may have begun in the past with the machine, and been set since.
+func (m *Manager) sinceBorn(at time.Time) bool {
+	ago := time.Now().Round(0).Sub(at)
+	return ago >= 0 && ago < time.Since(m.born)
 }
 
 // situation gathers what the planner looks at.

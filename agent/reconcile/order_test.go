@@ -412,3 +412,15 @@ func TestAfterARebootWithoutAnyServerWhatWasAssignedIsStarted(t *testing.T) {
 		})
 	}
 }
+
+// A machine without a clock that runs on by itself begins in the past.
+func TestAfterARebootThatSetTheClockBackEverythingIsStartedAgainToo(t *testing.T) {
+	play(t, func(s *stage) {
+		job := workload("job")
+		s.pods.Put(runtime.Instance{Name: argosyv1.InstanceOf(job), RuntimeID: "1", Status: runtime.StatusExited, StartedAt: time.Now().AddDate(20, 0, 0)})
+		s.reborn(assignments.Change{Full: true, Revision: 5, Upserts: []*argosyv1.Workload{job}}, func(c *Config) { c.Rebooted = true })
+		s.m.Confirm()
+		s.mustState("job", "Running(Ok)")
+		s.mustCall(1, 0)
+	})
+}
