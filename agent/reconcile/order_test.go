@@ -413,6 +413,33 @@ func TestAfterARebootWithoutAnyServerWhatWasAssignedIsStarted(t *testing.T) {
 	}
 }
 
+func TestAfterARebootWithoutAnyServerNothingIsStartedBesideItsPredecessor(t *testing.T) {
+	old, next := workload("web"), workload("web", config("image: new"))
+	remembered := assignments.Change{
+		Full: true, Revision: 6, Upserts: []*argosyv1.Workload{next},
+		Leaving: []assignments.Leaving{{Runtime: "pods", Instance: argosyv1.InstanceOf(old)}},
+	}
+	play(t, func(s *stage) {
+		// Podman starts with the machine what asks for that.
+		s.pods.Put(runtime.Instance{Name: argosyv1.InstanceOf(old), Status: runtime.StatusRunning, StartedAt: time.Now()})
+		s.reborn(remembered, func(c *Config) { c.Rebooted = true })
+		time.Sleep(time.Hour)
+		s.mustCall(0, 0)
+		s.pods.Vanish(argosyv1.InstanceOf(old))
+		s.mustCall(1, 0)
+	})
+}
+
+func TestAfterARebootWithoutAnyServerWhatWasOnlyCreatedIsStarted(t *testing.T) {
+	play(t, func(s *stage) {
+		s.pods.Put(runtime.Instance{Name: argosyv1.InstanceOf(workload("web")), Status: runtime.StatusStarting})
+		s.reborn(assignments.Change{Full: true, Revision: 5, Upserts: []*argosyv1.Workload{workload("web")}}, func(c *Config) { c.Rebooted = true })
+		s.mustCall(0, 0)
+		time.Sleep(time.Minute)
+		s.mustCall(1, 0)
+	})
+}
+
 // A machine without a clock that runs on by itself begins in the past.
 func TestAfterARebootThatSetTheClockBackEverythingIsStartedAgainToo(t *testing.T) {
 	play(t, func(s *stage) {

@@ -214,7 +214,7 @@ func (s *situation) awaits(workload string) []string {
 
 // begin starts the instance as soon as its back-off allows.
 func (s *situation) begin(d *decision, exists, reuse bool) {
-	if !s.vouched && !s.presumed && !exists && !s.book.here {
+	if !s.vouched && !s.mayPresume() && !exists && !s.book.here {
 		// Only remembered: whether it is still wanted here, and nowhere else,
 		// a leader must say.
 		return
@@ -224,6 +224,18 @@ func (s *situation) begin(d *decision, exists, reuse bool) {
 		return
 	}
 	d.verb, d.place, d.reuse = start, s.desired.place, reuse
+}
+
+// mayPresume tells whether the instance may be started though no leader has spoken.
+// Not while an older one may be there, which is not removed before that: its runtime
+// may have started it with the machine, or do so yet.
+func (s *situation) mayPresume() bool {
+	older := func(r retiree) bool {
+		usable, offered := s.usable[r.place.runtime]
+		return offered && (!usable || find(s.actual, r.place) != nil)
+	}
+	return s.presumed && !slices.ContainsFunc(s.retiring, older) &&
+		!slices.ContainsFunc(s.actual, func(o observed) bool { return !s.isDesired(o.place) })
 }
 
 // takeUp has what serves the instance taken up from an earlier life of the agent.
@@ -240,7 +252,7 @@ func (s *situation) takeUp(d *decision) {
 // nudge starts an instance that was created and does not come to run: its
 // creator died in between, or the runtime lost it on the way.
 func (s *situation) nudge(d *decision) {
-	if !s.vouched {
+	if !s.vouched && !s.mayPresume() {
 		return
 	}
 	if s.book.called {
