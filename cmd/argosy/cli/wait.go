@@ -421,7 +421,7 @@ func (w *wait) tellFailed(ctx context.Context, c *client.Client) {
 func (w *wait) timedOut(ctx context.Context, c *client.Client) error {
 	var open []string
 	for _, name := range slices.Sorted(maps.Keys(w.expected)) {
-		if expected := w.expected[name]; !w.superseded(name, expected) && !w.instanceSettled(name, expected) {
+		if w.failed[name] == "" && !w.instanceSettled(name, w.expected[name]) {
 			open = append(open, name)
 		}
 	}
