@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -32,11 +33,21 @@ func ReadView(from io.Reader) (*View, error) {
 	return restored.view, nil
 }
 
+// Own is an object of a rebased state that does not come from the old one.
+type Own struct {
+	// Kind and Key say which it is.
+	Kind argosyv1.RowKind
+	Key  string
+	// Message is the object, without revisions.
+	Message proto.Message
+}
+
 // Rebase returns the state as if one single entry had written all of it at a
-// revision over what is present, with these settings of the cluster (nil for
-// none) in the place of its own. It is for putting an old state in the place of
-// a newer one: that is a change of every object, whatever it was before, and
-// whoever has seen a later revision of one must see that it changed again.
+// revision over what is present. What is its own takes the place of what the old
+// one has of that name; the old one's settings of the cluster are left out in any
+// case. It is for putting an old state in the place of a newer one: that is a
+// change of every object, whatever it was before, and whoever has seen a later
+// revision of one must see that it changed again.
 //
 // What is present lives on: it bears the revision that created it. What is not
 // bears the one that created it in the old state, so that an agent that still
@@ -45,12 +56,12 @@ func ReadView(from io.Reader) (*View, error) {
 // Remembered answers are left out. They are of writes that this state may not
 // have: a request that is repeated must not be answered with something that is
 // not there.
-func Rebase(v, present *View, revision uint64, settings *argosyv1.ClusterSettings) (*View, error) {
+func Rebase(v, present *View, revision uint64, own []Own) (*View, error) {
 	b, err := newRebuild(revision)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.rebase(v, present, settings); err != nil {
+	if err := b.rebase(v, present, own); err != nil {
 		b.writer.abort()
 		return nil, fmt.Errorf("rebase state of revision %d: %w", v.revision, err)
 	}
@@ -60,51 +71,56 @@ func Rebase(v, present *View, revision uint64, settings *argosyv1.ClusterSetting
 	return b.view, nil
 }
 
-func (b *rebuild) rebase(v, present *View, settings *argosyv1.ClusterSettings) error {
-	own, err := b.settings(settings)
+func (b *rebuild) rebase(v, present *View, all []Own) error {
+	own, err := b.own(all)
 	if err != nil {
 		return err
 	}
-	for old := range v.Rows() {
-		if old.Kind == argosyv1.RowKind_ROW_KIND_CLUSTER && old.Key == ClusterKey {
-			continue
+	put := func(row *Row) error {
+		if living, ok := present.Row(row.Kind, row.Key); ok {
+			row.CreatedRevision = living.CreatedRevision
 		}
-		if own != nil && bytes.Compare(own.id, old.id) < 0 {
-			// Rows come in order, and these before those of kinds that follow theirs.
-			if err := b.add(own); err != nil {
+		return b.add(row)
+	}
+	for old := range v.Rows() {
+		// Rows come in order.
+		for len(own) > 0 && bytes.Compare(own[0].id, old.id) < 0 {
+			if err := put(own[0]); err != nil {
 				return err
 			}
-			own = nil
+			own = own[1:]
+		}
+		if old.Kind == argosyv1.RowKind_ROW_KIND_CLUSTER && old.Key == ClusterKey || len(own) > 0 && bytes.Equal(own[0].id, old.id) {
+			continue
 		}
 		// Rows are never written to, so the two states may share what is large.
 		row := newRow(nil, old.Kind, old.id, []byte(old.Group), nil, b.view.revision, b.view.index.groups)
 		row.Value, row.CreatedRevision = old.Value, old.CreatedRevision
-		if living, ok := present.Row(old.Kind, old.Key); ok {
-			row.CreatedRevision = living.CreatedRevision
-		}
-		if err := b.add(row); err != nil {
+		if err := put(row); err != nil {
 			return err
 		}
 	}
-	if own == nil {
-		return nil
+	for _, row := range own {
+		if err := put(row); err != nil {
+			return err
+		}
 	}
-	return b.add(own)
+	return nil
 }
 
-// settings returns the row of the cluster's settings, nil for none.
-func (b *rebuild) settings(settings *argosyv1.ClusterSettings) (*Row, error) {
-	if settings == nil {
-		return nil, nil
+// own returns rows of objects, in order.
+func (b *rebuild) own(all []Own) ([]*Row, error) {
+	rows := make([]*Row, 0, len(all))
+	for _, own := range all {
+		value, err := proto.MarshalOptions{Deterministic: true}.Marshal(own.Message)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s %q: %w", own.Kind, own.Key, err)
+		}
+		id := appendID(nil, own.Kind, own.Key)
+		rows = append(rows, newRow(nil, own.Kind, id, nil, value, b.view.revision, b.view.index.groups))
 	}
-	settings = proto.CloneOf(settings)
-	settings.CreatedRevision, settings.Revision = 0, 0
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(settings)
-	if err != nil {
-		return nil, fmt.Errorf("encode settings: %w", err)
-	}
-	id := appendID(nil, argosyv1.RowKind_ROW_KIND_CLUSTER, ClusterKey)
-	return newRow(nil, argosyv1.RowKind_ROW_KIND_CLUSTER, id, nil, value, b.view.revision, b.view.index.groups), nil
+	slices.SortFunc(rows, func(a, b *Row) int { return bytes.Compare(a.id, b.id) })
+	return rows, nil
 }
 
 type countingWriter struct {

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +13,11 @@ import (
 
 func mustRebase(t *testing.T, v, present *fsm.View, revision uint64, settings *argosyv1.ClusterSettings) *fsm.View {
 	t.Helper()
-	rebased, err := fsm.Rebase(v, present, revision, settings)
+	var own []fsm.Own
+	if settings != nil {
+		own = []fsm.Own{{Kind: cluster, Key: fsm.ClusterKey, Message: settings}}
+	}
+	rebased, err := fsm.Rebase(v, present, revision, own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +50,7 @@ func TestViewIsReadAsItWasWritten(t *testing.T) {
 
 func TestRebasedStateIsOfOneRevisionAndAnswersNobody(t *testing.T) {
 	view := seedMachine(t).View()
-	settings := &argosyv1.ClusterSettings{ClusterId: "present", CreatedRevision: 2, Revision: 3}
+	settings := &argosyv1.ClusterSettings{ClusterId: "present"}
 	rebased := mustRebase(t, view, mustNew(t).View(), 100, settings)
 	if rebased.Revision() != 100 || rebased.LastWorkloadRevision() != 100 {
 		t.Fatalf("it is %s, and workloads changed last at %d", rebased, rebased.LastWorkloadRevision())
@@ -103,6 +108,37 @@ func TestWhatIsPresentLivesOnInARebasedState(t *testing.T) {
 		if row.CreatedRevision != want {
 			t.Errorf("%s, want created at %d", describe(row), want)
 		}
+	}
+}
+
+func TestARebasedStateHasWhatIsItsOwn(t *testing.T) {
+	m := seedMachine(t)
+	mustApply(t, m, 4, entryOf(put(agent, "agent-a", "", "present")))
+	own := func(key string) fsm.Own {
+		return fsm.Own{Kind: agent, Key: key, Message: &argosyv1.Agent{Name: key}}
+	}
+	rebased, err := fsm.Rebase(seedMachine(t).View(), m.View(), 100, []fsm.Own{own("first"), own("agent-a"), own("agent-0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBeWhole(t, rebased)
+	var found []string
+	for row := range rebased.Agents() {
+		got, err := row.Agent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := uint64(100)
+		if row.Key == "agent-a" {
+			want = 3
+		}
+		if got.GetName() != row.Key || got.GetRevision() != 100 || got.GetCreatedRevision() != want {
+			t.Errorf("%s is %v, want created at %d", row.Key, got, want)
+		}
+		found = append(found, row.Key)
+	}
+	if want := []string{"agent-0", "agent-a", "first"}; !slices.Equal(found, want) {
+		t.Errorf("agents %q, want %q", found, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -300,8 +301,8 @@ func TestServerTakesBackupsByItselfAndSaysWhenItCannot(t *testing.T) {
 	})
 }
 
-// An agent that the restored state does not know is connected and registered
-// again by itself, and is told what the restored state wants of it.
+// An agent that the backup does not know stays registered, connects again by
+// itself, and is told what the restored state wants of it.
 func TestAgentsConvergeAfterARestore(t *testing.T) {
 	all := mustCluster(t, 3, nil)
 	leader := mustLeader(t, all...)
@@ -347,6 +348,86 @@ func TestAgentsConvergeAfterARestore(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// mustReport has an agent say that it runs some workloads and nothing else.
+func mustReport(t *testing.T, stream agentStream, running ...*argosyv1.Workload) {
+	t.Helper()
+	report := &argosyv1.StateReport{Full: true}
+	for _, w := range running {
+		report.States = append(report.States, &argosyv1.WorkloadState{
+			Instance:  argosyv1.InstanceOf(w),
+			Execution: &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING, Substate: argosyv1.Substate_SUBSTATE_RUNNING_OK},
+		})
+	}
+	if err := stream.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_States{States: report}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustBeTold reads what an agent is told to run until all of some workloads were
+// among it, and returns everything that it was told by then.
+func mustBeTold(t *testing.T, stream agentStream, names ...string) map[string]bool {
+	t.Helper()
+	told := map[string]bool{}
+	for slices.ContainsFunc(names, func(name string) bool { return !told[name] }) {
+		message, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("wait for %q: %v", names, err)
+		}
+		for _, w := range message.GetAssignments().GetUpserts() {
+			told[w.GetName()] = true
+		}
+	}
+	return told
+}
+
+// An agent that is gone may run what a restore takes from it, whether the backup
+// knows of the agent or not. That is not started anywhere else until the agent is
+// back or removed, also when all servers were started again in between.
+func TestWhatARestoreTakesFromALostAgentWaitsForIt(t *testing.T) {
+	for name, again := range map[string]bool{"same server": false, "started again": true} {
+		t.Run(name, func(t *testing.T) {
+			s := mustCluster(t, 1, func(_ int, cfg *Config) { cfg.Sessions.SessionTimeout = 2 * time.Second })[0]
+			mustApply(t, s, applyOf(workload("moved", "x")))
+			file := mustSave(t, s, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
+			moved, later := workload("moved", "x"), workload("later", "x")
+			moved.Agent, later.Agent = "a2", "a2"
+			mustApply(t, s, applyOf(moved, later))
+			gone, _ := mustHello(t, s, "a2")
+			mustReport(t, gone, moved, later)
+			eventually(t, "its report", func() bool {
+				return s.store.Has(argosyv1.InstanceOf(moved).Key()) && s.store.Has(argosyv1.InstanceOf(later).Key())
+			})
+			if err := gone.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it to be lost", func() bool { connected, _ := s.store.On("a2"); return !connected })
+			if _, err := restoreSnapshot(requestContext(t), s, nil, file); err != nil {
+				t.Fatal(err)
+			}
+			if again {
+				s.stop(t)
+				s = mustStart(t, s.cfg)
+				mustLeader(t, s)
+			}
+			mustApply(t, s, applyOf(workload("later", "x"), workload("new", "x")))
+			var here agentStream
+			eventually(t, "another agent to be welcome", func() bool {
+				stream, answer := mustHello(t, s, "a1")
+				here = stream
+				return answer.GetWelcome() != nil
+			})
+			mustReport(t, here)
+			if told := mustBeTold(t, here, "new"); told["moved"] || told["later"] {
+				t.Errorf("told to run %v, while an agent that is lost may run them", told)
+			}
+			if _, err := s.RemoveAgent(requestContext(t), &argosyv1.RemoveAgentRequest{RequestId: newID(), Name: "a2"}); err != nil {
+				t.Fatalf("the agent that is waited for cannot be removed: %v", err)
+			}
+			mustBeTold(t, here, "moved", "later")
+		})
+	}
 }
 
 // A leader that dies in the middle of a restore leaves the cluster with all of

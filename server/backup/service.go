@@ -245,7 +245,14 @@ func (s *Service) restore(ctx context.Context, first *argosyv1.RestoreSnapshotRe
 	revision, err := s.deps.Restorer.Replace(ctx, func(index uint64) (io.WriterTo, error) {
 		present := s.deps.State.View()
 		response.Replaced = s.describe(present)
-		return fsm.Rebase(view, present, index, s.settings(view, present))
+		own, err := ownAgents(view, present)
+		if err != nil {
+			return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INTERNAL, "restore snapshot: %v; nothing was changed", err)
+		}
+		settings := s.settings(view, present)
+		settings.CreatedRevision, settings.Revision = 0, 0
+		own = append(own, fsm.Own{Kind: argosyv1.RowKind_ROW_KIND_CLUSTER, Key: fsm.ClusterKey, Message: settings})
+		return fsm.Rebase(view, present, index, own)
 	})
 	if err != nil {
 		s.deps.Logger.Error("state was not restored", "by", principal, "cluster", summary.ClusterID, "revision", summary.Revision, "err", err)

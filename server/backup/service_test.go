@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
@@ -92,6 +93,44 @@ func restore(t *testing.T, s *backup.Service, options *argosyv1.RestoreOptions, 
 	u := &upload{ctx: t.Context(), messages: []*argosyv1.RestoreSnapshotRequest{{Options: options, Data: file[:len(file)/2]}, {Data: file[len(file)/2:]}}}
 	err := s.Restore(u)
 	return u.response, err
+}
+
+// The agents that there are stay, with what they may have: neither is the backup's
+// to say. What users said of them, is.
+func TestAgentsAfterARestore(t *testing.T) {
+	agent := func(a *argosyv1.Agent) *argosyv1.Mutation {
+		return put(argosyv1.RowKind_ROW_KIND_AGENT, a.GetName(), "", a)
+	}
+	runs := func(name, on string) *argosyv1.Mutation {
+		return put(argosyv1.RowKind_ROW_KIND_WORKLOAD, name, on, &argosyv1.Workload{Name: name, Agent: on})
+	}
+	tags := func(text string) *argosyv1.Tags { return &argosyv1.Tags{Tags: map[string]string{"is": text}} }
+	owing := func(names ...string) *argosyv1.Owing { return &argosyv1.Owing{Workloads: names} }
+	saved := mustMachine(t)
+	mustApply(t, saved, 100, runs("kept", "old"), runs("moved", "old"),
+		agent(&argosyv1.Agent{Name: "old", UserTags: tags("saved"), Returns: 3, Owing: owing("b")}), agent(&argosyv1.Agent{Name: "removed", Returns: 1}))
+	l, s := mustLeader(t, argosyv1.FeatureLevel)
+	mustApply(t, l.Machine, 200, runs("kept", "old"), runs("moved", "new"), runs("later", "new"), runs("nowhere", ""),
+		agent(&argosyv1.Agent{Name: "old", Tags: map[string]string{"zone": "a"}, UserTags: tags("changed"), Returns: 2, Owing: owing("a")}),
+		agent(&argosyv1.Agent{Name: "new", UserTags: tags("new")}))
+	if _, err := restore(t, s, &argosyv1.RestoreOptions{OtherCluster: true}, mustWrite(t, saved.View())); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]*argosyv1.Agent{
+		"old": {Name: "old", Tags: map[string]string{"zone": "a"}, UserTags: tags("saved"), Returns: 3, Owing: owing("a", "b"), CreatedRevision: 200, Revision: 5000},
+		"new": {Name: "new", UserTags: tags("new"), Owing: owing("later"), CreatedRevision: 200, Revision: 5000},
+		// It may run what comes back with it.
+		"removed": {Name: "removed", Returns: 1, CreatedRevision: 100, Revision: 5000},
+	}
+	for row := range l.replaced.Agents() {
+		if found, err := row.Agent(); err != nil || !proto.Equal(found, want[row.Key]) {
+			t.Errorf("%s is %v (%v), want %v", row.Key, found, err, want[row.Key])
+		}
+		delete(want, row.Key)
+	}
+	if len(want) > 0 {
+		t.Errorf("not there are %v", want)
+	}
 }
 
 // What the cluster is stays; how it shall be run comes from the backup.

@@ -756,7 +756,7 @@ func TestWhenAMovedWorkloadMayStart(t *testing.T) {
 			w.want("w@b")
 		}, true},
 		{"more were deleted after a was lost than can be named, all servers were started again, and one is made anew", func(w *world, a, b *agent) {
-			all := names("w", "a", maxOwing+1)
+			all := names("w", "a", argosyv1.MaxOwing+1)
 			w.want(all...)
 			w.want("w@a")
 			a.runs(append(trimmed(all), "w")...)

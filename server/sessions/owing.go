@@ -31,9 +31,6 @@ import (
 // So as long as agents are here, and while they change from one leader to the
 // next, nothing is written.
 
-// maxOwing is how many workloads are named in the record of an agent.
-const maxOwing = 1024
-
 // clearOwingAfter is how long records wait to be cleared, so that those of many
 // agents are in one entry; also the pause after a write that failed.
 const clearOwingAfter = time.Second
@@ -331,7 +328,7 @@ func (a *assigner) owing(agent string) (*argosyv1.Owing, bool) {
 		Workloads: slices.Sorted(maps.Keys(names)),
 		Anything:  has.GetAnything() || a.handoff.mayHaveAnything(agent),
 	}
-	if owing.Anything || len(owing.Workloads) > maxOwing {
+	if owing.Anything || len(owing.Workloads) > argosyv1.MaxOwing {
 		owing = &argosyv1.Owing{Anything: true}
 	}
 	if has == nil && len(owing.Workloads) == 0 && !owing.Anything || proto.Equal(owing, has) {
