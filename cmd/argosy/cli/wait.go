@@ -259,14 +259,15 @@ func (w *wait) show(state *argosyv1.WorkloadState) {
 // triggered is the additional info of every start: it is no news.
 const triggered = "Triggered at runtime."
 
-// settled reports whether nothing more is to be waited for. It is asked when the
-// write itself has been seen.
+// settled reports whether nothing more is to be waited for, and notes what has
+// failed when that is so. It is asked when the write itself has been seen, and with
+// each message after it: of thousands of workloads it looks for one that is to be
+// waited for, and not at all of them.
 func (w *wait) settled() bool {
 	clear(w.failed)
-	settled := true
 	for name, expected := range w.expected {
 		if !w.superseded(name, expected) && !w.instanceSettled(name, expected) {
-			settled = false
+			return false
 		}
 	}
 	for _, state := range w.states {
@@ -278,9 +279,9 @@ func (w *wait) settled() bool {
 			w.failed[name] = fmt.Sprintf("agent %s is not connected: it will remove the workload when it is back", state.GetInstance().GetAgent())
 			continue
 		}
-		settled = false
+		return false
 	}
-	return settled
+	return true
 }
 
 // superseded reports whether somebody else has asked for something else of the
@@ -419,16 +420,21 @@ func (w *wait) tellFailed(ctx context.Context, c *client.Client) {
 }
 
 func (w *wait) timedOut(ctx context.Context, c *client.Client) error {
-	var open []string
+	var open, leaving []string
 	for _, name := range slices.Sorted(maps.Keys(w.expected)) {
 		if w.failed[name] == "" && !w.instanceSettled(name, w.expected[name]) {
 			open = append(open, name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(w.leaving)) {
-		if slices.ContainsFunc(slices.Collect(maps.Values(w.states)), func(s *argosyv1.WorkloadState) bool {
-			return s.GetInstance().GetWorkload() == name && w.leaves(s.GetInstance())
-		}) && !slices.Contains(open, name) {
+	for _, state := range w.states {
+		if w.leaves(state.GetInstance()) {
+			leaving = append(leaving, state.GetInstance().GetWorkload())
+		}
+	}
+	slices.Sort(leaving)
+	told := open
+	for _, name := range slices.Compact(leaving) {
+		if _, twice := slices.BinarySearch(told, name); !twice {
 			open = append(open, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -107,6 +108,33 @@ func TestWhatIsStartedAnewIsNotTakenForWhatItWas(t *testing.T) {
 		w.take(test.then)
 		if w.mayYetFail() == test.over {
 			t.Errorf("%s: over is %v", name, !test.over)
+		}
+	}
+}
+
+// BenchmarkWaitOfMany waits for 10,000 workloads of which ten at a time begin to run.
+func BenchmarkWaitOfMany(b *testing.B) {
+	const count = 10_000
+	running := &argosyv1.ExecutionState{State: argosyv1.State_STATE_RUNNING, Substate: argosyv1.Substate_SUBSTATE_RUNNING_OK}
+	result, snapshot := &argosyv1.WriteResult{}, &argosyv1.WatchResponse{}
+	var all []*argosyv1.WorkloadState
+	for i := range count {
+		name := fmt.Sprint("w", i)
+		result.Changes = append(result.Changes, &argosyv1.WorkloadChange{
+			Name: name, Agent: "a", InstanceId: "id", Kind: argosyv1.ChangeKind_CHANGE_KIND_CREATED, Effect: argosyv1.Effect_EFFECT_START,
+		})
+		snapshot.Workloads = append(snapshot.Workloads, &argosyv1.Workload{Name: name, Agent: "a", Revision: 10})
+		all = append(all, &argosyv1.WorkloadState{Instance: &argosyv1.InstanceName{Workload: name, Agent: "a", Id: "id"}, Execution: running})
+	}
+	response := &argosyv1.WriteResponse{Header: &argosyv1.ResponseHeader{Revision: 10}, Result: result}
+	for b.Loop() {
+		w := newWait(&app{err: io.Discard}, response, waitOptions{})
+		w.take(snapshot)
+		for states := range slices.Chunk(all, 10) {
+			w.take(&argosyv1.WatchResponse{States: states})
+			if last := &states[0] == &all[count-10]; w.settled() != last {
+				b.Fatalf("settled is %v", !last)
+			}
 		}
 	}
 }
