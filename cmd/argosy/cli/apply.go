@@ -238,7 +238,11 @@ commands below, such as config, write: argosy delete -- config`,
 					names = append(names, w.GetName())
 				}
 			}
-			if len(names) == 0 {
+			switch {
+			case len(names) > 0:
+			case len(files) > 0:
+				return usagef("%s names no workloads to delete: delete configs with argosy apply --delete -f FILE", strings.Join(files, ", "))
+			default:
 				return usagef("name the workloads to delete, or a manifest with -f")
 			}
 			return a.delete(cmd.Context(), &argosyv1.DeleteRequest{
