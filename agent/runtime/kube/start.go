@@ -104,9 +104,9 @@ func (k *Kube) make(ctx context.Context, p *plan) error {
 		return nil
 	}
 	// Podman may still be at it when the service does not answer or when we do not
-	// wait for its answer: the next attempt, or Remove, finds what comes of it.
+	// wait any longer for its answer: the next attempt, or Remove, finds what comes of it.
 	k.index.Doubt()
-	if ctx.Err() != nil || errors.Is(err, runtime.ErrUnavailable) {
+	if ctx.Err() != nil || errors.Is(err, runtime.ErrUnavailable) || errors.Is(err, libpod.ErrSlow) {
 		return err
 	}
 	return errors.Join(err, k.clearFailed(ctx, p.name))

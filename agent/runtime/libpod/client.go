@@ -19,12 +19,12 @@ import (
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
-var (
-	// errSlow is the cause when a call took longer than it may.
-	errSlow = errors.New("it did not finish in time")
-	// errHangs is the cause when a ping was not answered.
-	errHangs = errors.New("it does not answer")
-)
+// ErrSlow is returned when a call took longer than it may, and the service answers all
+// the same: what was asked for may have been done, or still be under way.
+var ErrSlow = errors.New("podman did not finish in time")
+
+// errHangs is the cause when a ping was not answered.
+var errHangs = errors.New("it does not answer")
 
 // Client calls the service.
 type Client struct {
@@ -80,11 +80,21 @@ func IsCode(err error, code int) bool {
 
 // Do calls the bindings once, with a deadline and, when it takes long, with
 // pings beside it. The error is one of: the cause of the context; ErrUnavailable
-// (what was asked for may have been done all the same); an answer (see IsAnswer).
+// (what was asked for may have been done all the same); ErrSlow; an answer (see
+// IsAnswer).
 func (c *Client) Do(ctx context.Context, limit time.Duration, what string, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w (%s)", errSlow, limit))
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w (%s)", ErrSlow, limit))
 	defer cancel()
-	return c.Stream(ctx, what, call)
+	err := c.Stream(limited, what, call)
+	if !errors.Is(err, ErrSlow) {
+		return err
+	}
+	c.lost()
+	// An image that does not come says nothing against the service.
+	if hangs := c.ping(ctx); errors.Is(hangs, runtime.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", err, hangs)
+	}
+	return err
 }
 
 // Stream is Do for a call that goes on for as long as its context.
@@ -110,7 +120,7 @@ func (c *Client) judge(ctx context.Context, what string, base context.Context, f
 	case err == nil:
 		c.healthy()
 		return nil
-	case errors.Is(cause, errSlow), errors.Is(cause, errHangs):
+	case errors.Is(cause, errHangs):
 		return fmt.Errorf("%s: %w", what, c.unavailable(cause))
 	case cause != nil:
 		return fmt.Errorf("%s: %w", what, cause)
@@ -148,7 +158,7 @@ func (c *Client) accompany(ctx context.Context, cancel context.CancelCauseFunc) 
 
 // ping asks for a sign of life and learns the version.
 func (c *Client) ping(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.PingTimeout, fmt.Errorf("%w (%s)", errSlow, c.cfg.PingTimeout))
+	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.PingTimeout, fmt.Errorf("%w (%s)", errHangs, c.cfg.PingTimeout))
 	defer cancel()
 	base, err := c.connect(limited)
 	if err != nil {

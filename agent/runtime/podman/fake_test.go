@@ -153,6 +153,26 @@ func TestServiceThatHangsEndsACallThatWaits(t *testing.T) {
 	}
 }
 
+func TestAServiceThatAnswersIsNotGoneBecauseACallTakesTooLong(t *testing.T) {
+	f := newFakeService(t)
+	f.HandleFunc("POST /images/pull", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the context ends only after it
+		<-r.Context().Done()
+	})
+	p, err := podman.New(podman.Config{Agent: "agent", Service: f.url, PullTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	_, err = p.Start(t.Context(), workload("w", "agent", config([]string{"--pull=always"})), runtime.StartOptions{})
+	if err == nil || errors.Is(err, runtime.ErrUnavailable) || !strings.Contains(err.Error(), "pull image "+image) || !strings.Contains(err.Error(), "50ms") {
+		t.Errorf("error %v, want that the image did not come within 50ms", err)
+	}
+	if info := p.Info(t.Context()); info.GetProblem() != "" {
+		t.Errorf("info is %v", info)
+	}
+}
+
 func TestMissingServiceIsNamedAtOnce(t *testing.T) {
 	p, err := podman.New(podman.Config{Agent: "agent", Service: "unix:///nowhere/podman.sock"})
 	if err != nil {

@@ -3,6 +3,7 @@ package podman
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -61,9 +62,14 @@ func (p *Podman) end(ctx context.Context, id string) error {
 			options.WithTimeout(0)
 		}
 	}
-	return p.client.Do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
+	err = p.client.Do(ctx, p.cfg.StopTimeout, "stop container", func(ctx context.Context) error {
 		return containers.Stop(ctx, id, options)
 	})
+	if errors.Is(err, libpod.ErrSlow) {
+		p.logger.Warn("container did not stop and will be removed by force", "container", id, "after", p.cfg.StopTimeout)
+		return nil
+	}
+	return err
 }
 
 // manner is how a container ends.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/argosy-cluster/argosy/agent/runtime"
 	"github.com/argosy-cluster/argosy/agent/runtime/libpod/libpodtest"
@@ -102,5 +103,28 @@ func TestAContainerThatTakesNoSignalIsStopped(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAStopTimeOutThatIsTooLongIsCutOff(t *testing.T) {
+	f := newFakeService(t)
+	w := workload("w", "agent", config(nil))
+	id := strings.Repeat("1", 64)
+	f.list = `[{"Id":"` + id + `","State":"running","StartedAt":1,"Labels":{"agent":"agent","name":"` + argosyv1.InstanceOf(w).Key() + `"}}]`
+	f.HandleFunc("GET /containers/"+id+"/json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"State":{"Running":true},"Config":{"StopTimeout":10000},"HostConfig":{"PidMode":"host"}}`)
+	})
+	f.HandleFunc("POST /containers/"+id+"/stop", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the context ends only after it
+		<-r.Context().Done()
+	})
+	f.HandleFunc("DELETE /containers/"+id, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `[{"Id":"`+id+`"}]`) })
+	p, err := podman.New(podman.Config{Agent: "agent", Service: f.url, StopTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	if err := p.Remove(t.Context(), argosyv1.InstanceOf(w)); err != nil || f.count("DELETE /containers/"+id) != 1 {
+		t.Errorf("error %v, want that it is removed by force", err)
 	}
 }
