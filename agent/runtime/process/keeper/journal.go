@@ -61,11 +61,14 @@ type journal struct {
 	size int64
 	// floor is the size after the last rewrite.
 	floor int64
+	// lacking is set when it could not be written, and rows may be missing in it.
+	lacking bool
 }
 
-// openJournal reads the rows of a journal and rewrites it with just these. Lines
-// that are damaged are left out: a torn one at the end is what a killed writer
-// leaves.
+// openJournal reads the rows of a journal and rewrites it with just these, or goes on
+// with it as it is when there is no room for that: who follows a keeper that was killed
+// can have processes removed then, too. Lines that are damaged are left out: a torn one
+// at the end is what a killed writer leaves.
 func openJournal(dir string, logger *slog.Logger) (*journal, map[string]row, error) {
 	j := &journal{path: filepath.Join(dir, journalFile)}
 	rows := make(map[string]row)
@@ -89,9 +92,27 @@ func openJournal(dir string, logger *slog.Logger) (*journal, map[string]row, err
 		rows[r.Name.Key()] = r
 	}
 	if err := j.rewrite(rows); err != nil {
-		return nil, nil, err
+		if goOnErr := j.goOn(data); goOnErr != nil {
+			return nil, nil, errors.Join(err, goOnErr)
+		}
+		logger.Error("journal not rewritten; going on with it as it is", "error", err)
 	}
 	return j, rows, nil
+}
+
+// goOn opens the journal, which has this content, to be appended to after its last
+// whole line.
+func (j *journal) goOn(data []byte) error {
+	file, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	whole := int64(bytes.LastIndexByte(data, '\n') + 1)
+	if err := file.Truncate(whole); err != nil {
+		return errors.Join(fmt.Errorf("cut torn end off journal: %w", err), file.Close())
+	}
+	j.file, j.size, j.lacking = file, whole, true
+	return nil
 }
 
 // append writes a row. It survives the keeper at once, and a power cut after
@@ -103,6 +124,7 @@ func (j *journal) append(r row) error {
 	}
 	n, err := j.file.Write(line)
 	if err != nil {
+		j.lacking = true
 		if n > 0 {
 			err = errors.Join(err, j.file.Truncate(j.size))
 		}
@@ -119,8 +141,10 @@ func (j *journal) sync() error {
 	return nil
 }
 
-// long says whether the journal should be rewritten.
-func (j *journal) long() bool { return j.size > 2*j.floor && j.size > j.floor+journalSlack }
+// stale says whether the journal should be rewritten: it is too long, or lacks rows.
+func (j *journal) stale() bool {
+	return j.lacking || j.size > 2*j.floor && j.size > j.floor+journalSlack
+}
 
 // rewrite replaces the journal by one with these rows.
 func (j *journal) rewrite(rows map[string]row) error {
@@ -135,16 +159,17 @@ func (j *journal) rewrite(rows map[string]row) error {
 	if err == nil {
 		err = os.Rename(j.path+".new", j.path)
 	}
-	if err == nil {
-		err = syncDir(filepath.Dir(j.path))
-	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("rewrite journal: %w", err), temporary.Close())
+		return errors.Join(fmt.Errorf("rewrite journal: %w", err), temporary.Close(), os.Remove(j.path+".new"))
 	}
 	if j.file != nil {
 		_ = j.file.Close()
 	}
-	j.file, j.size, j.floor = temporary, size, size
+	j.file, j.size, j.floor, j.lacking = temporary, size, size, false
+	if err := syncDir(filepath.Dir(j.path)); err != nil {
+		j.lacking = true
+		return fmt.Errorf("rewrite journal: %w", err)
+	}
 	return nil
 }
 

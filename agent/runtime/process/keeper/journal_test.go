@@ -82,7 +82,7 @@ func TestJournalStaysShort(t *testing.T) {
 	rewritten := 0
 	for i := range 100_000 {
 		mustNote(t, j, row{Name: nameOf("a"), Phase: started, PID: i})
-		if j.long() {
+		if j.stale() {
 			rewritten++
 			if err := j.rewrite(rows); err != nil {
 				t.Fatal(err)
@@ -117,4 +117,44 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(fmt.Sprint("rows were lost: ", len(rows), " before, ", len(again), " after"))
 		}
 	})
+}
+
+func TestAFullDiskKeepsNoKeeperFromTakingOver(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := mustOpenJournal(t, dir)
+	mustNote(t, j, row{Name: nameOf("a"), Phase: started, PID: 8})
+	if _, err := j.file.WriteString("0123"); err != nil { // torn
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", j.path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	next, rows := mustOpenJournal(t, dir)
+	if len(rows) != 1 {
+		t.Fatalf("rows are %+v", rows)
+	}
+	mustNote(t, next, row{Name: nameOf("b"), Phase: started, PID: 9})
+	if _, rows := mustOpenJournal(t, dir); len(rows) != 2 {
+		t.Fatalf("rows are %+v after one more", rows)
+	}
+}
+
+func TestWhatAFullDiskKeptOutOfTheJournalIsWrittenOnceThereIsRoom(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := mustOpenJournal(t, dir)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.file.Close()
+	j.file = full
+	if err := j.append(row{Name: nameOf("a"), Phase: ended, PID: 8}); err == nil || !j.stale() {
+		t.Fatalf("error %v, to be rewritten: %v", err, j.stale())
+	}
+	if err := j.rewrite(map[string]row{"a": {Name: nameOf("a"), Phase: ended, PID: 8}}); err != nil || j.stale() {
+		t.Fatalf("error %v, to be rewritten: %v", err, j.stale())
+	}
+	if _, rows := mustOpenJournal(t, dir); len(rows) != 1 {
+		t.Fatalf("rows are %+v", rows)
+	}
 }

@@ -21,6 +21,9 @@ const (
 	// lingerFound is the same for a found process: its dead are counted until
 	// init, whose children they are, has looked at them.
 	lingerFound = 100 * time.Millisecond
+	// tidyAgain is how long to wait before a journal is rewritten for which there was
+	// no room.
+	tidyAgain = 10 * time.Second
 )
 
 // lingerer is an instance whose first process has ended and whose group may not
@@ -35,7 +38,7 @@ type lingerer struct {
 // that waits for children, and the only one that syncs or rewrites the journal.
 func (t *table) reap(ctx context.Context, childEnded <-chan os.Signal) {
 	lingering := make(map[*entry]lingerer)
-	check := time.NewTimer(time.Hour)
+	check := time.NewTimer(tidyAgain) // what is opened may lack rows already
 	defer check.Stop()
 	for {
 		select {
@@ -53,8 +56,11 @@ func (t *table) reap(ctx context.Context, childEnded <-chan os.Signal) {
 		}
 		t.reapChildren(lingering)
 		t.finish(takeEmpty(lingering))
-		if len(lingering) > 0 {
+		switch tidy := t.tidy(); {
+		case len(lingering) > 0:
 			check.Reset(lingerCheck)
+		case !tidy:
+			check.Reset(tidyAgain)
 		}
 	}
 }
@@ -147,11 +153,20 @@ func (t *table) finish(batch map[*entry]lingerer) {
 		}
 	}
 	t.count(-len(batch))
-	if t.journal.long() {
-		if err := t.journal.rewrite(t.rows()); err != nil {
-			t.logger.Error("journal not rewritten", "error", err)
-		}
+}
+
+// tidy rewrites the journal when it should be, and returns whether it is in order.
+func (t *table) tidy() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.journal.stale() {
+		return true
 	}
+	if err := t.journal.rewrite(t.rows()); err != nil {
+		t.logger.Error("journal not rewritten; trying again", "after", tidyAgain, "error", err)
+		return false
+	}
+	return true
 }
 
 func exitCode(status syscall.WaitStatus) int {
