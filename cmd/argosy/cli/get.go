@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,7 +62,7 @@ func (a *app) getWorkloadsCommand() *cobra.Command {
 		Short:             "Show workloads and what they do",
 		ValidArgsFunction: a.completeWorkloads,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if err := o.check("table", "wide", "json", "yaml"); err != nil {
+			if err := cmp.Or(o.check("table", "wide", "json", "yaml"), checkState(o.state)); err != nil {
 				return err
 			}
 			return a.withClient(func(c *client.Client) error {
@@ -88,6 +89,29 @@ func (a *app) getWorkloadsCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&o.state, "state", "s", "", "only those in this state, such as 'Running(Ok)' or 'Failed'")
 	_ = cmd.RegisterFlagCompletionFunc("agent", a.completeAgents)
 	return cmd
+}
+
+// checkState refuses a state that no workload can be in: to show none would look
+// like an answer.
+func checkState(state string) error {
+	if state == "" {
+		return nil
+	}
+	var names []string
+	for s := range argosyv1.State_name {
+		if s == int32(argosyv1.State_STATE_UNSPECIFIED) {
+			continue
+		}
+		names = append(names, argosyv1.State(s).Name())
+		for sub := range argosyv1.Substate_name {
+			text := (&argosyv1.ExecutionState{State: argosyv1.State(s), Substate: argosyv1.Substate(sub)}).Text()
+			if strings.EqualFold(state, text) {
+				return nil
+			}
+		}
+	}
+	slices.Sort(names)
+	return usagef("'%s' is not a state of a workload: use one of %s, or with what comes in parentheses, as in 'Running(Ok)'", state, strings.Join(names, ", "))
 }
 
 // missing is an error when a workload that was asked for by name is not there.
