@@ -297,7 +297,7 @@ func TestParseSaysWhereItIsWrong(t *testing.T) {
 		{name: "dashes without end", text: "apiVersion: v1\nconfigs:\n  a:\n    " + strings.Repeat("- ", 100) + "x", line: 4, want: "nested more than 64 deep"},
 		{name: "no text", text: "apiVersion: v1\nworkloads: \xff\n", line: 2, want: "not UTF-8"},
 		{name: "a control character", text: "apiVersion: v1\nworkloads: a\x01\n", line: 2, want: "U+0001"},
-		{name: "a tab for an indent", text: "apiVersion: v1\nworkloads:\n\ta: {}\n", line: 3, want: "cannot start any token"},
+		{name: "a tab for an indent", text: "apiVersion: v1\nworkloads:\n\ta: {}\n", line: 3, want: "a tab begins the line: indent with spaces"},
 		{name: "a list for a key", text: "apiVersion: v1\n? [a]\n: b\n", line: 2, want: "a key must be a text, found a list"},
 
 		{name: "a dependency that is no name", text: workload("    dependencies:\n      db: ADD_COND_RUNNING\n      d.b: ADD_COND_RUNNING\n"), line: 8, want: "Unsupported workload name 'd.b'"},

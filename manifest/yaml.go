@@ -282,6 +282,10 @@ func (t *text) syntax(err error) error {
 		if number++; len(content) > 0 {
 			last, lastColumn = number, utf8.RuneCount(content)+1
 		}
+		if indented := bytes.TrimLeft(content, " "); number == line && column == len(content)-len(indented)+1 && bytes.HasPrefix(indented, []byte("\t")) {
+			// The library speaks of a character, which nobody sees.
+			reason = "a tab begins the line: indent with spaces"
+		}
 	}
 	if line > last {
 		line, column = last, lastColumn
