@@ -75,11 +75,14 @@ func (w *watch) begin() error {
 			w.desired, w.revision = subscription, after
 			return w.resume()
 		}
-		// The feed does not reach back so far: a snapshot, but not an older one.
-		if err := w.State.WaitApplied(w.stream.Context(), after); err != nil {
-			return err
-		}
-	} else if err := w.Reads.Await(w.stream.Context()); err != nil {
+	}
+	// A state that was just put in the place of another may not be committed, and what
+	// was shown of it could not be taken back.
+	if err := w.Reads.Await(w.stream.Context()); err != nil {
+		return err
+	}
+	// The feed does not reach back so far: a snapshot, but not an older one.
+	if err := w.State.WaitApplied(w.stream.Context(), after); err != nil {
 		return err
 	}
 	return w.snapshot()
