@@ -33,8 +33,9 @@ func (f *failures) add(address string, err error) {
 	if !ok {
 		f.order = append(f.order, address)
 	}
-	if argosyv1.CodeOf(before) != argosyv1.ErrorCode_ERROR_CODE_UNSPECIFIED && cutShort(err) {
-		// What the server said tells more than that we stopped listening.
+	if ok && cutShort(err) && !cutShort(before) {
+		// What the server said, or why it cannot be reached, tells more than that we
+		// stopped listening.
 		return
 	}
 	f.last[address] = err
