@@ -23,6 +23,10 @@ const maxLogBatch = 2_000_000
 // for the agent of an instance.
 const logsPatience = 30 * time.Second
 
+// logsRetryPause is the time between two tries to read logs of instances that a
+// leader has not heard of yet.
+const logsRetryPause = 100 * time.Millisecond
+
 // logs answers with what instances print, until they have ended or the workload
 // does not want, or may not have, any more of it.
 func (h *Handler) logs(ctx context.Context, instance *argosyv1.InstanceName, request *ankaios.LogsRequest, reply reply) error {
@@ -60,13 +64,22 @@ func (h *Handler) logs(ctx context.Context, instance *argosyv1.InstanceName, req
 	if call.GetFollow() {
 		read = c.FollowLogs
 	}
-	err = read(ctx, call, func(batch *argosyv1.LogsResponse) error {
-		// The rules may have changed since it asked.
-		if err := h.may(instance, may); err != nil {
-			return err
+	began := time.Now()
+	for {
+		err = read(ctx, call, func(batch *argosyv1.LogsResponse) error {
+			// The rules may have changed since it asked.
+			if err := h.may(instance, may); err != nil {
+				return err
+			}
+			return l.take(batch.GetLines())
+		})
+		// The instances are there. A new leader, or one that was cut off from their
+		// agent, may not have heard of them yet.
+		if l.heard || argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND || time.Since(began) > logsPatience {
+			break
 		}
-		return l.take(batch.GetLines())
-	})
+		sleep(ctx, logsRetryPause)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -138,12 +151,15 @@ type logReader struct {
 	// entries wait to be sent, of so many bytes.
 	entries []*ankaios.LogEntry
 	bytes   int
+	// heard is set once something of the logs has come.
+	heard bool
 	// failure is set when the workload takes no more.
 	failure error
 }
 
 // take passes on the lines of those instances that were asked for.
 func (l *logReader) take(lines []*argosyv1.LogLine) error {
+	l.heard = l.heard || len(lines) > 0
 	for _, line := range lines {
 		name, ok := l.open[line.GetInstance().Key()]
 		if !ok {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,6 +175,26 @@ func TestLogsThatAreFollowedGoOnWhereTheyBrokeOff(t *testing.T) {
 	sub := s.begin(by, request, 10)
 	sub.wantTexts("accepted a", "a:one", "a:two", "stop a")
 	sub.wantEnd(nil)
+}
+
+// A leader that is new, or was cut off from an agent, does not know of its instances
+// for a moment.
+func TestLogsAreWaitedForUntilTheLeaderHasHeardOfTheInstance(t *testing.T) {
+	for _, follow := range []bool{false, true} {
+		s, by, a, _ := logScene(t)
+		var asked atomic.Int32
+		s.logs = func(_ *argosyv1.LogsRequest, stream logStream) error {
+			if asked.Add(1) < 3 {
+				return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_NOT_FOUND, "no agent has spoken of it yet")
+			}
+			return stream.Send(&argosyv1.LogsResponse{Lines: []*argosyv1.LogLine{lineOf(a, "one"), endOf(a, "")}})
+		}
+		request := controltest.Logs("1", nameOf(a))
+		request.GetLogsRequest().Follow = proto.Bool(follow)
+		sub := s.begin(by, request, 10)
+		sub.wantTexts("accepted a", "a:one", "stop a")
+		sub.wantEnd(nil)
+	}
 }
 
 func TestLogsEndWhenTheWorkloadCancels(t *testing.T) {
