@@ -4,22 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
-)
-
-// What the servers take when a setting is 0; shown, so that nobody has to know
-// it.
-const (
-	defaultDeadAfter   = 24 * time.Hour
-	defaultMinVoters   = 3
-	defaultStableAfter = time.Second
-	defaultStateQuota  = 1 << 30
+	"github.com/argosy-cluster/argosy/server/autopilot"
 )
 
 func (a *app) operatorSettingsCommand() *cobra.Command {
@@ -55,24 +46,24 @@ type settingsDocument struct {
 	FeatureLevel    uint32 `json:"featureLevel" yaml:"featureLevel"`
 	KeepDeadServers bool   `json:"keepDeadServers" yaml:"keepDeadServers"`
 	DeadAfter       string `json:"deadAfter" yaml:"deadAfter"`
-	MinVoters       uint32 `json:"minVoters" yaml:"minVoters"`
+	MinVoters       int    `json:"minVoters" yaml:"minVoters"`
 	StableAfter     string `json:"stableAfter" yaml:"stableAfter"`
 	StateQuotaBytes uint64 `json:"stateQuotaBytes" yaml:"stateQuotaBytes"`
 	Revision        uint64 `json:"revision" yaml:"revision"`
 }
 
+// printSettings shows what is in force, defaults included, so that nobody has to
+// know them.
 func (a *app) printSettings(s *argosyv1.ClusterSettings, output string) error {
-	duration := func(ms uint64) time.Duration {
-		return time.Duration(min(ms, math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond
-	}
+	pilot := autopilot.Resolve(s.GetAutopilot())
 	d := settingsDocument{
 		ClusterID:       s.GetClusterId(),
 		FeatureLevel:    argosyv1.ActiveLevel(s),
-		KeepDeadServers: s.GetAutopilot().GetKeepDeadServers(),
-		DeadAfter:       cmp.Or(duration(s.GetAutopilot().GetDeadAfterMs()), defaultDeadAfter).String(),
-		MinVoters:       cmp.Or(s.GetAutopilot().GetMinVoters(), defaultMinVoters),
-		StableAfter:     cmp.Or(duration(s.GetAutopilot().GetStableAfterMs()), defaultStableAfter).String(),
-		StateQuotaBytes: cmp.Or(s.GetStateQuotaBytes(), defaultStateQuota),
+		KeepDeadServers: pilot.KeepDead,
+		DeadAfter:       pilot.DeadAfter.String(),
+		MinVoters:       pilot.MinVoters,
+		StableAfter:     pilot.StableAfter.String(),
+		StateQuotaBytes: argosyv1.StateQuota(s),
 		Revision:        s.GetRevision(),
 	}
 	if output != "table" {
@@ -139,23 +130,23 @@ func setSettings(ctx context.Context, c *client.Client, f settingsFlags, changed
 		if err != nil {
 			return nil, err
 		}
-		autopilot := read.GetSettings().GetAutopilot()
-		if autopilot == nil {
-			autopilot = &argosyv1.AutopilotSettings{}
+		pilot := read.GetSettings().GetAutopilot()
+		if pilot == nil {
+			pilot = &argosyv1.AutopilotSettings{}
 		}
 		if changed("keep-dead-servers") {
-			autopilot.KeepDeadServers = f.keepDead
+			pilot.KeepDeadServers = f.keepDead
 		}
 		if changed("dead-after") {
-			autopilot.DeadAfterMs = uint64(f.deadAfter.Milliseconds())
+			pilot.DeadAfterMs = uint64(f.deadAfter.Milliseconds())
 		}
 		if changed("min-voters") {
-			autopilot.MinVoters = f.minVoters
+			pilot.MinVoters = f.minVoters
 		}
 		if changed("stable-after") {
-			autopilot.StableAfterMs = uint64(f.stableAfter.Milliseconds())
+			pilot.StableAfterMs = uint64(f.stableAfter.Milliseconds())
 		}
-		req := &argosyv1.UpdateSettingsRequest{Autopilot: autopilot, ExpectedRevision: cmp.Or(f.revision, read.GetSettings().GetRevision())}
+		req := &argosyv1.UpdateSettingsRequest{Autopilot: pilot, ExpectedRevision: cmp.Or(f.revision, read.GetSettings().GetRevision())}
 		if changed("state-quota") {
 			req.StateQuotaBytes = &f.quota
 		}
