@@ -96,8 +96,8 @@ func (a *app) setSettingsCommand() *cobra.Command {
 		Short: "Change settings; those that are not given stay as they are",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.deadAfter < 0 || f.stableAfter < 0 {
-				return usagef("a time must not be negative")
+			if err := cmp.Or(checkTime("dead-after", f.deadAfter), checkTime("stable-after", f.stableAfter)); err != nil {
+				return err
 			}
 			changed := cmd.Flags().Changed
 			if !changed("keep-dead-servers") && !changed("dead-after") && !changed("min-voters") && !changed("stable-after") && !changed("state-quota") {
@@ -119,6 +119,15 @@ func (a *app) setSettingsCommand() *cobra.Command {
 	cmd.Flags().Var((*byteSize)(&f.quota), "state-quota", "how large the desired state may become (0: the default, 1GiB)")
 	cmd.Flags().Uint64Var(&f.revision, "if-revision", 0, "change only settings of this revision")
 	return cmd
+}
+
+// checkTime refuses a time that cannot be told in milliseconds: it would be the
+// default.
+func checkTime(flag string, d time.Duration) error {
+	if d != 0 && d < time.Millisecond {
+		return usagef("--%s is %v: give 0 for the default, or 1ms or more", flag, d)
+	}
+	return nil
 }
 
 // setSettings changes what was given. The autopilot's settings are one value: the
