@@ -101,7 +101,10 @@ func advertiseAddress(ctx context.Context, given string, bound netip.AddrPort, r
 		if err != nil {
 			return netip.AddrPort{}, fmt.Errorf("advertise: %w %q: %w", ErrAddress, given, err)
 		}
-		return addresses[0], nil
+		if chosen := addresses[0]; !chosen.Addr().IsUnspecified() && chosen.Port() != 0 {
+			return chosen, nil
+		}
+		return netip.AddrPort{}, fmt.Errorf("advertise: %w %q: others cannot send anything there: give the host by which they reach this machine", ErrAddress, given)
 	}
 	if !bound.Addr().IsUnspecified() {
 		return bound, nil

@@ -342,6 +342,8 @@ func TestOpenRefusesWhatCouldNotWork(t *testing.T) {
 		{"an unknown host to advertise", func(c *Config) {
 			c.AdvertiseAddress, c.Resolver = "nowhere.example", &fakeDNS{}
 		}, []string{"advertise", "nowhere.example", "no such host"}},
+		{"all addresses to advertise", func(c *Config) { c.AdvertiseAddress = "0.0.0.0" }, []string{"advertise", `"0.0.0.0"`, "others"}},
+		{"no port to advertise", func(c *Config) { c.AdvertiseAddress = "127.0.0.1:0" }, []string{"advertise", `"127.0.0.1:0"`, "others"}},
 		{"no keyring file", func(c *Config) { c.KeyringFile = "/nowhere/keyring" }, []string{"keyring", "/nowhere/keyring"}},
 		{"timing that cannot be", func(c *Config) { c.Timing = Timing{ProbeInterval: 1, ProbeTimeout: 1, GossipInterval: 1} },
 			[]string{"timing"}},
