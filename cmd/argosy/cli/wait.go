@@ -114,7 +114,7 @@ func (w *wait) run(ctx context.Context, c *client.Client) error {
 	case bounded.Err() != nil && err != nil:
 		return w.timedOut(ctx, c)
 	case err != nil:
-		return fmt.Errorf("wait for workloads: %w", err)
+		return fmt.Errorf("wait for workloads: %w; the change itself is accepted (revision %d)", err, w.revision)
 	}
 	return w.verdict(ctx, c)
 }

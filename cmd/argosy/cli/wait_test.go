@@ -1,13 +1,19 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/argosy-cluster/argosy/client"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -110,6 +116,24 @@ func TestWhatIsStartedAnewIsNotTakenForWhatItWas(t *testing.T) {
 			t.Errorf("%s: over is %v", name, !test.over)
 		}
 	}
+}
+
+func TestAWaitThatLosesTheServersSaysThatTheChangeIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := client.New(client.Config{Endpoints: []string{"192.0.2.1"}, Dial: func(context.Context, string) (net.Conn, error) {
+			return nil, errors.New("gone")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		w := waitOf(&argosyv1.WorkloadChange{Kind: argosyv1.ChangeKind_CHANGE_KIND_CREATED, Agent: "a"})
+		w.options.timeout = time.Hour
+		err = w.run(t.Context(), c)
+		if err == nil || !strings.Contains(err.Error(), "accepted (revision 10)") || exitCode(err) != argosyv1.ExitUnreachable {
+			t.Errorf("error %v, exit code %d", err, exitCode(err))
+		}
+	})
 }
 
 // BenchmarkWaitOfMany waits for 10,000 workloads of which ten at a time begin to run.
