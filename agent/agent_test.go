@@ -199,6 +199,18 @@ func TestADataDirectoryIsForOneAgentAndOneProcess(t *testing.T) {
 	}
 }
 
+func TestAFullDiskKeepsNoAgentFromStarting(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, nameFile), []byte("node1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(dir, lockFile)); err != nil {
+		t.Fatal(err)
+	}
+	l := startLeader(t, 1, 1)
+	start(t, testConfig(dir, fake.New("pods"), l.address))()
+}
+
 func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no name":          func(c *Config) { c.Name = "" },

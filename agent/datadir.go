@@ -45,12 +45,12 @@ func claim(path, name string) (*dataDir, error) {
 
 // sign writes who has the directory and to which agent it belongs.
 func (d *dataDir) sign(path, name string) error {
-	if err := d.lock.Truncate(0); err != nil {
-		return fmt.Errorf("lock data directory: %w", err)
+	// For people only: on a full disk nobody is named.
+	n, err := d.lock.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	if err != nil {
+		n = 0
 	}
-	if _, err := d.lock.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0); err != nil {
-		return fmt.Errorf("lock data directory: %w", err)
-	}
+	_ = d.lock.Truncate(int64(n))
 	owner, err := os.ReadFile(filepath.Join(path, nameFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && len(owner) == 0:
