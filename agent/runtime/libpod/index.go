@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -51,8 +52,10 @@ func First(containers []Container) (runtime.Instance, time.Duration) {
 type Index struct {
 	verdict Verdict
 
-	mu       sync.Mutex
-	byID     map[string]*container
+	mu   sync.Mutex
+	byID map[string]*container
+	// byKey has the same by instance, so that one costs the same beside many.
+	byKey    map[string][]*container
 	held     map[string]*hold
 	watchers map[*watcher]struct{}
 
@@ -64,7 +67,7 @@ type Index struct {
 // container is one container in the index.
 type container struct {
 	Container
-	key        string
+	id, key    string
 	eventsFrom time.Time // events before it say nothing new
 	listsFrom  time.Time // nor do lists that were begun before it
 	gone       time.Time // when it was found to be removed; zero while it exists
@@ -79,7 +82,10 @@ type hold struct {
 
 // NewIndex returns an index that knows nothing yet.
 func NewIndex(verdict Verdict) *Index {
-	return &Index{verdict: verdict, byID: make(map[string]*container), held: make(map[string]*hold), watchers: make(map[*watcher]struct{})}
+	return &Index{
+		verdict: verdict, byID: make(map[string]*container), byKey: make(map[string][]*container),
+		held: make(map[string]*hold), watchers: make(map[*watcher]struct{}),
+	}
 }
 
 // Find returns the containers of an instance, and whether there can be no
@@ -92,8 +98,8 @@ func (x *Index) Find(key string) (found []Container, complete bool) {
 
 func (x *Index) findLocked(key string) []Container {
 	var found []Container
-	for _, c := range x.byID {
-		if c.key == key && c.gone.IsZero() {
+	for _, c := range x.byKey[key] {
+		if c.gone.IsZero() {
 			found = append(found, c.Container)
 		}
 	}
@@ -122,16 +128,12 @@ func rank(status runtime.Status) int {
 func (x *Index) All() []runtime.Instance {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	keys := make(map[string]struct{})
-	for _, c := range x.byID {
-		if c.gone.IsZero() {
-			keys[c.key] = struct{}{}
+	all := make([]runtime.Instance, 0, len(x.byKey))
+	for key := range x.byKey {
+		if found := x.findLocked(key); len(found) > 0 {
+			instance, _ := x.verdict(found)
+			all = append(all, instance)
 		}
-	}
-	all := make([]runtime.Instance, 0, len(keys))
-	for key := range keys {
-		instance, _ := x.verdict(x.findLocked(key))
-		all = append(all, instance)
 	}
 	slices.SortFunc(all, func(a, b runtime.Instance) int { return cmp.Compare(a.Name.Key(), b.Name.Key()) })
 	return all
@@ -169,8 +171,7 @@ func (x *Index) Merge(l Listing, containers []Container) {
 		seen[instance.RuntimeID] = struct{}{}
 		c := x.byID[instance.RuntimeID]
 		if c == nil {
-			c = &container{key: instance.Name.Key()}
-			x.byID[instance.RuntimeID] = c
+			c = x.add(instance)
 		} else if c.listsFrom.After(l.started) || c.gone.IsZero() && c.Status == runtime.StatusExited && instance.Status == runtime.StatusStarting {
 			// However long podman takes to write down that it has started what has
 			// ended since: what is started again tells so by an event.
@@ -186,17 +187,42 @@ func (x *Index) Merge(l Listing, containers []Container) {
 			x.tell(c.key)
 		}
 	}
-	for id, c := range x.byID {
-		if _, ok := seen[id]; ok || c.listsFrom.After(l.started) || l.key != "" && l.key != c.key {
+	for _, c := range x.asked(l) {
+		if _, ok := seen[c.id]; ok || c.listsFrom.After(l.started) {
 			continue
 		}
 		if !c.gone.IsZero() && time.Since(c.gone) > remembered {
-			delete(x.byID, id)
+			x.forget(c)
 		}
 		x.lose(c)
 	}
 	if l.key == "" {
 		x.cleared = max(x.cleared, l.doubts)
+	}
+}
+
+// asked returns the containers that a list would have if they exist.
+func (x *Index) asked(l Listing) []*container {
+	if l.key != "" {
+		return slices.Clone(x.byKey[l.key])
+	}
+	return slices.Collect(maps.Values(x.byID))
+}
+
+// add makes the entry of a container that was not known.
+func (x *Index) add(found Container) *container {
+	c := &container{id: found.RuntimeID, key: found.Name.Key()}
+	x.byID[c.id] = c
+	x.byKey[c.key] = append(x.byKey[c.key], c)
+	return c
+}
+
+// forget drops what is known of a container.
+func (x *Index) forget(c *container) {
+	delete(x.byID, c.id)
+	x.byKey[c.key] = slices.DeleteFunc(x.byKey[c.key], func(other *container) bool { return other == c })
+	if len(x.byKey[c.key]) == 0 {
+		delete(x.byKey, c.key)
 	}
 }
 
@@ -212,8 +238,7 @@ func (x *Index) Created(instance Container) {
 	now := time.Now()
 	c := x.byID[instance.RuntimeID]
 	if c == nil {
-		c = &container{key: instance.Name.Key()}
-		x.byID[instance.RuntimeID] = c
+		c = x.add(instance)
 	}
 	c.Container, c.eventsFrom, c.listsFrom = instance, now, now
 }
@@ -225,8 +250,7 @@ func (x *Index) Started(instance Container, asked time.Time) Container {
 	defer x.mu.Unlock()
 	c := x.byID[instance.RuntimeID]
 	if c == nil {
-		c = &container{key: instance.Name.Key()}
-		x.byID[instance.RuntimeID] = c
+		c = x.add(instance)
 	} else if c.eventsFrom.After(asked) {
 		return c.Container // an event was faster than the answer
 	}
