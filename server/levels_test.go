@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -104,6 +105,38 @@ func TestTheLevelIsRaisedAfterTheLastUpgrade(t *testing.T) {
 			t.Fatalf("opened with an older binary: %v", err)
 		}
 	})
+}
+
+// Writes of one client share a stream, and one that waits for a level is no reason
+// for the others to wait.
+func TestAWriteThatWaitsForALevelHoldsNobodyUp(t *testing.T) {
+	r := mustCluster(t, 1, func(_ int, cfg *Config) { cfg.FeatureLevel = argosyv1.FeatureConfigs - 1 })[0]
+	ctx, cancel := context.WithCancel(requestContext(t))
+	defer cancel()
+	stream, err := r.Write(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, request := range []*argosyv1.ApplyRequest{
+		{RequestId: newID(), Configs: []*argosyv1.Config{config("k", "v")}},
+		applyOf(workload("w", "x")),
+	} {
+		if err := stream.Send(&argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{
+			{Sequence: uint64(i), Write: &argosyv1.NumberedWrite_Apply{Apply: request}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var answered []*argosyv1.NumberedResult
+	for len(answered) < 2 {
+		message, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered = append(answered, message.GetResults()...)
+	}
+	if first, second := answered[0], answered[1]; first.GetSequence() != 1 || first.GetRevision() == 0 || second.GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE {
+		t.Errorf("first was answered %v, then %v", first, second)
+	}
 }
 
 // Whoever writes as soon as there is a leader may use everything that the servers

@@ -27,7 +27,7 @@ import (
 type Writes interface {
 	Do(context.Context, forward.Write) (writer.Outcome, error)
 	// Serve carries out the writes of a stream.
-	Serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], principal string, check func(forward.Write) error, header func() *argosyv1.ResponseHeader) error
+	Serve(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], principal string, check forward.Check, header func() *argosyv1.ResponseHeader) error
 }
 
 // Reads lets linearizable reads wait until this replica may answer; reader.Reader
@@ -109,7 +109,11 @@ func (s *Service) RemoveAgent(ctx context.Context, req *argosyv1.RemoveAgentRequ
 }
 
 func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteResponse, error) {
-	if err := s.check(ctx, w); err != nil {
+	wait, err := s.check(ctx, w)
+	if err == nil && wait != nil {
+		err = wait(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	o, err := s.Writes.Do(ctx, w)
@@ -122,7 +126,7 @@ func (s *Service) write(ctx context.Context, w forward.Write) (*argosyv1.WriteRe
 // Write carries out the writes of one client on one stream.
 func (s *Service) Write(stream grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]) error {
 	ctx := stream.Context()
-	return s.Writes.Serve(stream, identity.PrincipalOf(ctx), func(w forward.Write) error { return s.check(ctx, w) }, s.Replica.Header)
+	return s.Writes.Serve(stream, identity.PrincipalOf(ctx), func(w forward.Write) (func(context.Context) error, error) { return s.check(ctx, w) }, s.Replica.Header)
 }
 
 // Status tells of the cluster itself.

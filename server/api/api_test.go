@@ -46,7 +46,7 @@ func (r *replica) Do(_ context.Context, w forward.Write) (writer.Outcome, error)
 	r.wrote = w
 	return r.outcome, r.outcome.Err
 }
-func (r *replica) Serve(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], string, func(forward.Write) error, func() *argosyv1.ResponseHeader) error {
+func (r *replica) Serve(grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses], string, forward.Check, func() *argosyv1.ResponseHeader) error {
 	return nil
 }
 func (r *replica) Await(context.Context) error {

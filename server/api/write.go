@@ -10,14 +10,16 @@ import (
 	"github.com/argosy-cluster/argosy/server/forward"
 )
 
-// check refuses a write that must not go on to the leader.
-func (s *Service) check(ctx context.Context, w forward.Write) error {
+// check refuses a write that must not go on to the leader. One that needs a level
+// which the cluster has not reached yet goes on when wait, which is nil for all
+// others, returns nil.
+func (s *Service) check(ctx context.Context, w forward.Write) (wait func(context.Context) error, err error) {
 	instance := w.Apply.GetOnBehalfOf()
 	if err := checkBehalf(ctx, instance); err != nil {
-		return err
+		return nil, err
 	}
 	if name, ok := s.callingAgent(ctx); ok && instance == nil {
-		return agentForbidden("write", name)
+		return nil, agentForbidden("write", name)
 	}
 	needs := argosyv1.FeatureBase
 	if w.Apply != nil {
@@ -25,10 +27,10 @@ func (s *Service) check(ctx context.Context, w forward.Write) error {
 	} else if w.Delete != nil {
 		needs = w.Delete.NeedsLevel()
 	}
-	if needs == argosyv1.FeatureBase {
-		return nil
+	if needs == argosyv1.FeatureBase || needs <= s.activeLevel() {
+		return nil, nil
 	}
-	return s.checkLevel(ctx, needs)
+	return func(ctx context.Context) error { return s.waitLevel(ctx, needs) }, nil
 }
 
 // checkBehalf refuses whoever speaks for an instance and is not the agent that has
@@ -46,20 +48,17 @@ func checkBehalf(ctx context.Context, instance *argosyv1.InstanceName) error {
 		instance.GetWorkload(), instance.GetAgent(), identity.PrincipalOf(ctx), strings.Join(names, ", "))
 }
 
-// checkLevel refuses what a leader of an older version would leave out without a
+// waitLevel refuses what a leader of an older version would leave out without a
 // word: a rehearsal would be carried out. When the level is reached every server
 // knows what it stands for. A cluster that was just founded or upgraded is about to
 // reach it.
-func (s *Service) checkLevel(ctx context.Context, needs uint32) error {
-	active := s.activeLevel()
-	if active < needs {
-		ctx, cancel := context.WithTimeout(ctx, s.LevelPatience)
-		defer cancel()
-		// Whether this server may answer does not matter, only that it has what the
-		// caller may have seen.
-		_ = s.Reads.Await(ctx)
-		active = s.awaitLevel(ctx, needs)
-	}
+func (s *Service) waitLevel(ctx context.Context, needs uint32) error {
+	ctx, cancel := context.WithTimeout(ctx, s.LevelPatience)
+	defer cancel()
+	// Whether this server may answer does not matter, only that it has what the
+	// caller may have seen.
+	_ = s.Reads.Await(ctx)
+	active := s.awaitLevel(ctx, needs)
 	if active >= needs {
 		return nil
 	}

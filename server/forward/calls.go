@@ -34,13 +34,17 @@ const maxTimeout = 24 * 60 * 60 * 1000
 // way.
 const farewell = 500 * time.Millisecond
 
+// Check refuses a write that must go no further. It does not wait: wait, if it is
+// not nil, does, and tells whether the write may go on.
+type Check func(Write) (wait func(context.Context) error, err error)
+
 type callStream = grpc.BidiStreamingServer[argosyv1.WriteRequests, argosyv1.WriteResponses]
 
 // Serve carries out the writes of one client's stream until it ends. They mean
 // the same as so many calls of Do, but no goroutine and no timer waits for each:
-// only a write that its target hands back gets a goroutine, that tries again.
-// Those that check refuses go no further.
-func (r *Router) Serve(stream callStream, principal string, check func(Write) error, header func() *argosyv1.ResponseHeader) error {
+// only a write that its target hands back gets a goroutine, that tries again, and
+// one that has to wait for leave. Those that check refuses go no further.
+func (r *Router) Serve(stream callStream, principal string, check Check, header func() *argosyv1.ResponseHeader) error {
 	// The context of a stream ends when the server stops, and what is under way
 	// then shall end well.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stream.Context()))
@@ -78,7 +82,7 @@ func (r *Router) Serve(stream callStream, principal string, check func(Write) er
 type calls struct {
 	router    *Router
 	principal string
-	check     func(Write) error
+	check     Check
 	header    func() *argosyv1.ResponseHeader
 	// ctx ends with the stream.
 	ctx     context.Context
@@ -105,6 +109,8 @@ type oneCall struct {
 	deadline time.Time
 	request  writer.Request
 	size     int
+	// wait is what it waits for before it goes on; nil for nothing.
+	wait func(context.Context) error
 	// claimed is set when somebody else than its target cares for it: who tries it
 	// again, or who answers that its time is over. Guarded by calls.mu.
 	claimed bool
@@ -143,7 +149,8 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 				"write: this server does not know this kind of write; upgrade it")))
 			continue
 		}
-		if err := c.check(one.write); err != nil {
+		var err error
+		if one.wait, err = c.check(one.write); err != nil {
 			c.router.refused(err)
 			c.out.add(numbered(one.sequence, writer.Outcome{}, err))
 			continue
@@ -164,9 +171,11 @@ func (c *calls) begin(writes []*argosyv1.NumberedWrite) {
 	if !way.Open {
 		return
 	}
-	requests := make([]*writer.Request, len(begun))
-	for i, one := range begun {
-		requests[i] = &one.request
+	requests := make([]*writer.Request, 0, len(begun))
+	for _, one := range begun {
+		if one.wait == nil {
+			requests = append(requests, &one.request)
+		}
 	}
 	submitAll(way.To, requests)
 }
@@ -181,7 +190,8 @@ func sizeOf(w Write) int {
 }
 
 // admit enters writes; false when the server stops. With retry set there is no
-// way for them yet, and each waits for one.
+// way for them yet, and each waits for one. So do those that have to wait for
+// something else.
 func (c *calls) admit(begun []*oneCall, retry bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,7 +202,7 @@ func (c *calls) admit(begun []*oneCall, retry bool) bool {
 	for _, one := range begun {
 		c.live[one] = struct{}{}
 		c.bytes += one.size
-		if retry {
+		if retry || one.wait != nil {
 			c.retry(one, nil, false)
 		}
 	}
@@ -206,9 +216,22 @@ func (c *calls) admit(begun []*oneCall, retry bool) bool {
 func (c *calls) retry(one *oneCall, last error, uncertain bool) {
 	one.claimed = true
 	c.retries.Go(func() {
+		if one.wait != nil {
+			if err := c.await(one); err != nil {
+				c.answer(one, writer.Outcome{}, err)
+				return
+			}
+		}
 		o, err := c.router.carry(c.ctx, one.write, one.deadline, last, uncertain)
 		c.answer(one, o, err)
 	})
+}
+
+// await waits for what a write has to wait for.
+func (c *calls) await(one *oneCall) error {
+	ctx, cancel := context.WithDeadline(c.ctx, one.deadline)
+	defer cancel()
+	return one.wait(ctx)
 }
 
 // done takes the outcome of a write from its target.

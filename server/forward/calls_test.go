@@ -56,6 +56,8 @@ type caller struct {
 	stop  context.CancelFunc // the server stops
 	leave context.CancelFunc // the client goes away
 	ended chan error
+	// wait is what rehearsals wait for.
+	wait func(context.Context) error
 }
 
 func serve(t *testing.T, r *Router) *caller {
@@ -67,11 +69,14 @@ func serve(t *testing.T, r *Router) *caller {
 		stop: stop, leave: leave, ended: make(chan error, 1),
 	}
 	go func() {
-		err := r.Serve(c.wire, "ann", func(w Write) error {
+		err := r.Serve(c.wire, "ann", func(w Write) (func(context.Context) error, error) {
 			if w.Apply.GetOnBehalfOf() != nil {
-				return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, "no")
+				return nil, argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, "no")
 			}
-			return nil
+			if w.Apply.GetDryRun() {
+				return c.wait, nil
+			}
+			return nil, nil
 		}, func() *argosyv1.ResponseHeader { return &argosyv1.ResponseHeader{ServerId: "me"} })
 		leave()
 		c.ended <- err
@@ -125,6 +130,52 @@ func TestAStreamOfCallsAnswersEachUnderItsNumber(t *testing.T) {
 		c.leave()
 		if err := <-c.ended; err == nil {
 			t.Error("ended as if the client had sent all it has")
+		}
+	})
+}
+
+func TestACallThatHasToWaitHoldsNoOtherUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := mustRouter(t, nil)
+		c := serve(t, r)
+		may := make(chan error)
+		c.wait = func(ctx context.Context) error {
+			select {
+			case err := <-may:
+				return err
+			case <-ctx.Done():
+				return argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE, "in vain: %v", ctx.Err())
+			}
+		}
+		rehearsal := func(sequence, milliseconds uint64) *argosyv1.NumberedWrite {
+			return &argosyv1.NumberedWrite{Sequence: sequence, TimeoutMs: milliseconds,
+				Write: &argosyv1.NumberedWrite_Apply{Apply: &argosyv1.ApplyRequest{DryRun: true}}}
+		}
+		r.Open(says(writer.Outcome{Revision: 7}))
+		c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{rehearsal(1, 60_000)}}
+		c.send(2, 1, time.Second)
+		if result := c.take(1)[2]; result.GetRevision() != 7 {
+			t.Errorf("beside one that waits it was answered %v", result)
+		}
+		may <- nil
+		if result := c.take(1)[1]; result.GetRevision() != 7 {
+			t.Errorf("after it has waited it was answered %v", result)
+		}
+		c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{rehearsal(3, 60_000), rehearsal(4, 1000)}}
+		if result := c.take(1)[4]; result.GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_INCOMPATIBLE {
+			t.Errorf("when its time was over it was answered %v", result)
+		}
+		may <- argosyv1.Errorf(argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN, "no")
+		if result := c.take(1)[3]; result.GetError().GetCode() != argosyv1.ErrorCode_ERROR_CODE_FORBIDDEN {
+			t.Errorf("refused after it has waited it was answered %v", result)
+		}
+		// Those that wait end with their stream.
+		c.requests <- &argosyv1.WriteRequests{Writes: []*argosyv1.NumberedWrite{rehearsal(5, 60_000)}}
+		synctest.Wait()
+		c.leave()
+		<-c.ended
+		if waiting := r.Waiting(); waiting != 0 {
+			t.Errorf("%d writes wait", waiting)
 		}
 	})
 }
