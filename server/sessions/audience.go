@@ -20,7 +20,8 @@ type audience struct {
 	// own are the names that each of the agent's workloads makes it want to know,
 	// and needs those of them that the workload depends on.
 	own, needs map[string][]string
-	// parting are those of them that the agent is to remove.
+	// parting are those of them that the agent is to remove. It forgets who depends on
+	// them, and is told again when it gets one back.
 	parting map[string]struct{}
 	wanted  map[string]int // how many of own want to know a name
 	// whole is set once all of the agent's workloads are in own.
@@ -90,7 +91,9 @@ func (n *neighbours) fill(a *audience, m *argosyv1.Neighbours) {
 		return
 	}
 	for workload := range a.unclearOwn {
-		if _, own := a.own[workload]; !own || workload == awaitedByAgent {
+		_, own := a.own[workload]
+		_, parting := a.parting[workload]
+		if !own || parting || workload == awaitedByAgent {
 			continue
 		}
 		dependents := n.edges.on(workload)

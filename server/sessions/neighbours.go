@@ -312,6 +312,7 @@ func (n *neighbours) leave(a *audience, workload string) {
 	for _, state := range n.store.Reported(workload) {
 		if state.GetInstance().GetAgent() == a.session.name {
 			a.parting[workload] = struct{}{}
+			delete(a.toldDependents, workload) // the agent forgets it
 			return
 		}
 	}

@@ -103,6 +103,25 @@ func TestADeletedWorkloadCountsAsDependentUntilItIsGone(t *testing.T) {
 	})
 }
 
+// It forgets who depends on a workload when it is to remove that.
+func TestAnAgentThatGetsAWorkloadBackIsToldAgainWhoDependsOnIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("db@b")
+		w.depending("web@a", "db")
+		b.runs("db")
+		a.runs("web")
+		w.delete("db")
+		b.report(false, stopping, "db")
+		b.dependsOn("when it is to be removed", map[string]string{})
+		w.want("db@b")
+		b.dependsOn("when it is there again", map[string]string{"db": "web"})
+		b.report(false, removed, "db")
+		b.runs("db")
+		b.dependsOn("when it runs again", map[string]string{"db": "web"})
+	})
+}
+
 func TestAnAgentThatComesBackIsToldEverythingAgain(t *testing.T) {
 	for what, away := range map[string]func(*world){
 		"after a break":     func(*world) {},

@@ -573,6 +573,7 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 	if part.GetTerm() < a.term || part.GetTerm() == a.term && part.GetRevision() < a.revision {
 		a.t.Errorf("agent %s at revision %d was sent assignments of revision %d, term %d", a.name, a.revision, part.GetRevision(), part.GetTerm())
 	}
+	before := maps.Clone(a.held)
 	if part.GetFull() {
 		clear(a.held)
 	}
@@ -592,6 +593,8 @@ func (a *agent) take(m *argosyv1.ServerMessage) {
 			delete(a.held, name)
 		}
 	}
+	// An agent forgets who depends on what it is not to run any more.
+	maps.DeleteFunc(a.dependents, func(name, _ string) bool { return before[name] != nil && a.held[name] == nil })
 	a.staged, a.revision = nil, part.GetRevision()
 }
 
