@@ -15,7 +15,12 @@ import (
 	"github.com/argosy-cluster/argosy/agent/runtime"
 )
 
-var errStreamEnded = errors.New("the stream of events ended")
+var (
+	errStreamEnded = errors.New("the stream of events ended")
+	// errSetBack ends a stream in which podman tells nothing any more: it leaves out
+	// what happens before the time from which on events were asked for.
+	errSetBack = errors.New("the clock was set back since events were asked for")
+)
 
 const (
 	// A stream that lasted this long was a good one: the next attempt is made at
@@ -39,6 +44,15 @@ type Source struct {
 	Instance string
 	// List brings the index up to date with all containers of this agent.
 	List func(context.Context) error
+	// day is what the clock of the machine says; nil means time.Now.
+	day func() time.Time
+}
+
+func (s *Source) now() time.Time {
+	if s.day != nil {
+		return s.day()
+	}
+	return time.Now()
 }
 
 // Watch calls emit for every change until the context ends, as
@@ -118,6 +132,7 @@ func (s *Source) follow(ctx context.Context, w *watcher) (synced bool, err error
 	err = s.Client.Stream(ctx, "follow events", func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		stream := make(chan types.Event, 16)
+		began, day := time.Now(), s.now()
 		if err := system.Events(ctx, stream, nil, s.eventsOptions()); err != nil {
 			cancel()
 			return err
@@ -135,7 +150,7 @@ func (s *Source) follow(ctx context.Context, w *watcher) (synced bool, err error
 		defer s.Index.join()()
 		synced = true
 		w.askResync()
-		return s.take(ctx, stream)
+		return s.take(ctx, stream, func() bool { return s.now().Round(0).Sub(day.Round(0)) < time.Since(began)-lead })
 	})
 	return synced, err
 }
@@ -154,11 +169,11 @@ func (s *Source) eventsOptions() *system.EventsOptions {
 		},
 	}
 	return new(system.EventsOptions).WithFilters(filters).WithStream(true).
-		WithSince(time.Now().Add(-lead).UTC().Format(time.RFC3339Nano))
+		WithSince(s.now().Add(-lead).UTC().Format(time.RFC3339Nano))
 }
 
-// take takes in events, and a list now and then.
-func (s *Source) take(ctx context.Context, stream <-chan types.Event) error {
+// take takes in events, and a list now and then, until the clock is set back.
+func (s *Source) take(ctx context.Context, stream <-chan types.Event, setBack func() bool) error {
 	resync := time.NewTimer(s.resyncDelay())
 	defer resync.Stop()
 	for {
@@ -173,6 +188,9 @@ func (s *Source) take(ctx context.Context, stream <-chan types.Event) error {
 				return err
 			}
 		case <-resync.C:
+			if setBack() {
+				return errSetBack
+			}
 			if err := s.List(ctx); err != nil {
 				return err
 			}
