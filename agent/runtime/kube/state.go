@@ -58,7 +58,10 @@ func settle(containers []libpod.Container, now time.Time) (again time.Duration) 
 	for i := range containers {
 		c := &containers[i]
 		left := restartGrace - now.Sub(c.EndedAt)
-		if c.Status != runtime.StatusExited || c.EndedAt.IsZero() || left <= 0 || !restarts(c) {
+		if c.Status != runtime.StatusExited || c.EndedAt.IsZero() || !restarts(c) {
+			continue
+		}
+		if left <= 0 || left > restartGrace { // in the future: the clock was set back
 			continue
 		}
 		c.Status, c.Detail = runtime.StatusStarting, fmt.Sprintf("ended with %d, podman starts it again", c.ExitCode)

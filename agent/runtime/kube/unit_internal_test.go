@@ -401,6 +401,11 @@ func TestAContainerThatPodmanRestartsIsStartingForAMoment(t *testing.T) {
 			if instance, again := verdict(set); instance.Status != runtime.StatusExited || again != 0 {
 				t.Errorf("%s %s after that: %+v, %v", test.policy, test.state, instance, again)
 			}
+			// The machine was started anew with a clock that begins in the past.
+			set[2].EndedAt = time.Now().AddDate(20, 0, 0)
+			if instance, again := verdict(set); instance.Status != runtime.StatusExited || again != 0 {
+				t.Errorf("%s %s in the future: %+v, %v", test.policy, test.state, instance, again)
+			}
 		}
 	})
 }
