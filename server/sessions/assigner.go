@@ -99,6 +99,7 @@ func (a *assigner) run(ctx context.Context, changes *fsm.Subscription) error {
 			}
 			a.log.Warn("changes of desired state were missed; sending all assignments again", "revision", view.Revision())
 			a.resync(view)
+			a.forgetRemoved()
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
@@ -551,6 +552,24 @@ func (a *assigner) deleted(agent string) {
 	a.handoff.landAll(agent, func(*flight) bool { return true })
 	a.handoff.settle(agent)
 	a.release(nil)
+}
+
+// forgetRemoved forgets agents whose records were deleted while nobody looked: by a
+// leader that was gone before observed state had followed, or among changes that
+// were missed. Nobody could remove them again.
+func (a *assigner) forgetRemoved() {
+	agents := a.handoff.notHeard()
+	for _, status := range a.store.Agents() {
+		agents[status.GetName()] = struct{}{}
+	}
+	// Whoever is known by now was registered before.
+	view := a.machine.View()
+	for name := range agents {
+		if _, registered := view.Agent(name); !registered {
+			a.log.Info("agent was removed", "agent", name)
+			a.agentDeleted(name)
+		}
+	}
 }
 
 // settleAll ends the time in which agents that the leader before may have sent

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/argosy-cluster/argosy/fsm"
 	argosyv1 "github.com/argosy-cluster/argosy/proto/argosy/v1"
 )
 
@@ -262,6 +263,69 @@ func TestAnAgentThatIsDeletedIsForgotten(t *testing.T) {
 			t.Errorf("%d registrations, want 2", len(w.records))
 		}
 	})
+}
+
+// Who removes an agent is answered by the state; observed state follows it, and its
+// leader may be gone before that. Nobody else could remove the agent again.
+func TestAnAgentThatIsDeletedUnseenIsForgotten(t *testing.T) {
+	for name, unseen := range map[string]func(w *world, remove func()){
+		"by a leader that died": func(w *world, remove func()) {
+			failOver := w.mirror()
+			remove()
+			failOver()
+		},
+		"when more changes than are kept": func(w *world, remove func()) {
+			m, _ := w.service.current()
+			m.assigner.mu.Lock()
+			remove()
+			w.apply(workload("other@c"))
+			w.apply(workload("another@c"))
+			m.assigner.mu.Unlock()
+			w.settle()
+		},
+		"when more changes than are kept, before it was heard of": func(w *world, remove func()) {
+			w.startAgain()
+			m, _ := w.service.current()
+			m.assigner.mu.Lock()
+			remove()
+			w.apply(workload("other@c"))
+			w.apply(workload("another@c"))
+			m.assigner.mu.Unlock()
+			w.settle()
+		},
+	} {
+		for state, leave := range map[string]func(*agent){"lost": (*agent).goodbye, "connected": (*agent).lose} {
+			t.Run(name+", "+state, func(t *testing.T) {
+				inWorld(t, func(t *testing.T, w *world) {
+					cfg := fsm.DefaultConfig()
+					cfg.FeedBytes = 1
+					var err error
+					if w.machine, err = fsm.New(cfg); err != nil {
+						t.Fatal(err)
+					}
+					w.boot(DefaultConfig())
+					w.want("web@a")
+					w.lead(1)
+					a := w.agent("a")
+					a.connect()
+					a.runs("web")
+					w.want("web@b")
+					leave(a)
+					unseen(w, func() {
+						w.apply(&argosyv1.Mutation{Kind: &argosyv1.Mutation_Delete{Delete: &argosyv1.DeleteRow{Kind: argosyv1.RowKind_ROW_KIND_AGENT, Key: "a"}}})
+					})
+					b := w.agent("b")
+					b.connect()
+					b.runs()
+					stopWaiting(w, b)
+					b.holds("when a is removed", "web")
+					if _, ok := w.store.Agent("a"); ok {
+						t.Error("it is still known")
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestWhatAnAgentMayNotSayIsDropped(t *testing.T) {

@@ -69,6 +69,7 @@ func newManager(ctx context.Context, s *Service, lead *observed.Lead, leadership
 	m.assigner.agentDeleted = m.agentDeleted
 	m.roster.mayHave = m.assigner.lost
 	m.roster.agentLost = func(name string) { m.assigner.ledger.look(name) }
+	m.assigner.forgetRemoved()
 	return m, nil
 }
 
