@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,7 +96,7 @@ func (a *app) recoverCluster(ctx context.Context, o recoverOptions) (err error) 
 		return nil
 	}
 	if !o.yes {
-		if err := a.agree(fmt.Sprintf("Recover cluster %s from %s?", newest.ClusterID, newest.Dir)); err != nil {
+		if err := a.agree(ctx, fmt.Sprintf("Recover cluster %s from %s?", newest.ClusterID, newest.Dir)); err != nil {
 			return err
 		}
 	}
@@ -197,18 +195,16 @@ Recovered. Now:
 }
 
 // agree asks a person. Where there is none, somebody must have said --yes.
-func (a *app) agree(question string) error {
+func (a *app) agree(ctx context.Context, question string) error {
 	if !isTerminal(a.in) {
 		return usagef("nobody can be asked here: look with --dry-run first, then say --yes")
 	}
-	fmt.Fprintf(a.err, "\n%s [y/N] ", question)
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
+	answer, err := a.ask(ctx, "\n"+question+" [y/N] ")
+	switch {
+	case err != nil:
+		return err
+	case answer == "y", answer == "yes":
 		return nil
 	}
-	return fmt.Errorf("nothing was changed: %q is no yes", strings.TrimSpace(answer))
+	return fmt.Errorf("nothing was changed: %q is no yes", answer)
 }

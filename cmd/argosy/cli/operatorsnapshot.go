@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -236,7 +234,11 @@ func (a *app) restoreSnapshot(ctx context.Context, path string, options *argosyv
 				return err
 			}
 			fmt.Fprintf(a.err, "restore would replace %s\n           by that of %s\n", summaryText(rehearsal.GetReplaced()), summaryText(rehearsal.GetRestored()))
-			if !a.confirm("Replace the state of the cluster? What is not in the snapshot is removed. [yes/no] ") {
+			answer, err := a.ask(ctx, "Replace the state of the cluster? What is not in the snapshot is removed. [yes/no] ")
+			if err != nil {
+				return fmt.Errorf("restore snapshot: %w", err)
+			}
+			if answer != "yes" {
 				return errors.New("restore snapshot: not confirmed; nothing was changed")
 			}
 		}
@@ -275,13 +277,6 @@ func sizeText(n int64) string {
 		return plural(int(n), "byte")
 	}
 	return fmt.Sprintf("%.1f %s", size, unit)
-}
-
-// confirm asks a question that only yes says yes to.
-func (a *app) confirm(question string) bool {
-	fmt.Fprint(a.err, question)
-	answer, _ := bufio.NewReader(a.in).ReadString('\n')
-	return strings.EqualFold(strings.TrimSpace(answer), "yes")
 }
 
 // progress tells on a terminal how much is done, and says nothing elsewhere.
