@@ -1,6 +1,7 @@
 package podman_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -170,6 +171,26 @@ func TestAServiceThatAnswersIsNotGoneBecauseACallTakesTooLong(t *testing.T) {
 	}
 	if info := p.Info(t.Context()); info.GetProblem() != "" {
 		t.Errorf("info is %v", info)
+	}
+}
+
+// Podman may have started it: an agent that ends leaves it to its next life, and whoever
+// does not want it any more removes it.
+func TestAStartThatIsCutOffRemovesNothing(t *testing.T) {
+	f := newFakeService(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.HandleFunc("POST /containers/create", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"Id":"1","Warnings":[]}`)
+	})
+	f.HandleFunc("POST /containers/1/start", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the context ends only after it
+		cancel()
+		<-r.Context().Done()
+	})
+	_, err := openFake(t, f).Start(ctx, workload("w", "agent", config(nil)), runtime.StartOptions{})
+	if !errors.Is(err, context.Canceled) || f.count("DELETE /containers/1") != 0 {
+		t.Errorf("error %v, %d removals", err, f.count("DELETE /containers/1"))
 	}
 }
 

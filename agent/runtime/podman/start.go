@@ -205,10 +205,10 @@ func container(name *argosyv1.InstanceName, id string, status runtime.Status) li
 }
 
 // dropUnstarted removes a container that could not be started, so that the next
-// attempt finds nothing. When the service is not there, or still at it, that attempt
-// does it.
+// attempt finds nothing. When the service is not there, or may still be at it since it is
+// slow or not waited for, that attempt does it: by then the container may run.
 func (p *Podman) dropUnstarted(ctx context.Context, id string, because error) error {
-	if errors.Is(because, runtime.ErrUnavailable) || errors.Is(because, libpod.ErrSlow) {
+	if ctx.Err() != nil || errors.Is(because, runtime.ErrUnavailable) || errors.Is(because, libpod.ErrSlow) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.RequestTimeout)
