@@ -131,10 +131,13 @@ func (c *Client) stream(ctx context.Context, what string, try func(ctx context.C
 		for range c.endpoints {
 			index := int(c.preferred.Load())
 			progress := false
-			err := try(ctx, c.endpoints[index].stub(), func() {
+			trying, over := context.WithCancel(ctx)
+			err := try(trying, c.endpoints[index].stub(), func() {
 				progress = true
 				c.heard(index)
 			})
+			// One that its handler has ended goes on at the server unless it is told.
+			over()
 			if progress {
 				round, lost = 0, c.now()
 				failed = newFailures(&request{what: what})
