@@ -13,19 +13,27 @@ import (
 type edges struct {
 	// needs are those of desired state, by the name of who needs them; outgoing are
 	// those of workloads that were deleted but are still there.
-	needs, outgoing map[string][]string
+	needs    map[string][]string
+	outgoing map[string]outgoing
 	// dependents are both of them the other way round.
 	dependents map[string]map[string]struct{}
 }
 
+// outgoing is what a workload needed that was deleted, and the instances that are left
+// of it. Another of its name may be there beside them.
+type outgoing struct {
+	needs     []string
+	instances map[string]struct{}
+}
+
 func newEdges() edges {
-	return edges{needs: map[string][]string{}, outgoing: map[string][]string{}, dependents: map[string]map[string]struct{}{}}
+	return edges{needs: map[string][]string{}, outgoing: map[string]outgoing{}, dependents: map[string]map[string]struct{}{}}
 }
 
 // set says what a workload needs by desired state.
 func (e *edges) set(name string, needs []string) {
 	for _, need := range e.needs[name] {
-		if !slices.Contains(e.outgoing[name], need) {
+		if !slices.Contains(e.outgoing[name].needs, need) {
 			remove(e.dependents, need, name)
 		}
 	}
@@ -39,22 +47,43 @@ func (e *edges) set(name string, needs []string) {
 	}
 }
 
-// keep has what a workload needs now count until it is gone.
-func (e *edges) keep(name string) {
-	e.outgoing[name] = union(e.outgoing[name], e.needs[name])
+// keep has what a workload needs now count until its instances are gone.
+func (e *edges) keep(name string, instances []*argosyv1.WorkloadState) {
+	left := keysOf(instances)
+	maps.Copy(left, e.outgoing[name].instances)
+	e.outgoing[name] = outgoing{needs: union(e.outgoing[name].needs, e.needs[name]), instances: left}
 }
 
-// gone takes note that nothing is left of a workload that was deleted; it returns
-// what that had needed.
-func (e *edges) gone(name string) []string {
-	outgoing := e.outgoing[name]
+// gone takes note that an instance is gone, and of which are left of its workload.
+// When that was the last one from before the workload was deleted, it returns what
+// that had needed.
+func (e *edges) gone(instance *argosyv1.InstanceName, left []*argosyv1.WorkloadState) []string {
+	name := instance.GetWorkload()
+	former, ok := e.outgoing[name]
+	if !ok {
+		return nil
+	}
+	there := keysOf(left)
+	delete(there, instance.Key()) // the next one may have its key
+	maps.DeleteFunc(former.instances, func(key string, _ struct{}) bool { _, ok := there[key]; return !ok })
+	if len(former.instances) > 0 {
+		return nil
+	}
 	delete(e.outgoing, name)
-	for _, need := range outgoing {
+	for _, need := range former.needs {
 		if !slices.Contains(e.needs[name], need) {
 			remove(e.dependents, need, name)
 		}
 	}
-	return outgoing
+	return former.needs
+}
+
+func keysOf(instances []*argosyv1.WorkloadState) map[string]struct{} {
+	keys := make(map[string]struct{}, len(instances))
+	for _, state := range instances {
+		keys[state.GetInstance().Key()] = struct{}{}
+	}
+	return keys
 }
 
 // on returns who depends on a workload, in order.

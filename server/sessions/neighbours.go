@@ -142,8 +142,10 @@ func (n *neighbours) change(c edgeChange) []*audience {
 	for a := range n.listeners[c.name] {
 		a.unclear[c.name] = struct{}{}
 	}
-	if c.deleted && len(n.store.Reported(c.name)) > 0 {
-		n.edges.keep(c.name)
+	if c.deleted {
+		if left := n.store.Reported(c.name); len(left) > 0 {
+			n.edges.keep(c.name, left)
+		}
 	}
 	n.edges.set(c.name, c.needs)
 	concerned := maps.Clone(n.listeners[c.name])
@@ -361,10 +363,7 @@ func (n *neighbours) gone(instance *argosyv1.InstanceName) []*audience {
 			concerned = append(concerned, a)
 		}
 	}
-	if len(n.store.Reported(name)) > 0 {
-		return concerned
-	}
-	return append(concerned, n.recountOwners(n.edges.gone(name))...)
+	return append(concerned, n.recountOwners(n.edges.gone(instance, n.store.Reported(name)))...)
 }
 
 func (n *neighbours) tellAll() {

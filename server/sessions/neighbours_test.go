@@ -103,6 +103,24 @@ func TestADeletedWorkloadCountsAsDependentUntilItIsGone(t *testing.T) {
 	})
 }
 
+// A workload of the same name that comes next counts by what it needs itself.
+func TestADeletedWorkloadCountsNoLongerWhenAnotherOfItsNameIsThere(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := two(w)
+		w.want("db@b")
+		w.depending("web@a", "db")
+		b.runs("db")
+		a.runs("web")
+		w.delete("web")
+		w.want("web@a=2")
+		a.report(false, stopping, "web")
+		a.report(false, runningOK, "web=2")
+		b.dependsOn("while the former is there", map[string]string{"db": "web"})
+		a.report(false, removed, "web")
+		b.dependsOn("when the former is gone", map[string]string{})
+	})
+}
+
 // It forgets who depends on a workload when it is to remove that.
 func TestAnAgentThatGetsAWorkloadBackIsToldAgainWhoDependsOnIt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
