@@ -365,6 +365,28 @@ func mustReport(t *testing.T, stream agentStream, running ...*argosyv1.Workload)
 	}
 }
 
+// keepAlive has an agent give signs of life until the test ends. Nothing else may be
+// sent on the stream.
+func keepAlive(t *testing.T, stream agentStream) {
+	done, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		beat := time.NewTicker(100 * time.Millisecond)
+		defer beat.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-beat.C:
+			}
+			if stream.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Heartbeat{Heartbeat: &argosyv1.Heartbeat{}}}) != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+}
+
 // mustBeTold reads what an agent is told to run until all of some workloads were
 // among it, and returns everything that it was told by then.
 func mustBeTold(t *testing.T, stream agentStream, names ...string) map[string]bool {
@@ -388,7 +410,7 @@ func mustBeTold(t *testing.T, stream agentStream, names ...string) map[string]bo
 func TestWhatARestoreTakesFromALostAgentWaitsForIt(t *testing.T) {
 	for name, again := range map[string]bool{"same server": false, "started again": true} {
 		t.Run(name, func(t *testing.T) {
-			s := mustCluster(t, 1, func(_ int, cfg *Config) { cfg.Sessions.SessionTimeout = 2 * time.Second })[0]
+			s := mustCluster(t, 1, func(_ int, cfg *Config) { cfg.Sessions.SessionTimeout = 4 * time.Second })[0]
 			mustApply(t, s, applyOf(workload("moved", "x")))
 			file := mustSave(t, s, argosyv1.Consistency_CONSISTENCY_LINEARIZABLE)
 			moved, later := workload("moved", "x"), workload("later", "x")
@@ -399,7 +421,7 @@ func TestWhatARestoreTakesFromALostAgentWaitsForIt(t *testing.T) {
 			eventually(t, "its report", func() bool {
 				return s.store.Has(argosyv1.InstanceOf(moved).Key()) && s.store.Has(argosyv1.InstanceOf(later).Key())
 			})
-			if err := gone.CloseSend(); err != nil {
+			if err := gone.Send(&argosyv1.AgentMessage{Kind: &argosyv1.AgentMessage_Goodbye{Goodbye: &argosyv1.Goodbye{}}}); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "it to be lost", func() bool { connected, _ := s.store.On("a2"); return !connected })
@@ -419,6 +441,7 @@ func TestWhatARestoreTakesFromALostAgentWaitsForIt(t *testing.T) {
 				return answer.GetWelcome() != nil
 			})
 			mustReport(t, here)
+			keepAlive(t, here)
 			if told := mustBeTold(t, here, "new"); told["moved"] || told["later"] {
 				t.Errorf("told to run %v, while an agent that is lost may run them", told)
 			}
