@@ -22,9 +22,9 @@ type Files struct {
 // Empty tells whether no file was named: the process runs without TLS.
 func (f Files) Empty() bool { return f == Files{} }
 
-// Validate checks that all files were named or none, that they can be read,
-// and that nobody else can read the key or write any of them. It does not look
-// into them; Load does.
+// Validate checks that all files were named or none, that they can be read, that
+// nobody else can read the key, and that none of them can be written by everybody
+// (those of a group may write certificates). It does not look into them; Load does.
 func (f Files) Validate() error {
 	if f.Empty() {
 		return nil
