@@ -14,13 +14,16 @@ type queue struct {
 
 	mu       sync.Mutex
 	messages []queued
-	bytes    int
-	filled   chan struct{} // holds a token while there may be messages
+	// count and bytes are those that the bounds hold for, large how many do not count.
+	count, bytes, large int
+	filled              chan struct{} // holds a token while there may be messages
 }
 
 type queued struct {
 	message *argosyv1.ServerMessage
 	size    int
+	// large is set when it is one of those that are more than the queue by themselves.
+	large bool
 }
 
 // controlSize is what a message without assignments counts.
@@ -30,18 +33,29 @@ func newQueue(maxMessages, maxBytes int) *queue {
 	return &queue{maxMessages: maxMessages, maxBytes: maxBytes, filled: make(chan struct{}, 1)}
 }
 
-// put adds messages that belong together, all or none. It refuses when the
-// queue is full already, not when it becomes so: what belongs together may be
-// larger than the queue.
+// put adds messages that belong together, all or none. It refuses when the queue is
+// full already, not when it becomes so: what belongs together may be larger than the
+// queue. That does not count as long as it waits, or whatever follows it would find
+// the queue full, at an agent that is not slow; but only one of its kind may wait.
 func (q *queue) put(messages ...queued) bool {
+	bytes := 0
+	for _, m := range messages {
+		bytes += m.size
+	}
+	large := len(messages) > q.maxMessages || bytes > q.maxBytes
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.messages) >= q.maxMessages || q.bytes >= q.maxBytes {
+	if q.count >= q.maxMessages || q.bytes >= q.maxBytes || large && q.large > 0 {
 		return false
 	}
 	for _, m := range messages {
+		m.large = large
 		q.messages = append(q.messages, m)
-		q.bytes += m.size
+	}
+	if large {
+		q.large = len(messages)
+	} else {
+		q.count, q.bytes = q.count+len(messages), q.bytes+bytes
 	}
 	select {
 	case q.filled <- struct{}{}:
@@ -58,7 +72,11 @@ func (q *queue) take(ctx context.Context) *argosyv1.ServerMessage {
 			next := q.messages[0]
 			q.messages[0] = queued{}
 			q.messages = q.messages[1:]
-			q.bytes -= next.size
+			if next.large {
+				q.large--
+			} else {
+				q.count, q.bytes = q.count-1, q.bytes-next.size
+			}
 			q.mu.Unlock()
 			return next.message
 		}
@@ -76,5 +94,8 @@ func (q *queue) take(ctx context.Context) *argosyv1.ServerMessage {
 func (q *queue) length() (messages, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.messages), q.bytes
+	for _, m := range q.messages {
+		bytes += m.size
+	}
+	return len(q.messages), bytes
 }
