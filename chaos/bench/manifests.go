@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -41,7 +42,7 @@ func measureManifests(ctx context.Context, s *suite) error {
 	s.add("the same with 100 workloads, p50", milliseconds(took[100].at(0.5)), "ms", nil)
 	s.add("the same with 10,000 workloads, p50", milliseconds(took[10_000].at(0.5)), "ms", nil)
 	s.add("the latter against the former", took[10_000].at(0.5).Seconds()/took[100].at(0.5).Seconds(), "times", atMost(1.5))
-	return s.measureRendering(ctx, c)
+	return errors.Join(s.measureRendering(ctx, c), s.measureCycles(ctx, c))
 }
 
 // applyTemplated makes the workloads up to a number of which each uses one config
@@ -116,6 +117,39 @@ func (s *suite) measureRendering(ctx context.Context, c *client.Client) error {
 		}
 	}
 	s.add("change of a config that renders 1,000 workloads, to its acknowledgement, p50", milliseconds(took.at(0.5)), "ms", atMost(500))
+	return nil
+}
+
+// measureCycles measures how long it takes until a cycle is found and refused: ten
+// times as many workloads in it may cost ten times as much, and some.
+func (s *suite) measureCycles(ctx context.Context, c *client.Client) error {
+	var took [2]sample
+	for i, size := range []int{1_000, 10_000} {
+		link := func(n, on int) *argosyv1.Workload {
+			return &argosyv1.Workload{
+				Name: fmt.Sprintf("chain-%d-%d", size, n), Runtime: "process", RuntimeConfig: "command: /bin/echo\n",
+				Dependencies: map[string]argosyv1.DependencyCondition{fmt.Sprintf("chain-%d-%d", size, on): argosyv1.DependencyCondition_DEPENDENCY_CONDITION_RUNNING},
+			}
+		}
+		request := &argosyv1.ApplyRequest{}
+		for n := range size {
+			request.Workloads = append(request.Workloads, link(n, n+1))
+		}
+		if _, err := c.Apply(ctx, request); err != nil {
+			return err
+		}
+		for range s.times(50) {
+			begin := time.Now()
+			_, err := c.Apply(ctx, &argosyv1.ApplyRequest{Workloads: []*argosyv1.Workload{link(size, 0)}})
+			if argosyv1.CodeOf(err) != argosyv1.ErrorCode_ERROR_CODE_INVALID {
+				return fmt.Errorf("a cycle of %d workloads was not refused: %w", size, err)
+			}
+			took[i] = append(took[i], time.Since(begin))
+		}
+	}
+	s.add("refusal of a cycle of 10,000 workloads, p50", milliseconds(took[1].at(0.5)), "ms", nil)
+	s.add("the same of 1,000, p50", milliseconds(took[0].at(0.5)), "ms", nil)
+	s.add("the former against the latter, of ten times as many", took[1].at(0.5).Seconds()/took[0].at(0.5).Seconds(), "times", atMost(12))
 	return nil
 }
 
