@@ -117,8 +117,18 @@ func (f *Failing) attached(pid int) error {
 		case <-time.After(2 * time.Millisecond):
 		}
 		traced, err := tracedBy(pid, f.tracer.Process.Pid)
-		if err != nil || traced {
+		if err != nil {
+			// The tracer finds that out, too, and ends. Told to end before that, while it
+			// tries on a child what it can do, it would leave that child stopped for ever,
+			// with its side of the pipe open.
+			select {
+			case <-f.ended:
+			case <-time.After(killPatience):
+			}
 			return err
+		}
+		if traced {
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("strace does not attach within %v: see whether the process waits for a disk that is stalled", killPatience)
