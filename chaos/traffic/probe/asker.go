@@ -16,6 +16,7 @@ import (
 
 	"github.com/argosy-cluster/argosy/agent/control/controltest"
 	"github.com/argosy-cluster/argosy/chaos/history"
+	"github.com/argosy-cluster/argosy/chaos/wait"
 	"github.com/argosy-cluster/argosy/proto/ankaios"
 )
 
@@ -120,7 +121,7 @@ func newAsker(config Config, instance string) (*asker, error) {
 func (a *asker) run(ctx context.Context) {
 	for a.client == nil {
 		// An agent that is not there any more is waited for.
-		if a.client, _ = controltest.Dial(a.folder); a.client == nil && !sleep(ctx, retryPause) {
+		if a.client, _ = controltest.Dial(a.folder); a.client == nil && wait.For(ctx, retryPause) != nil {
 			return
 		}
 	}
@@ -139,7 +140,7 @@ func (a *asker) run(ctx context.Context) {
 			a.keep(ctx, &a.log)
 		}
 		a.some(ctx)
-		sleep(ctx, time.Duration(a.rand.Int64N(int64(2*askPause))))
+		_ = wait.For(ctx, time.Duration(a.rand.Int64N(int64(2*askPause))))
 	}
 	a.lastWords(ctx)
 	if ctx.Err() == nil {
@@ -148,17 +149,6 @@ func (a *asker) run(ctx context.Context) {
 		_ = os.WriteFile(filepath.Join(a.config.Messages, a.config.Workload+restSuffix), nil, 0o644)
 	}
 	<-ctx.Done()
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // await waits until something is so, and tells whether it is; the asker is locked while
@@ -206,7 +196,7 @@ func (a *asker) greet(ctx context.Context) {
 		if said && a.await(ctx, answerPatience, func() bool { return a.accepted || a.lost }) && a.is(&a.accepted) {
 			return
 		}
-		sleep(ctx, retryPause)
+		_ = wait.For(ctx, retryPause)
 	}
 }
 
@@ -305,7 +295,7 @@ func (a *asker) ask(ctx context.Context, m history.Message, request *ankaios.Req
 	if err := a.client.SendRequest(ctx, request); err != nil && ctx.Err() == nil {
 		a.transcript.write(history.Message{What: history.MessageUnsent, Request: m.Request, Error: err.Error()})
 		a.note(func() { a.lost = true; delete(a.pending, m.Request) })
-		sleep(ctx, retryPause)
+		_ = wait.For(ctx, retryPause)
 	}
 }
 
@@ -363,7 +353,7 @@ func (a *asker) lastWords(ctx context.Context) {
 		read, ok = a.value(id)
 		a.mu.Unlock()
 		if !ok {
-			sleep(ctx, retryPause)
+			_ = wait.For(ctx, retryPause)
 		}
 	}
 	a.await(ctx, restPatience, func() bool {
@@ -388,7 +378,7 @@ func (a *asker) listen(ctx context.Context) {
 				a.transcript.write(history.Message{What: history.MessageEnd, Error: err.Error()})
 			}
 			a.note(func() { a.ended, a.lost = true, true })
-			sleep(ctx, retryPause)
+			_ = wait.For(ctx, retryPause)
 		}
 	}
 }
