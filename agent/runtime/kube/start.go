@@ -106,7 +106,7 @@ func (k *Kube) make(ctx context.Context, p *plan) error {
 	// Podman may still be at it when the service does not answer or when we do not
 	// wait any longer for its answer: the next attempt, or Remove, finds what comes of it.
 	k.index.Doubt()
-	if ctx.Err() != nil || errors.Is(err, runtime.ErrUnavailable) || errors.Is(err, libpod.ErrSlow) {
+	if libpod.Unsettled(ctx, err) {
 		return err
 	}
 	return errors.Join(err, k.clearFailed(ctx, p.name))

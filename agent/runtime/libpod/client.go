@@ -78,6 +78,12 @@ func IsCode(err error, code int) bool {
 	return ok && answer.code == code
 }
 
+// Unsettled reports whether podman may still be at what failed for a caller: it did not
+// answer, was slow, or was not waited for any longer.
+func Unsettled(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, runtime.ErrUnavailable) || errors.Is(err, ErrSlow)
+}
+
 // Do calls the bindings once, with a deadline and, when it takes long, with
 // pings beside it. The error is one of: the cause of the context; ErrUnavailable
 // (what was asked for may have been done all the same); ErrSlow; an answer (see

@@ -208,7 +208,7 @@ func container(name *argosyv1.InstanceName, id string, status runtime.Status) li
 // attempt finds nothing. When the service is not there, or may still be at it since it is
 // slow or not waited for, that attempt does it: by then the container may run.
 func (p *Podman) dropUnstarted(ctx context.Context, id string, because error) error {
-	if ctx.Err() != nil || errors.Is(because, runtime.ErrUnavailable) || errors.Is(because, libpod.ErrSlow) {
+	if libpod.Unsettled(ctx, because) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.RequestTimeout)
